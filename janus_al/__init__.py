@@ -1,0 +1,1 @@
+"""The network: images and properties -> checkpoint; checkpoint and goals -> candidates."""

@@ -1,0 +1,222 @@
+"""Samples and their HDF5 file: images with the properties, bounds and sensitivities that physics gave them.
+
+One file holds one boundary kind and one set of phase conductivities. Files are written whole, under a
+temporary name, and renamed; nothing is ever appended in place.
+"""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMAT, VERSION = "janus-al samples", 1
+NAMES = ("kxx", "kyy", "volume_fraction")
+CONDUCTIVITIES = ("kxx", "kyy")
+SIMULATED, UNLABELLED = b"simulated", b"unlabelled"
+META: dict[str, Any] = {
+    "status": "S16",
+    "origin": "S32",
+    "round": np.int64,
+    "seed": np.int64,
+    "solver": "S16",
+    "solver_version": "S16",
+    "flux_imbalance": np.float64,
+    "seconds": np.float64,
+}
+MAX_BYTES = 8 * 2**30
+
+
+class DatasetError(ValueError):
+    """A file that is damaged, or is no dataset of ours."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images and what is known of them, row by row.
+
+    Attributes:
+        image: labels (n, ny, nx).
+        properties, properties_fv, properties_lower, properties_upper: (n, 3), columns `NAMES`, in the unit
+            of the phase conductivities; NaN without simulation.
+        sensitivity: d log k / d log kappa times ny nx for `CONDUCTIVITIES`, (n, 2, ny, nx) float16, mean 1.
+        meta: one array (n,) for each name of `META`.
+        phase_conductivity: conductivity of label i.
+        boundary: the boundary conditions all properties share.
+    """
+
+    image: NDArray[np.uint8]
+    properties: NDArray[np.float64]
+    properties_fv: NDArray[np.float64]
+    properties_lower: NDArray[np.float64]
+    properties_upper: NDArray[np.float64]
+    sensitivity: NDArray[np.float16]
+    meta: dict[str, NDArray[Any]]
+    phase_conductivity: tuple[float, ...]
+    boundary: str = "dirichlet"
+    unit: str = "W/(m K)"
+    hashes: NDArray[np.bytes_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Hash every image: the identity of a sample is its content."""
+        object.__setattr__(self, "hashes", np.array([content_hash(i) for i in self.image], dtype="S64"))
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def simulated(self) -> NDArray[np.bool_]:
+        """Which rows carry properties."""
+        return self.meta["status"] == SIMULATED
+
+    def take(self, index: Any) -> "Samples":
+        """The rows at an index array, a mask or a slice."""
+        rows = {name: getattr(self, name)[index] for name in _ARRAYS}
+        return replace(self, **rows, meta={name: column[index] for name, column in self.meta.items()})
+
+    def digest(self) -> str:
+        """SHA-256 over the images and properties in order; independent of HDF5 and compression."""
+        digest = hashlib.sha256(repr((self.phase_conductivity, self.boundary)).encode())
+        for array in (self.hashes, np.round(self.properties, 10)):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+_ARRAYS = ("image", "properties", "properties_fv", "properties_lower", "properties_upper", "sensitivity")
+
+
+def content_hash(image: NDArray[np.integer]) -> str:
+    """SHA-256 of an image's shape and labels."""
+    labels = np.ascontiguousarray(image, dtype=np.uint8)
+    return hashlib.sha256(b"janus-al image %d %d " % labels.shape + labels.tobytes()).hexdigest()
+
+
+def unlabelled(image: NDArray[np.uint8], phase_conductivity: Sequence[float], **meta: Any) -> Samples:
+    """Samples without simulation; `meta` gives columns of `META` as arrays or one value for all rows."""
+    n, ny, nx = image.shape
+    nan = np.full((n, len(NAMES)), np.nan)
+    columns = {"status": UNLABELLED, "seed": -1, "flux_imbalance": np.nan, "seconds": np.nan, **meta}
+    return Samples(
+        image=image.astype(np.uint8),
+        properties=nan,
+        properties_fv=nan,
+        properties_lower=nan,
+        properties_upper=nan,
+        sensitivity=np.full((n, len(CONDUCTIVITIES), ny, nx), np.nan, dtype=np.float16),
+        meta={k: np.full(n, columns.get(k, b"" if str(t)[0] == "S" else 0), dtype=t) for k, t in META.items()},
+        phase_conductivity=tuple(float(k) for k in phase_conductivity),
+    )
+
+
+def concatenate(parts: Sequence[Samples]) -> Samples:
+    """All rows of several sets of samples of one kind, in order."""
+    first = parts[0]
+    for part in parts[1:]:
+        kinds = [(p.phase_conductivity, p.boundary, p.image.shape[1:]) for p in (first, part)]
+        if kinds[0] != kinds[1]:
+            raise DatasetError(f"samples of two kinds, {kinds[0]} and {kinds[1]}: a dataset holds one")
+    rows = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ARRAYS}
+    return replace(first, **rows, meta={k: np.concatenate([p.meta[k] for p in parts]) for k in META})
+
+
+def write(path: Path, samples: Samples, created_by: str) -> None:
+    """Write a file that is either complete or absent."""
+    import h5py
+
+    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(
+            format=FORMAT,
+            version=VERSION,
+            boundary=samples.boundary,
+            phase_conductivity=samples.phase_conductivity,
+            unit=samples.unit,
+            created_by=created_by,
+            image_convention="labels, axes (sample, y, x), row 0 on top",
+        )
+        arrays = {name: getattr(samples, name) for name in _ARRAYS}
+        arrays |= {"content_hash": samples.hashes} | {f"meta/{k}": v for k, v in samples.meta.items()}
+        for name, array in arrays.items():
+            chunked = len(samples) > 0
+            file.create_dataset(
+                name,
+                data=array,
+                chunks=(min(len(samples), 64), *array.shape[1:]) if chunked else None,
+                compression="gzip" if chunked else None,
+                fletcher32=chunked,
+            )
+            if name.startswith("properties"):
+                file[name].attrs["names"] = list(NAMES)
+        file["sensitivity"].attrs["names"] = list(CONDUCTIVITIES)
+
+
+def read(path: Path) -> Samples:
+    """Read and check a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        DatasetError: it is damaged, is no dataset of ours, or would reach outside itself.
+    """
+    import h5py
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
+                raise DatasetError(
+                    f"{path}: not a '{FORMAT}' file of version {VERSION}; make one with `janus-al import`"
+                )
+            arrays = {name: _read_array(path, file, name) for name in _ARRAYS}
+            meta = {name: _read_array(path, file, f"meta/{name}") for name in META}
+            stored = _read_array(path, file, "content_hash")
+            samples = Samples(
+                **arrays,
+                meta=meta,
+                phase_conductivity=tuple(float(k) for k in file.attrs["phase_conductivity"]),
+                boundary=str(file.attrs["boundary"]),
+                unit=str(file.attrs["unit"]),
+            )
+    except DatasetError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        raise DatasetError(f"{path}: damaged ({error}); restore it from a copy or from the campaign's shards") from None
+    if not np.array_equal(stored, samples.hashes):
+        raise DatasetError(f"{path}: images do not match their content hashes; restore the file from a copy")
+    return samples
+
+
+def _read_array(path: Path, file: Any, name: str) -> NDArray[Any]:
+    import h5py
+
+    link = file.get(name, getlink=True)
+    dataset = file[name] if isinstance(link, h5py.HardLink) else None
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+        raise DatasetError(f"{path}: '{name}' is missing or reaches outside the file")
+    if dataset.dtype.kind not in "uifS" or dataset.size * dataset.dtype.itemsize > MAX_BYTES:
+        raise DatasetError(f"{path}: '{name}' is {dataset.dtype} {dataset.shape}, which no dataset of ours is")
+    return dataset[()]
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes `path`, durably, when the block ends well, and vanishes otherwise."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+    finally:
+        temporary.unlink(missing_ok=True)

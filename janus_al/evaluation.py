@@ -1,0 +1,44 @@
+"""How good a model is on samples it need not have seen."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from janus_al.dataset import CONDUCTIVITIES, Samples
+from janus_al.network import Janus
+
+
+@torch.no_grad()
+def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
+    """R^2 and relative error of each conductivity, pixel and cycle error.
+
+    `pixel_mae` is the mean absolute difference of an image and its grey decode, `pixels_wrong` the part of
+    pixels that differ once the decode is cut at 0.5; `cycle_mae` is the mean |z - E(D(z))|.
+    """
+    model.eval()
+    device = model.log_mean.device
+    x = torch.tensor(samples.image, device=device).float()
+    z = torch.cat([model.encode(part) for part in x.split(256)])
+    decoded = torch.cat([model.decode(part) for part in z.split(256)])
+    again = torch.cat([model.encode(part) for part in decoded.split(256)])
+    rows = np.flatnonzero(samples.simulated)
+    predicted = torch.exp(model.predict(z[rows]) * model.log_std + model.log_mean).cpu().double().numpy()
+    properties = {}
+    for column, name in enumerate(CONDUCTIVITIES):
+        truth, guess = samples.properties[rows, column], predicted[:, column]
+        error = np.abs(guess / truth - 1)
+        spread = np.sum((truth - truth.mean()) ** 2) if len(rows) else 0.0
+        properties[name] = {
+            "r2": float(1 - np.sum((guess - truth) ** 2) / spread) if spread > 0 else None,
+            "relative_error_mean": float(error.mean()) if len(rows) else None,
+            "relative_error_median": float(np.median(error)) if len(rows) else None,
+        }
+    return {
+        "samples": len(samples),
+        "simulated": len(rows),
+        "properties": properties,
+        "pixel_mae": float((decoded - x).abs().mean()),
+        "pixels_wrong": float(((decoded > 0.5) != (x > 0.5)).float().mean()),
+        "cycle_mae": float((again - z).abs().mean()),
+    }

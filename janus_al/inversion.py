@@ -1,0 +1,139 @@
+"""Inversion of properties into images: a swarm of latent vectors, all optimised together.
+
+Each member minimises over its z (Batley & Saha 2025, Eq. 12, with a binary term)
+
+    l_task miss(P(z)) + l_binary miss(P(E(b))) + l_cyc |z - E(D(z))| + l_deep |D(z) - D(E(D(z)))|
+    + l_align mean(((z - mu) / sigma)^2)
+
+with b the binarised decode, through which gradients pass as if it were not cut (straight-through), and
+miss the squared distance of the properties from the goal's intervals. mu and sigma are the moments of the
+encoded dataset, from which the starting points are drawn.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from janus_al.network import Janus
+
+Goal = Mapping[str, tuple[float, float]]
+"""Interval wanted for each property; conductivities in physical units, ends may be 0 or infinite."""
+
+
+@dataclass(frozen=True)
+class InversionConfig:
+    """Settings of one inversion."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    steps: int = 80
+    """Adam steps"""
+    rate: float = 0.05
+    """of Adam"""
+    l_task: float = 1.0
+    l_binary: float = 1.0
+    l_cyc: float = 1.0
+    l_deep: float = 1.0
+    l_align: float = 0.1
+    focus: float = 0.25
+    """part of a goal's interval, around its middle, that is aimed at"""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What an inversion proposes, row by row.
+
+    Attributes:
+        field: the decoder's grey images (n, side, side); cut at 0.5 they are binary.
+        predicted: properties of the binarised images by the head, (n, len(names)), physical units.
+        names: properties predicted, with volume_fraction last.
+        miss: distance of `predicted` from the goal, in standard deviations of the dataset, (n,).
+    """
+
+    field: NDArray[np.float32]
+    predicted: NDArray[np.float64]
+    names: tuple[str, ...]
+    miss: NDArray[np.float64]
+
+
+def invert(
+    model: Janus,
+    goals: Sequence[Goal],
+    seed: Sequence[int],
+    config: InversionConfig | None = None,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+) -> Candidates:
+    """One candidate for each goal, in order. The seed and a member's index fix its starting point."""
+    config = config or InversionConfig()
+    device = model.log_mean.device
+    names = (*model.config.properties, "volume_fraction")
+    low, high = (b.to(device) for b in _bounds(model, goals, names, config.focus))
+    starts = [
+        np.random.default_rng([*seed, member]).standard_normal(model.config.latent) for member in range(len(goals))
+    ]
+    noise = torch.tensor(np.array(starts), dtype=torch.float32, device=device)
+    z = (model.latent_mean + model.latent_std * noise).requires_grad_()
+    adam = torch.optim.Adam([z], lr=config.rate)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for step in range(config.steps):
+        for group in adam.param_groups:
+            group["lr"] = config.rate * (1 - step / config.steps)
+        soft = model.decode(z)
+        again = model.encode(soft)
+        binary = soft + ((soft > 0.5).float() - soft).detach()
+        seen = model.encode(binary)
+        fraction = binary.mean(dim=(1, 2))
+        loss = (
+            config.l_task * _miss(model, z, fraction, low, high)
+            + config.l_binary * _miss(model, seen, fraction, low, high)
+            + config.l_cyc * (z - again).abs().mean(dim=1)
+            + config.l_deep * (soft - model.decode(again)).abs().mean(dim=(1, 2))
+            + config.l_align * (((z - model.latent_mean) / model.latent_std) ** 2).mean(dim=1)
+        ).sum()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        progress(step + 1, config.steps)
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    with torch.no_grad():
+        soft = model.decode(z)
+        binary = (soft > 0.5).float()
+        seen, fraction = model.encode(binary), binary.mean(dim=(1, 2))
+        miss = _miss(model, seen, fraction, low, high).sqrt()
+        conductivity = torch.exp(model.predict(seen) * model.log_std + model.log_mean)
+        predicted = torch.cat([conductivity, fraction[:, None]], dim=1)
+    return Candidates(soft.cpu().numpy(), predicted.double().cpu().numpy(), names, miss.double().cpu().numpy())
+
+
+def _bounds(model: Janus, goals: Sequence[Goal], names: Sequence[str], focus: float) -> tuple[Tensor, Tensor]:
+    """Intervals aimed at, standardised as the head's output is; the volume fraction as it is."""
+    mean, std = model.log_mean.cpu().numpy(), model.log_std.cpu().numpy()
+    bounds = np.full((2, len(goals), len(names)), np.inf)
+    bounds[0] = -np.inf
+    for row, goal in enumerate(goals):
+        for name, interval in goal.items():
+            column = names.index(name)
+            with np.errstate(divide="ignore"):
+                ends = np.log(interval) if column < len(mean) else np.array(interval, dtype=float)
+            if np.all(np.isfinite(ends)):
+                ends = ends.mean() + focus * (ends - ends.mean())
+            if column < len(mean):
+                ends = (ends - mean[column]) / std[column]
+            bounds[:, row, column] = ends
+    low, high = torch.tensor(bounds, dtype=torch.float32)
+    return low, high
+
+
+def _miss(model: Janus, z: Tensor, fraction: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Squared distance of (standardised log k, 10 x volume fraction) from the goal's intervals, (n,)."""
+    values = torch.cat([model.predict(z), fraction[:, None]], dim=1)
+    outside = torch.relu(low - values) + torch.relu(values - high)
+    scale = torch.ones_like(outside[:1])
+    scale[:, -1] = 10.0
+    return (scale * outside).square().sum(dim=1)

@@ -1,0 +1,392 @@
+"""The campaign: propose -> select -> simulate -> move the cut -> append -> retrain -> stop?
+
+The only file that sees everything and the only mutable class. What it has done is in the journal, what it
+has simulated in shards, what it has trained in models; everything else it derives from these. A round that
+was killed is done again: its proposals are the same, and what it had already simulated is not paid twice.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al import checkpoint, dataset
+from janus_al.dataset import CONDUCTIVITIES, Samples, content_hash
+from janus_al.evaluation import evaluate
+from janus_al.network import Janus
+from janus_al.training import shrink_and_perturb, train
+from loop import CREATED_BY
+from loop.candidates import Candidate, Result, propose, result_of, row_of, shoot
+from loop.config import CampaignConfig, ConfigError, dump_config, load_config
+from loop.journal import Journal
+from loop.select import aligned_distance
+from loop.simulate import simulate, to_samples
+from loop.targets import Target, interval
+
+CHUNK = 16
+"""simulations between two commits; a kill loses no more"""
+STAGES = {"generate": 0, "train": 1, "invert": 2}
+
+Progress = Callable[[str, int, int], None]
+
+
+class Campaign:
+    """A campaign in its folder; one process at a time may `run` it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / "campaign.toml").is_file():
+            raise ConfigError(
+                f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`"
+            )
+        self.config = load_config(folder / "campaign.toml")
+        self.journal = Journal(folder / "journal.jsonl")
+        self.targets = self.config.targets()
+        self.phases = self.config.microstructure.phase_conductivity
+        self.shards: list[Samples] = []
+        self.known: dict[str, tuple[int, Samples, int]] = {}
+        self.failed: dict[str, int] = {}
+        self.spent = 0
+        self.charged: set[str] = set()
+        self.seconds: dict[str, float] = {}
+        for event in self.journal.of("shard"):
+            samples = dataset.read(folder / event["file"]) if event["file"] else None
+            self._remember(event["round"], samples, event["failed"])
+
+    def run(self, executor: Executor, device: str, progress: Progress) -> str:
+        """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'."""
+        self.executor, self.device, self.progress = executor, device, progress
+        if finished := self.journal.of("finished"):
+            return finished[-1]["state"]
+        self._begin()
+        self._train(0, None)
+        for number in range(1, self.config.budget.rounds + 1):
+            if self._unmet() and self.spent < self.config.budget.simulations:
+                self._round(number)
+        unmet = [t.name for t, _ in self._unmet()]
+        state = "stopped" if unmet else "done"
+        spent_all = self.spent >= self.config.budget.simulations
+        reason = (
+            f"{'simulations' if spent_all else 'rounds'} spent before {', '.join(unmet)}" if unmet else "targets met"
+        )
+        self.journal.append("finished", state=state, reason=reason)
+        return state
+
+    # --- one round ---------------------------------------------------------------------------------------
+
+    def _round(self, number: int) -> None:
+        """One pass of the loop; a round that the journal knows is only replayed in the counts."""
+        for event in self.journal.of("round"):
+            if event["round"] == number:
+                self.spent = event["spent"]
+                return
+        began, spent_before, self.seconds = time.perf_counter(), self.spent, {}
+        model, card = checkpoint.load(self._model_folder(number - 1), self.device)
+        candidates = self._propose(number, model, card)
+        with self._clock("simulation"):
+            shoot(
+                candidates,
+                lambda images: self._simulate(images, number, "candidate"),
+                self.phases,
+                self.config.loop.cut_steps,
+            )
+        designs = self._accept(candidates)
+        goes_on = (
+            len(self._unmet(designs)) > 0
+            and number < self.config.budget.rounds
+            and self.spent < self.config.budget.simulations
+        )
+        if goes_on:
+            self._train(number, model)
+        first = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and not c.probe]
+        probes = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and c.probe]
+        self.seconds["other"] = time.perf_counter() - began - sum(self.seconds.values())
+        self.journal.append(
+            "round",
+            round=number,
+            candidates=len([c for c in candidates if not c.probe]),
+            probes=len(probes),
+            first_shot_error_median=median(first) if first else None,
+            probe_error_median=median(probes) if probes else None,
+            probe_error_mean=sum(probes) / len(probes) if probes else None,
+            hits=len([c for c in candidates if c.met and len(c.trials) == 1 and not c.probe]),
+            simulations=self.spent - spent_before,
+            spent=self.spent,
+            seconds=self.seconds,
+            designs=designs,
+            candidates_table=[row_of(c) for c in candidates if c.trials],
+        )
+
+    def _propose(self, number: int, model: Janus, card: checkpoint.Card) -> list[Candidate]:
+        """Candidates for every unmet target, and the probes."""
+        settings, designs = self.config.loop, self.designs()
+        with self._clock("inversion"):
+            return propose(
+                model,
+                [(target, min(settings.candidates, missing)) for target, missing in self._unmet()],
+                _probe_targets(card, settings.probes),
+                (self.config.seed, number, STAGES["invert"]),
+                self.config.inversion,
+                settings.swarm,
+                {h for h, (r, _, _) in self.known.items() if r < number} | set(self.failed),
+                {t.name: [self._image(d["hash"]) for d in designs if d["target"] == t.name] for t in self.targets},
+                self.phases,
+                2 * settings.min_distance,
+                lambda step, steps: self.progress("inversion", step, steps),
+            )
+
+    def _accept(self, candidates: Sequence[Candidate]) -> list[dict[str, str]]:
+        """New designs: candidates that meet their target and differ from its other designs."""
+        accepted = list[dict[str, str]]()
+        for target, missing in self._unmet():
+            have = [self._image(d["hash"]) for d in self.designs() if d["target"] == target.name]
+            for candidate in candidates:
+                if candidate.target is not target or not candidate.met or not missing:
+                    continue
+                image = candidate.image
+                if have and aligned_distance(image, np.stack(have)).min() < self.config.loop.min_distance:
+                    continue
+                have.append(image)
+                missing -= 1
+                name = f"{target.name}-{len(have):02d}"
+                accepted.append({"target": target.name, "name": name, "hash": content_hash(image)})
+        return accepted
+
+    # --- samples and models ------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """Copy the source, or generate and simulate one, as the shards of round 0."""
+        if self.journal.of("campaign"):
+            if self.config.dataset.generate is not None:
+                shards = [e for e in self.journal.of("shard") if e["round"] == 0]
+                self.spent = sum(e["simulated"] + len(e["failed"]) for e in shards)
+            return
+        settings, source = self.config.dataset, read_source(self.config)
+        if source is None and settings.generate is not None:
+            from simulators import generate
+
+            size, seed = self.config.microstructure.size, self.config.seed
+            images = generate(settings.generate.count, size, seed)
+            with self._clock("simulation"):
+                self._simulate(list(images[: settings.generate.simulated]), 0, "generated")
+            rest = [i for i in images if content_hash(i) not in self.known and content_hash(i) not in self.failed]
+            if rest:
+                self._append(0, dataset.unlabelled(np.stack(rest), self.phases, origin=b"generated", seed=seed), [])
+        elif source is not None and not self.journal.of("shard"):
+            self._append(0, source, [])
+        if settings.test is not None:
+            with dataset.atomic_path(self.folder / "test.h5") as temporary:
+                shutil.copyfile(settings.test, temporary)
+        samples = self.samples()
+        self.journal.append(
+            "campaign",
+            campaign_id=samples.digest()[:12] + f"-{time.time_ns():x}",
+            name=self.config.name,
+            seed=self.config.seed,
+            source={
+                "path": str(settings.source or "generated"),
+                "digest": samples.digest(),
+                "samples": len(samples),
+                "simulated": int(samples.simulated.sum()),
+            },
+            versions={"janus-al": CREATED_BY},
+        )
+
+    def _train(self, number: int, previous: Janus | None) -> None:
+        """Train the model of a round, from all samples, unless it exists already."""
+        if any(e["round"] == number for e in self.journal.of("trained")):
+            return
+        folder, samples = self._model_folder(number), self.samples()
+        seed = int(np.random.SeedSequence([self.config.seed, number, STAGES["train"]]).generate_state(1)[0])
+        settings, training = self.config.loop, self.config.training
+        start = None
+        if previous is not None and settings.retrain == "warm":
+            start = shrink_and_perturb(previous, seed, settings.shrink, settings.perturb)
+            training = self.config.warm_training()
+        with self._clock("training"):
+            model, card = train(
+                samples,
+                self.config.network,
+                training,
+                seed,
+                self.device,
+                start,
+                state=folder.with_suffix(".state"),
+                progress=lambda step, steps: self.progress("training", step, steps),
+            )
+            checkpoint.save(folder, model, card)
+        test = self.folder / "test.h5"
+        self.journal.append(
+            "trained",
+            round=number,
+            model=str(folder.relative_to(self.folder)),
+            seconds=card.seconds,
+            dataset={"samples": len(samples), "simulated": card.simulated, "digest": card.dataset_digest},
+            weights={k: v for k, v in card.training.items() if k.startswith("l_")},
+            metrics=_flat(evaluate(model, dataset.read(test))) if test.exists() else {},
+        )
+
+    def _simulate(self, images: Sequence[NDArray[np.uint8]], number: int, origin: str) -> list[Result | None]:
+        """Properties and sensitivities of images, in order; None where the budget or the physics refused.
+
+        Every image not known from an earlier round is charged once, also when a killed attempt at this
+        round has simulated it already.
+        """
+        hashes, new = [content_hash(i) for i in images], dict[str, NDArray[np.uint8]]()
+        for key, image in zip(hashes, images, strict=True):
+            at = self.known[key][0] if key in self.known else self.failed.get(key)
+            if key in self.charged or (at is not None and at < number):
+                continue
+            if self.spent < self.config.budget.simulations:
+                self.spent += 1
+                self.charged.add(key)
+                if at is None:
+                    new[key] = image
+        todo = list(new.values())
+        for start in range(0, len(todo), CHUNK):
+            chunk, began = todo[start : start + CHUNK], time.perf_counter()
+            solver = self.config.execution.solver
+            results = []
+            for result in simulate(chunk, self.phases, solver, self.executor):
+                results.append(result)
+                self.progress("simulation", start + len(results), len(todo))
+            good = [(i, r) for i, r in zip(chunk, results, strict=True) if not isinstance(r, str)]
+            bad = [
+                {"hash": content_hash(i), "reason": r}
+                for i, r in zip(chunk, results, strict=True)
+                if isinstance(r, str)
+            ]
+            samples = None
+            if good:
+                samples = to_samples(*zip(*good, strict=True), self.phases, origin=origin.encode(), round=number)
+            self._append(number, samples, bad, time.perf_counter() - began)
+        return [self._result(key) if key in self.known else None for key in hashes]
+
+    def _append(self, number: int, samples: Samples | None, failed: list[dict[str, str]], seconds: float = 0) -> None:
+        """Commit samples as an immutable shard, then in the journal."""
+        name = None
+        if samples is not None:
+            name = f"samples/r{number:04d}-{samples.digest()[:12]}.h5"
+            dataset.write(self.folder / name, samples, CREATED_BY)
+        self.journal.append(
+            "shard",
+            round=number,
+            file=name,
+            samples=0 if samples is None else len(samples),
+            simulated=0 if samples is None else int(samples.simulated.sum()),
+            failed=failed,
+            seconds=seconds,
+        )
+        self._remember(number, samples, failed)
+
+    def _remember(self, number: int, samples: Samples | None, failed: list[dict[str, str]]) -> None:
+        for entry in failed:
+            self.failed.setdefault(entry["hash"], number)
+        if samples is None:
+            return
+        self.shards.append(samples)
+        for row in np.flatnonzero(samples.simulated):
+            self.known.setdefault(samples.hashes[row].decode(), (number, samples, int(row)))
+
+    def _result(self, key: str) -> Result:
+        _, samples, row = self.known[key]
+        return result_of(samples, row)
+
+    def _image(self, key: str) -> NDArray[np.uint8]:
+        _, samples, row = self.known[key]
+        return samples.image[row]
+
+    def _model_folder(self, number: int) -> Path:
+        return self.folder / "models" / f"r{number:04d}"
+
+    @contextmanager
+    def _clock(self, name: str) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    # --- what has been reached ---------------------------------------------------------------------------
+
+    def samples(self) -> Samples:
+        """All samples, round after round; an image both unlabelled and simulated counts as simulated."""
+        everything = dataset.concatenate(self.shards)
+        rows: dict[bytes, int] = {}
+        for row, key in enumerate(everything.hashes):
+            if key not in rows or (everything.simulated[row] and not everything.simulated[rows[key]]):
+                rows[key] = row
+        return everything.take(np.array(sorted(rows.values())))
+
+    def designs(self) -> list[dict[str, str]]:
+        """Target, name and content hash of every design, in order of acceptance."""
+        return [d for e in self.journal.of("round") for d in e["designs"]]
+
+    def _unmet(self, more: Sequence[dict[str, str]] = ()) -> list[tuple[Target, int]]:
+        """Targets with the number of designs still missing."""
+        have = [d["target"] for d in [*self.designs(), *more]]
+        return [(t, t.designs - have.count(t.name)) for t in self.targets if t.designs > have.count(t.name)]
+
+
+def start(folder: Path, config: CampaignConfig) -> Campaign:
+    """The campaign of a folder, made if there is none, refused if there is another.
+
+    Raises:
+        ConfigError: the folder's campaign has another configuration, or the source does not fit.
+    """
+    stored = folder / "campaign.toml"
+    if not stored.is_file():
+        read_source(config)
+    elif load_config(stored).science() != config.science():
+        raise ConfigError(f"{folder}: holds a campaign of another configuration; give another --dir, or resume it")
+    for part in ("samples", "models"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for stale in [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")]:
+        stale.unlink()
+    with dataset.atomic_path(stored) as temporary:
+        temporary.write_text(dump_config(config))
+    return Campaign(folder)
+
+
+def read_source(config: CampaignConfig) -> Samples | None:
+    """The source dataset, checked against the configuration; None if it is to be generated."""
+    settings, wanted = config.dataset, config.microstructure
+    for path in (settings.source, settings.test):
+        if path is None:
+            continue
+        samples = dataset.read(path)
+        side = samples.image.shape[1:]
+        kind = (side, samples.phase_conductivity, samples.boundary)
+        asked = ((wanted.size, wanted.size), wanted.phase_conductivity, wanted.boundary)
+        if kind != asked:
+            raise ConfigError(
+                f"{path}: holds (size, phase_conductivity, boundary) {kind} but the configuration asks {asked}"
+            )
+    return None if settings.source is None else dataset.read(settings.source)
+
+
+def _probe_targets(card: checkpoint.Card, count: int) -> list[Target]:
+    """Conductivities evenly spread over the range of the simulated samples, kxx and kyy in turn."""
+    targets = []
+    for index in range(count):
+        name = CONDUCTIVITIES[index % len(CONDUCTIVITIES)]
+        low, high = card.property_range[name]
+        value = low + (high - low) * (index + 0.5) / count
+        targets.append(Target("probe", {name: interval(name, value, tolerance=0.01)}))
+    return targets
+
+
+def _flat(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested figures as one level, `kxx_r2` and so on."""
+    flat: dict[str, float] = {}
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, prefix if name == "properties" else f"{prefix}{name}_")
+        elif value is not None:
+            flat[prefix + name] = value
+    return flat

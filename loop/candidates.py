@@ -1,0 +1,141 @@
+"""Candidates: from a model and targets to proposed images, and from these to simulated ones."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al.dataset import CONDUCTIVITIES, NAMES, Samples, content_hash
+from janus_al.inversion import InversionConfig, invert
+from janus_al.network import Janus
+from loop.cut import Trial, cut, first_count, next_count
+from loop.select import select
+from loop.targets import Target
+
+Image = NDArray[np.uint8]
+Result = tuple[dict[str, float], dict[str, NDArray[np.floating]]]
+"""properties by name, bounds among them, and sensitivities by conductivity"""
+
+
+@dataclass
+class Candidate:
+    """A proposal on its way to a design: the decoder's grey field and the cuts of it simulated so far."""
+
+    target: Target
+    probe: bool
+    field: NDArray[np.float32]
+    predicted: Mapping[str, float]
+    trials: list[Trial] = field(default_factory=list)
+
+    @property
+    def met(self) -> bool:
+        """Whether the last cut meets the target."""
+        return bool(self.trials) and self.target.met(self.trials[-1].properties)
+
+    @property
+    def image(self) -> Image:
+        """The last cut simulated, or the first to be."""
+        return cut(self.field, self.trials[-1].count if self.trials else first_count(self.field, self.target))
+
+
+def propose(
+    model: Janus,
+    wanted: Sequence[tuple[Target, int]],
+    probes: Sequence[Target],
+    seed: Sequence[int],
+    config: InversionConfig,
+    swarm: int,
+    known: Collection[str],
+    chosen: Mapping[str, Sequence[Image]],
+    phase_conductivity: Sequence[float],
+    min_distance: float,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+) -> list[Candidate]:
+    """Candidates for each target, chosen from `swarm` times as many inversions, then one for each probe.
+
+    Args:
+        wanted: targets with the number of candidates for each, at most.
+        known: content hashes of everything ever simulated.
+        chosen: by target name, images from which its candidates must differ.
+        min_distance: part of the pixels by which they must.
+    """
+    members = [t for t, count in wanted for _ in range(swarm * count)]
+    targets = [*members, *probes]
+    found = invert(model, [t.intervals for t in targets], seed, config, progress)
+    images = np.stack([cut(f, first_count(f, t)) for f, t in zip(found.field, targets, strict=True)])
+    rows: list[int] = []
+    first = 0
+    for target, count in wanted:
+        own = np.arange(first, first + swarm * count)
+        first += swarm * count
+        best = select(
+            images[own],
+            found.predicted[own],
+            found.miss[own],
+            count,
+            known,
+            chosen.get(target.name, ()),
+            phase_conductivity,
+            min_distance,
+        )
+        rows += own[best].tolist()
+    return [
+        Candidate(
+            target=targets[row],
+            probe=row >= len(members),
+            field=found.field[row],
+            predicted=dict(zip(found.names, found.predicted[row].tolist(), strict=True)),
+        )
+        for row in [*rows, *range(len(members), len(targets))]
+    ]
+
+
+def shoot(
+    candidates: Sequence[Candidate],
+    simulate: Callable[[list[Image]], Sequence[Result | None]],
+    phase_conductivity: Sequence[float],
+    cut_steps: int,
+) -> None:
+    """Simulate the first shots of all candidates, then move the cuts of those that miss, probes excepted.
+
+    A candidate that `simulate` answers with None goes no further.
+    """
+    going = [(c, first_count(c.field, c.target)) for c in candidates]
+    for _ in range(1 + cut_steps):
+        results = simulate([cut(c.field, count) for c, count in going])
+        after = []
+        for (candidate, count), result in zip(going, results, strict=True):
+            if result is None:
+                continue
+            candidate.trials.append(Trial(count, *result))
+            following = None
+            if not candidate.probe:
+                following = next_count(candidate.field, candidate.trials, candidate.target, phase_conductivity)
+            if following is not None:
+                after.append((candidate, following))
+        going = after
+
+
+def result_of(samples: Samples, row: int) -> Result:
+    """Properties, with bounds, and sensitivities of one simulated sample."""
+    properties = dict(zip(NAMES, samples.properties[row].tolist(), strict=True))
+    for suffix in ("_fv", "_lower", "_upper"):
+        column = getattr(samples, f"properties{suffix}")[row]
+        properties |= {n + suffix: float(v) for n, v in zip(CONDUCTIVITIES, column, strict=False)}
+    return properties, dict(zip(CONDUCTIVITIES, samples.sensitivity[row], strict=True))
+
+
+def row_of(candidate: Candidate) -> dict[str, object]:
+    """A simulated candidate as JSON."""
+    return {
+        "target": candidate.target.name,
+        "wanted": candidate.target.wanted(),
+        "predicted": dict(candidate.predicted),
+        "first_shot": dict(candidate.trials[0].properties),
+        "final": dict(candidate.trials[-1].properties),
+        "error": candidate.target.error(candidate.trials[0].properties),
+        "hash": content_hash(candidate.image),
+        "simulations": len(candidate.trials),
+        "met": candidate.met,
+    }

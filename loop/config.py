@@ -1,0 +1,197 @@
+"""A campaign's configuration: one TOML file, every key checked, unknown ones refused."""
+
+import dataclasses
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from janus_al.inversion import InversionConfig
+from janus_al.network import JanusConfig
+from janus_al.training import TrainingConfig
+from loop.targets import PROPERTIES, Target, TargetError, check_reachable, interval
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Microstructure(_Section):
+    """What is designed."""
+
+    size: PositiveInt = 32
+    """pixels a side"""
+    phase_conductivity: tuple[PositiveFloat, PositiveFloat]
+    """of label 0 and label 1"""
+    boundary: Literal["dirichlet"] = "dirichlet"
+
+
+class Generate(_Section):
+    """A phase-field dataset made at the start; its simulations count in the budget."""
+
+    count: PositiveInt = 2000
+    simulated: PositiveInt = 128
+
+
+class Dataset(_Section):
+    """Where the first samples come from."""
+
+    source: Path | None = None
+    """HDF5 file, relative to the current directory"""
+    test: Path | None = None
+    """HDF5 file of simulated samples on which every model is evaluated, and nothing else"""
+    generate: Generate | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.source is None) == (self.generate is None):
+            raise ValueError("give either 'source' or a [dataset.generate] section")
+        return self
+
+
+class Requirement(_Section):
+    """A value with a relative tolerance, or min, or max, or both."""
+
+    value: float | None = None
+    tolerance: float | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+class TargetSection(_Section):
+    """What one group of designs must meet, all of it at once."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None
+    designs: PositiveInt = 1
+    kxx: Requirement | None = None
+    kyy: Requirement | None = None
+    volume_fraction: Requirement | None = None
+
+
+class Budget(_Section):
+    """When to stop at the latest."""
+
+    rounds: PositiveInt = 4
+    simulations: PositiveInt = 400
+
+
+class Loop(_Section):
+    """How a round is spent."""
+
+    candidates: PositiveInt = 6
+    """simulated for each unmet target and round, at most"""
+    swarm: PositiveInt = 4
+    """latent vectors inverted for each candidate wanted"""
+    probes: Annotated[int, Field(ge=0)] = 24
+    """candidates a round for conductivities spread over the dataset's range: they teach, and they measure"""
+    cut_steps: Annotated[int, Field(ge=0)] = 4
+    """simulations spent on moving the cut of one candidate, at most"""
+    min_distance: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """part of the pixels in which two designs of a target differ, at least, at the best translation"""
+    retrain: Literal["warm", "scratch"] = "warm"
+    retrain_steps: PositiveInt = 400
+    """training steps after a round, when warm"""
+    shrink: Annotated[float, Field(ge=0, le=1)] = 0.9
+    perturb: Annotated[float, Field(ge=0, le=1)] = 0.05
+
+
+class Execution(_Section):
+    """How it is run; none of it changes what is computed, but `threads` and `device` do in the last digits."""
+
+    solver: Literal["fipy"] = "fipy"
+    workers: Annotated[int, Field(ge=0)] = 0
+    """simulation processes; 0: one a core"""
+    threads: PositiveInt = 2
+    """of the network"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class CampaignConfig(_Section):
+    """The whole file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._ -]{1,100}$")]
+    seed: Annotated[int, Field(ge=0)] = 0
+    microstructure: Microstructure
+    dataset: Dataset
+    target: Annotated[list[TargetSection], Field(min_length=1)]
+    budget: Budget = Budget()
+    loop: Loop = Loop()
+    network: JanusConfig = JanusConfig()
+    training: TrainingConfig = TrainingConfig()
+    inversion: InversionConfig = InversionConfig()
+    execution: Execution = Execution()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.network.size not in {JanusConfig().size, self.microstructure.size}:
+            raise ValueError("network.size follows microstructure.size; leave it out")
+        object.__setattr__(self, "network", JanusConfig(**{**asdict(self.network), "size": self.microstructure.size}))
+        names = [t.name for t in self.targets()]
+        if len(set(names)) < len(names):
+            raise ValueError(f"target names {names}: each must be given once")
+        for target in self.targets():
+            check_reachable(target, self.microstructure.phase_conductivity)
+        return self
+
+    def targets(self) -> list[Target]:
+        """The targets, named t1, t2... where the file gives no name."""
+        targets = []
+        for number, section in enumerate(self.target, start=1):
+            wanted = {p: getattr(section, p) for p in PROPERTIES if getattr(section, p) is not None}
+            if not wanted:
+                raise TargetError(f"target {number}: give at least one of {', '.join(PROPERTIES)}")
+            intervals = {p: interval(p, r.value, r.tolerance, r.min, r.max) for p, r in wanted.items()}
+            targets.append(Target(section.name or f"t{number}", intervals, section.designs))
+        return targets
+
+    def warm_training(self) -> TrainingConfig:
+        """Settings of the training that follows a round and starts from the last model."""
+        return dataclasses.replace(self.training, steps=self.loop.retrain_steps)
+
+    def science(self) -> dict[str, Any]:
+        """Everything that decides the result."""
+        return self.model_dump(mode="json", exclude={"execution"}, exclude_none=True)
+
+
+def load_config(path: Path) -> CampaignConfig:
+    """Read and check a configuration.
+
+    Raises:
+        ConfigError: in one sentence, with the key, its value and the rule.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        return CampaignConfig.model_validate(tomllib.loads(path.read_text()))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML ({error})") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "file"
+        what = first["msg"].removeprefix("Value error, ")
+        if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+            what = "unknown key; remove it or correct its spelling"
+        raise ConfigError(f"{path}: {where}: {what}") from None
+
+
+def dump_config(config: CampaignConfig) -> str:
+    """The resolved configuration as TOML."""
+    import tomli_w
+
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))

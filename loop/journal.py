@@ -1,0 +1,64 @@
+"""The campaign's journal: one JSON object a line, appended and fsynced; the truth of its progress."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from janus_al.dataset import DatasetError
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """An append-only file of events. Opening it to write cuts off a last line that a crash tore."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events = list(read_events(path))
+        if path.exists():
+            data = path.read_bytes()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                with path.open("rb+") as file:
+                    file.truncate(whole)
+                    os.fsync(file.fileno())
+
+    def append(self, event: str, **fields: Any) -> Event:
+        """Write one event durably and return it."""
+        entry = {"event": event, "time": time.time(), **fields}
+        line = json.dumps(entry, allow_nan=False) + "\n"
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("ab") as file:
+                file.write(line.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with self.path.open("rb+") as file:
+                file.truncate(size)
+            raise
+        self.events.append(entry)
+        return entry
+
+    def of(self, event: str) -> list[Event]:
+        """All events of one kind, in order."""
+        return [e for e in self.events if e["event"] == event]
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """Events of a journal; a torn last line does not count, a torn line before it is damage.
+
+    Raises:
+        DatasetError: a line in the middle is not JSON.
+    """
+    if not path.exists():
+        return
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            yield json.loads(line)
+        except ValueError:
+            raise DatasetError(f"{path}: line {number} is damaged; restore the journal from a copy") from None

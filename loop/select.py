@@ -1,0 +1,63 @@
+"""Which candidates to simulate: new, possible, good and different from each other."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al.dataset import content_hash
+from loop.targets import wiener
+
+
+def aligned_distance(image: NDArray[np.integer], others: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Part of the pixels that differ from each of `others` (n, ny, nx) at the best periodic translation."""
+    if not len(others):
+        return np.empty(0)
+    a, b = image.astype(float), np.asarray(others, dtype=float)
+    overlap = np.fft.irfft2(np.conj(np.fft.rfft2(a)) * np.fft.rfft2(b), s=a.shape)
+    differing = a.sum() + b.sum(axis=(1, 2)) - 2 * overlap.max(axis=(1, 2))
+    return np.maximum(differing, 0) / a.size
+
+
+def select(
+    images: NDArray[np.uint8],
+    predicted: NDArray[np.float64],
+    miss: NDArray[np.float64],
+    wanted: int,
+    known: Collection[str],
+    chosen: Sequence[NDArray[np.uint8]],
+    phase_conductivity: Sequence[float],
+    min_distance: float,
+) -> list[int]:
+    """Rows to simulate, the best first.
+
+    A candidate is passed over if it was ever simulated, if the conductivities predicted for it are
+    impossible at its volume fraction (Wiener), or if it is nearer than `min_distance` to one in `chosen` or
+    to a better candidate. Of those left, the ones predicted nearest to their goal are taken.
+
+    Args:
+        images: (n, ny, nx).
+        predicted: conductivities (n, 2) and volume fraction.
+        miss: distance of the prediction from the goal.
+        wanted: how many at most.
+        known: content hashes of everything ever simulated.
+        chosen: images that the new ones must differ from.
+    """
+    taken: list[int] = []
+    reference = list(chosen)
+    hashes = set(known)
+    for row in np.argsort(miss, kind="stable"):
+        if len(taken) == wanted:
+            break
+        image = images[row]
+        harmonic, arithmetic = wiener(image.mean(), phase_conductivity)
+        possible = np.all((predicted[row, :-1] >= 0.98 * harmonic) & (predicted[row, :-1] <= 1.02 * arithmetic))
+        key = content_hash(image)
+        if key in hashes or not possible:
+            continue
+        if reference and aligned_distance(image, np.stack(reference)).min() < min_distance:
+            continue
+        taken.append(int(row))
+        reference.append(image)
+        hashes.add(key)
+    return taken

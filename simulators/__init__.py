@@ -1,0 +1,19 @@
+"""The physics: seeds -> microstructures -> effective conductivity with error bars and sensitivities."""
+
+from simulators.fipy_homogenizer import FipyHomogenizer
+from simulators.homogenizer import HomogenizationError, Homogenized, Homogenizer, conductivity_field
+from simulators.images import ImageError, read_image, write_png
+from simulators.phasefield import PhaseField, generate
+
+__all__ = [
+    "FipyHomogenizer",
+    "HomogenizationError",
+    "Homogenized",
+    "Homogenizer",
+    "ImageError",
+    "PhaseField",
+    "conductivity_field",
+    "generate",
+    "read_image",
+    "write_png",
+]
