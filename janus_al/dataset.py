@@ -6,6 +6,7 @@ temporary name, and renamed; nothing is ever appended in place.
 
 import contextlib
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -77,7 +78,7 @@ class Samples:
 
     def take(self, index: Any) -> "Samples":
         """The rows at an index array, a mask or a slice."""
-        rows = {name: getattr(self, name)[index] for name in _ARRAYS}
+        rows: dict[str, Any] = {name: getattr(self, name)[index] for name in _ARRAYS}
         return replace(self, **rows, meta={name: column[index] for name, column in self.meta.items()})
 
     def digest(self) -> str:
@@ -118,10 +119,10 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
     """All rows of several sets of samples of one kind, in order."""
     first = parts[0]
     for part in parts[1:]:
-        kinds = [(p.phase_conductivity, p.boundary, p.image.shape[1:]) for p in (first, part)]
+        kinds = [(p.phase_conductivity, p.unit, p.boundary, p.image.shape[1:]) for p in (first, part)]
         if kinds[0] != kinds[1]:
             raise DatasetError(f"samples of two kinds, {kinds[0]} and {kinds[1]}: a dataset holds one")
-    rows = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ARRAYS}
+    rows: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ARRAYS}
     return replace(first, **rows, meta={k: np.concatenate([p.meta[k] for p in parts]) for k in META})
 
 
@@ -129,7 +130,9 @@ def write(path: Path, samples: Samples, created_by: str) -> None:
     """Write a file that is either complete or absent."""
     import h5py
 
-    with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
+    # HDF5 can crash the process on a full disk, where Python raises OSError: let HDF5 write to memory.
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
         file.attrs.update(
             format=FORMAT,
             version=VERSION,
@@ -153,6 +156,8 @@ def write(path: Path, samples: Samples, created_by: str) -> None:
             if name.startswith("properties"):
                 file[name].attrs["names"] = list(NAMES)
         file["sensitivity"].attrs["names"] = list(CONDUCTIVITIES)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def read(path: Path) -> Samples:
@@ -186,6 +191,13 @@ def read(path: Path) -> Samples:
         raise
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise DatasetError(f"{path}: damaged ({error}); restore it from a copy or from the campaign's shards") from None
+    rows = arrays["image"].shape[0]
+    shapes = dict.fromkeys(_ARRAYS[1:-1], (rows, len(NAMES))) | dict.fromkeys(META, (rows,))
+    shapes["sensitivity"] = (rows, len(CONDUCTIVITIES), *arrays["image"].shape[1:])
+    found = {name: column.shape for name, column in (arrays | meta).items()}
+    for name, shape in shapes.items():
+        if found[name] != shape:
+            raise DatasetError(f"{path}: '{name}' is {found[name]} where {shape} belongs; restore the file from a copy")
     if not np.array_equal(stored, samples.hashes):
         raise DatasetError(f"{path}: images do not match their content hashes; restore the file from a copy")
     return samples
@@ -194,8 +206,9 @@ def read(path: Path) -> Samples:
 def _read_array(path: Path, file: Any, name: str) -> NDArray[Any]:
     import h5py
 
-    link = file.get(name, getlink=True)
-    dataset = file[name] if isinstance(link, h5py.HardLink) else None
+    group = name.rpartition("/")[0]
+    inside = all(isinstance(file.get(part, getlink=True), h5py.HardLink) for part in (group, name) if part)
+    dataset = file[name] if inside else None
     if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
         raise DatasetError(f"{path}: '{name}' is missing or reaches outside the file")
     if dataset.dtype.kind not in "uifS" or dataset.size * dataset.dtype.itemsize > MAX_BYTES:

@@ -4,11 +4,12 @@
 
 U-net style without skip connections, so that z alone is decoded. The decoder doubles by bilinear
 interpolation and convolution, but for the last time, which inverts the encoder's first: pixel-unshuffle
-there, pixel-shuffle here; at full resolution a convolution would cost more than all the others. The head predicts log k of each
-conductivity, standardised; the volume fraction needs no head, it is the mean of the image.
+there, pixel-shuffle here; at full resolution a convolution would cost more than all the others.
+The head predicts log k of each conductivity, standardised; the volume fraction needs no head, it is the
+mean of the image.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,10 @@ class JanusConfig:
         """Refuse sizes the network cannot halve three times."""
         if self.size < 16 or self.size % 8:
             raise ValueError(f"size {self.size}: the network wants a side of at least 16 that 8 divides")
+
+    def of_size(self, size: int) -> "JanusConfig":
+        """The same network for images of another side."""
+        return replace(self, size=size)
 
 
 class Janus(nn.Module):

@@ -18,17 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al import checkpoint, dataset
-from janus_al.dataset import CONDUCTIVITIES, Samples, content_hash
+from janus_al.dataset import Samples, content_hash
 from janus_al.evaluation import evaluate
 from janus_al.network import Janus
 from janus_al.training import shrink_and_perturb, train
 from loop import CREATED_BY
-from loop.candidates import Candidate, Result, propose, result_of, row_of, shoot
+from loop.candidates import Candidate, Result, probe_targets, propose, result_of, row_of, shoot
 from loop.config import CampaignConfig, ConfigError, dump_config, load_config
 from loop.journal import Journal
 from loop.select import aligned_distance
 from loop.simulate import simulate, to_samples
-from loop.targets import Target, interval
+from loop.targets import Target
 
 CHUNK = 16
 """simulations between two commits; a kill loses no more"""
@@ -60,16 +60,21 @@ class Campaign:
             samples = dataset.read(folder / event["file"]) if event["file"] else None
             self._remember(event["round"], samples, event["failed"])
 
-    def run(self, executor: Executor, device: str, progress: Progress) -> str:
-        """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'."""
+    def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
+        """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
+
+        `project` is called after the first training, after every round and at the end.
+        """
         self.executor, self.device, self.progress = executor, device, progress
         if finished := self.journal.of("finished"):
             return finished[-1]["state"]
         self._begin()
         self._train(0, None)
+        project()
         for number in range(1, self.config.budget.rounds + 1):
             if self._unmet() and self.spent < self.config.budget.simulations:
                 self._round(number)
+                project()
         unmet = [t.name for t, _ in self._unmet()]
         state = "stopped" if unmet else "done"
         spent_all = self.spent >= self.config.budget.simulations
@@ -77,6 +82,7 @@ class Campaign:
             f"{'simulations' if spent_all else 'rounds'} spent before {', '.join(unmet)}" if unmet else "targets met"
         )
         self.journal.append("finished", state=state, reason=reason)
+        project()
         return state
 
     # --- one round ---------------------------------------------------------------------------------------
@@ -131,7 +137,7 @@ class Campaign:
             return propose(
                 model,
                 [(target, min(settings.candidates, missing)) for target, missing in self._unmet()],
-                _probe_targets(card, settings.probes),
+                probe_targets(card, settings.probes),
                 (self.config.seed, number, STAGES["invert"]),
                 self.config.inversion,
                 settings.swarm,
@@ -265,7 +271,14 @@ class Campaign:
             ]
             samples = None
             if good:
-                samples = to_samples(*zip(*good, strict=True), self.phases, origin=origin.encode(), round=number)
+                samples = to_samples(
+                    [i for i, _ in good],
+                    [r for _, r in good],
+                    self.phases,
+                    origin=origin.encode(),
+                    round=number,
+                    seed=self.config.seed,
+                )
             self._append(number, samples, bad, time.perf_counter() - began)
         return [self._result(key) if key in self.known else None for key in hashes]
 
@@ -368,17 +381,6 @@ def read_source(config: CampaignConfig) -> Samples | None:
                 f"{path}: holds (size, phase_conductivity, boundary) {kind} but the configuration asks {asked}"
             )
     return None if settings.source is None else dataset.read(settings.source)
-
-
-def _probe_targets(card: checkpoint.Card, count: int) -> list[Target]:
-    """Conductivities evenly spread over the range of the simulated samples, kxx and kyy in turn."""
-    targets = []
-    for index in range(count):
-        name = CONDUCTIVITIES[index % len(CONDUCTIVITIES)]
-        low, high = card.property_range[name]
-        value = low + (high - low) * (index + 0.5) / count
-        targets.append(Target("probe", {name: interval(name, value, tolerance=0.01)}))
-    return targets
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:

@@ -1,17 +1,19 @@
 """Candidates: from a model and targets to proposed images, and from these to simulated ones."""
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al.checkpoint import Card
 from janus_al.dataset import CONDUCTIVITIES, NAMES, Samples, content_hash
 from janus_al.inversion import InversionConfig, invert
 from janus_al.network import Janus
 from loop.cut import Trial, cut, first_count, next_count
 from loop.select import select
-from loop.targets import Target
+from loop.targets import Target, interval
 
 Image = NDArray[np.uint8]
 Result = tuple[dict[str, float], dict[str, NDArray[np.floating]]]
@@ -26,7 +28,7 @@ class Candidate:
     probe: bool
     field: NDArray[np.float32]
     predicted: Mapping[str, float]
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[Trial] = dataclasses.field(default_factory=list)
 
     @property
     def met(self) -> bool:
@@ -115,6 +117,17 @@ def shoot(
             if following is not None:
                 after.append((candidate, following))
         going = after
+
+
+def probe_targets(card: Card, count: int) -> list[Target]:
+    """Conductivities evenly spread over the range of the simulated samples, kxx and kyy in turn."""
+    targets = []
+    for index in range(count):
+        name = CONDUCTIVITIES[index % len(CONDUCTIVITIES)]
+        low, high = card.property_range[name]
+        value = low + (high - low) * (index + 0.5) / count
+        targets.append(Target("probe", {name: interval(name, value, tolerance=0.01)}))
+    return targets
 
 
 def result_of(samples: Samples, row: int) -> Result:

@@ -2,9 +2,10 @@
 
 import dataclasses
 import tomllib
-from dataclasses import asdict
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -20,6 +21,8 @@ from janus_al.inversion import InversionConfig
 from janus_al.network import JanusConfig
 from janus_al.training import TrainingConfig
 from loop.targets import PROPERTIES, Target, TargetError, check_reachable, interval
+
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class ConfigError(ValueError):
@@ -115,8 +118,8 @@ class Execution(_Section):
     solver: Literal["fipy"] = "fipy"
     workers: Annotated[int, Field(ge=0)] = 0
     """simulation processes; 0: one a core"""
-    threads: PositiveInt = 2
-    """of the network"""
+    threads: PositiveInt = 1
+    """of the network; more than one is slower here unless the machine is idle and the images are large"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -139,7 +142,7 @@ class CampaignConfig(_Section):
     def _consistent(self) -> Self:
         if self.network.size not in {JanusConfig().size, self.microstructure.size}:
             raise ValueError("network.size follows microstructure.size; leave it out")
-        object.__setattr__(self, "network", JanusConfig(**{**asdict(self.network), "size": self.microstructure.size}))
+        object.__setattr__(self, "network", self.network.of_size(self.microstructure.size))
         names = [t.name for t in self.targets()]
         if len(set(names)) < len(names):
             raise ValueError(f"target names {names}: each must be given once")
@@ -167,27 +170,74 @@ class CampaignConfig(_Section):
         return self.model_dump(mode="json", exclude={"execution"}, exclude_none=True)
 
 
-def load_config(path: Path) -> CampaignConfig:
-    """Read and check a configuration.
+class _TrainingFile(_Section):
+    network: JanusConfig = JanusConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def load_config(path: Path, weights: Path | None = None, overrides: Sequence[str] = ()) -> CampaignConfig:
+    """Read and check a configuration, with the tables of a weights file and then `overrides` laid over it.
 
     Raises:
         ConfigError: in one sentence, with the key, its value and the rule.
     """
+    return _validate(CampaignConfig, path, [_read_toml(path), *_more(weights, overrides)])
+
+
+def load_training(weights: Path | None, overrides: Sequence[str]) -> tuple[JanusConfig, TrainingConfig]:
+    """Network and training settings from a weights file and `overrides`, both optional."""
+    settings = _validate(_TrainingFile, weights or Path("--set"), _more(weights, overrides))
+    return settings.network, settings.training
+
+
+def _more(weights: Path | None, overrides: Sequence[str]) -> list[dict[str, Any]]:
+    tables = [] if weights is None else [_read_toml(weights)]
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        try:
+            table = tomllib.loads(f"{key.strip()} = {value.strip()}")
+        except tomllib.TOMLDecodeError:
+            try:
+                table = tomllib.loads(f'{key.strip()} = "{value.strip()}"')
+            except tomllib.TOMLDecodeError:
+                raise ConfigError(f"--set {override}: write section.key=value") from None
+        if not equals:
+            raise ConfigError(f"--set {override}: write section.key=value")
+        tables.append(table)
+    return tables
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     try:
-        return CampaignConfig.model_validate(tomllib.loads(path.read_text()))
+        return tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML ({error})") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file") from None
+
+
+def _overlay(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _overlay(merged[key], value) if both else value
+    return merged
+
+
+def _validate(kind: type[Kind], path: Path, tables: Sequence[dict[str, Any]]) -> Kind:
+    empty: dict[str, Any] = {}
+    try:
+        return kind.model_validate(reduce(_overlay, tables, empty))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         what = first["msg"].removeprefix("Value error, ")
         if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
             what = "unknown key; remove it or correct its spelling"
-        raise ConfigError(f"{path}: {where}: {what}") from None
+        given = "" if isinstance(first["input"], dict | list) or "unknown" in what else f" (given: {first['input']!r})"
+        raise ConfigError(f"{path}: {where}: {what}{given}") from None
 
 
 def dump_config(config: CampaignConfig) -> str:

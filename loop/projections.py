@@ -91,8 +91,8 @@ def status(folder: Path) -> dict[str, Any]:
     finished = [e for e in events if e["event"] == "finished"]
     paid = [s for s in shards if s["round"] > 0 or config.dataset.generate is not None]
     names = [d["target"] for e in rounds for d in e["designs"]]
-    columns = ("round", "candidates", "probes", "first_shot_error_median", "probe_error_median")
-    columns += ("probe_error_mean", "hits", "simulations", "seconds")
+    columns = ["round", "candidates", "probes", "first_shot_error_median", "probe_error_median"]
+    columns += ["probe_error_mean", "hits", "simulations", "seconds"]
     return {
         "state": finished[-1]["state"] if finished else "running",
         "reason": finished[-1]["reason"] if finished else None,

@@ -5,7 +5,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -73,6 +73,31 @@ def to_samples(
         properties_upper=table("upper"),
         sensitivity=np.stack([r.sensitivity * r.sensitivity[0].size for r in results]).astype(np.float16),
     )
+
+
+def simulate_samples(
+    images: NDArray[np.uint8],
+    phase_conductivity: Sequence[float],
+    solver: str,
+    workers: int,
+    progress: Callable[[str, int, int], None],
+    **meta: Any,
+) -> list[Samples]:
+    """Images as simulated samples, in one part, or none if there is no image.
+
+    Raises:
+        HomogenizationError: for the first image that cannot be simulated, by number.
+    """
+    if not len(images):
+        return []
+    results: list[Homogenized] = []
+    with process_pool(workers) as executor:
+        for result in simulate(list(images), phase_conductivity, solver, executor):
+            if isinstance(result, str):
+                raise HomogenizationError(f"image {len(results)}: {result}")
+            results.append(result)
+            progress("simulation", len(results), len(images))
+    return [to_samples(list(images), results, phase_conductivity, **meta)]
 
 
 def _begin_worker() -> None:

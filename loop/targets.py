@@ -144,8 +144,8 @@ def check_reachable(target: Target, phase_conductivity: Sequence[float]) -> None
             possible &= (harmonic <= wanted_high) & (arithmetic >= wanted_low)
     if not possible.any():
         raise TargetError(
-            f"target {target}: out of reach; phases of {', '.join(f'{k:g}' for k in phase_conductivity)} mixed at a "
-            f"volume fraction of {fraction[0]:.3g}..{fraction[-1]:.3g} reach {harmonic.min():.4g}..{arithmetic.max():.4g}"
+            f"target {target}: out of reach; phases of {', '.join(f'{k:g}' for k in phase_conductivity)} mixed at "
+            f"fractions {fraction[0]:.3g}..{fraction[-1]:.3g} reach {harmonic.min():.4g}..{arithmetic.max():.4g}"
             " (Wiener bounds); ask for a value in there or change the phases"
         )
 

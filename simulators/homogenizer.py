@@ -126,7 +126,7 @@ def homogenize(
         sensitivity=(fv_maps + dual_maps) / 2,
         sensitivity_fv=fv_maps,
         volume_fraction=float(np.mean(np.asarray(image) == 1)),
-        flux_imbalance=max(a.imbalance for a in primal + dual),
+        flux_imbalance=float(np.max([a.imbalance for a in primal + dual])),
         solver=solver,
         solver_version=solver_version,
         seconds=time.perf_counter() - start,
@@ -168,9 +168,10 @@ def _gate(result: Homogenized, kappa: Array) -> None:
         )
     harmonic, arithmetic = 1 / np.mean(1 / kappa), np.mean(kappa)
     slack = 1e-9
-    if np.any(result.lower < harmonic * (1 - slack)) or np.any(result.upper > arithmetic * (1 + slack)):
+    # Each rule is asked in the affirmative, because every comparison with NaN is false.
+    if not (np.all(result.lower >= harmonic * (1 - slack)) and np.all(result.upper <= arithmetic * (1 + slack))):
         raise HomogenizationError(
             f"bounds {result.lower} .. {result.upper} leave the Wiener interval [{harmonic:.6g}, {arithmetic:.6g}]"
         )
-    if np.any(result.lower > result.upper * (1 + slack)):
+    if not np.all(result.lower <= result.upper * (1 + slack)):
         raise HomogenizationError(f"lower bounds {result.lower} exceed upper bounds {result.upper}")

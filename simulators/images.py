@@ -1,5 +1,6 @@
 """Images of the user: .npy label arrays, and .png or .tif pictures whose grey levels are the phases."""
 
+import tokenize
 import warnings
 from pathlib import Path
 
@@ -42,13 +43,14 @@ def write_png(path: Path, image: NDArray[np.integer], scale: int = 8) -> None:
 
 def _read_npy(path: Path) -> NDArray[np.generic]:
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        # A map of the file: reads no archive and no pickle, and allocates nothing for what a header claims.
+        return np.asarray(np.lib.format.open_memmap(path, mode="r"))
+    except (ValueError, OverflowError, tokenize.TokenError, EOFError, OSError) as error:
         raise ImageError(f"{path}: not a readable .npy array ({error}); save labels with numpy.save") from None
 
 
 def _read_picture(path: Path) -> NDArray[np.generic]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
@@ -56,9 +58,11 @@ def _read_picture(path: Path) -> NDArray[np.generic]:
             with Image.open(path, formats=["PNG", "TIFF"]) as picture:
                 if max(picture.size) > MAX_SIDE:
                     raise ImageError(f"{path}: {picture.size[0]} x {picture.size[1]} pixels; {MAX_SIDE} a side at most")
-                plain = picture.mode in {"1", "L", "I", "I;16", "F"}
+                plain = picture.mode in {"1", "L", "F"} or picture.mode.startswith("I")
                 return np.asarray(picture if plain else picture.convert("L"))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombWarning) as error:
+    except ImageError:
+        raise
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ImageError(f"{path}: not a readable picture ({error})") from None
 
 

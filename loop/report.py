@@ -1,0 +1,190 @@
+"""The report: one self-contained HTML file made from what a campaign recorded."""
+
+import base64
+import io
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al import checkpoint
+from janus_al.dataset import Samples, atomic_path
+from loop.campaign import Campaign
+from loop.projections import designs_of, status
+
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+"""Okabe and Ito's palette, told apart with every kind of colour vision"""
+
+
+def write_report(campaign: Campaign, umap: bool = True) -> Path:
+    """Write `report.html`; `umap = False` leaves out the latent map, whose library takes long to load."""
+    import matplotlib as mpl
+    from jinja2 import Environment, PackageLoader
+
+    mpl.use("Agg")
+    mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 140})
+    environment = Environment(loader=PackageLoader("loop", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    rounds = campaign.journal.of("round")
+    samples = campaign.samples()
+    designs = designs_of(campaign)
+    latent, reconstructions = _from_model(campaign, samples, [d["image"] for d in designs], umap)
+    page = environment.get_template("report.html.j2").render(
+        name=campaign.config.name,
+        config=campaign.config,
+        status=status(campaign.folder),
+        rounds=rounds,
+        designs=[{**d, "picture": _picture(d["image"])} for d in designs],
+        learning=learning_sentence([r["probe_error_median"] for r in rounds]),
+        trained=campaign.journal.of("trained"),
+        agreement=_agreement(rounds) if rounds else None,
+        progress=_progress(rounds) if rounds else None,
+        latent=latent,
+        reconstructions=reconstructions,
+        samples={"all": len(samples), "simulated": int(samples.simulated.sum()), "digest": samples.digest()[:16]},
+        solver=next(
+            (f"{d['solver']['name']} {d['solver']['version']}" for d in designs), campaign.config.execution.solver
+        ),
+    )
+    path = campaign.folder / "report.html"
+    with atomic_path(path) as temporary:
+        temporary.write_text(page)
+    return path
+
+
+def learning_sentence(errors: Sequence[float | None]) -> str:
+    """Whether the first-shot error at the probes fell from the first round to the last."""
+    known = [e for e in errors if e is not None]
+    if len(known) < 2:
+        return "Whether the model learned cannot be said: that takes the probes of at least two rounds."
+    first, last = known[0], known[-1]
+    figures = f"from {first:.2%} in the first of these {len(known)} rounds to {last:.2%} in the last"
+    if last < first:
+        return f"The first-shot error at the probes (median, by simulation) fell {figures}."
+    return f"The first-shot error at the probes (median, by simulation) did not fall: it went {figures}."
+
+
+def _picture(image: NDArray[np.integer]) -> str:
+    from PIL import Image
+
+    scale = max(1, 160 // image.shape[1])
+    grey = np.kron(np.where(image > 0, 245, 40).astype(np.uint8), np.ones((scale, scale), np.uint8))
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _embed(figure: Any) -> str:
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _agreement(rounds: Sequence[dict[str, Any]]) -> str:
+    """Predicted against simulated conductivity of every first shot."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(4.2, 3.8))
+    values = []
+    for index, event in enumerate(rounds):
+        rows = event["candidates_table"]
+        pairs = np.array([[r["predicted"][n], r["first_shot"][n]] for r in rows for n in ("kxx", "kyy")]).reshape(-1, 2)
+        values.append(pairs)
+        colour = COLOURS[index % len(COLOURS)]
+        axis.plot(*pairs.T, "o", ms=3.5, alpha=0.7, color=colour, mec="none", label=f"round {event['round']}")
+    ends = [np.concatenate(values).min(), np.concatenate(values).max()]
+    axis.plot(ends, ends, "-", lw=0.8, color="0.5", zorder=0)
+    axis.set(xlabel="k predicted by the network", ylabel="k simulated")
+    axis.legend(frameon=False)
+    return _embed(figure)
+
+
+def _progress(rounds: Sequence[dict[str, Any]]) -> str:
+    """Error, hits and simulations, round by round."""
+    import matplotlib.pyplot as plt
+
+    numbers = [r["round"] for r in rounds]
+    figure, axes = plt.subplots(1, 3, figsize=(9, 2.7), constrained_layout=True)
+    for index, event in enumerate(rounds):
+        errors = [100 * r["error"] for r in event["candidates_table"] if r["target"] == "probe"]
+        axes[0].plot(np.full(len(errors), event["round"]), errors, "_", ms=10, color=COLOURS[index % 7], alpha=0.6)
+    medians = [np.nan if r["probe_error_median"] is None else 100 * r["probe_error_median"] for r in rounds]
+    axes[0].plot(numbers, medians, "ko-", ms=4, label="median")
+    axes[0].set(title="first-shot error at the probes, %", yscale="log")
+    axes[0].legend(frameon=False)
+    axes[1].bar(numbers, [r["candidates"] for r in rounds], color="0.85", label="candidates")
+    met = [sum(r["met"] for r in event["candidates_table"]) for event in rounds]
+    axes[1].bar(numbers, met, color=COLOURS[2], width=0.6, label="met, cut moved")
+    axes[1].bar(numbers, [r["hits"] for r in rounds], color=COLOURS[0], width=0.4, label="met at first shot")
+    axes[1].set(title="candidates for targets")
+    axes[1].legend(frameon=False)
+    axes[2].plot(numbers, [r["spent"] for r in rounds], "ko-", ms=4)
+    axes[2].set(title="simulations spent", ylim=(0, None))
+    for axis in axes:
+        axis.set_xticks(numbers)
+        axis.set_xlabel("round")
+    return _embed(figure)
+
+
+def _from_model(
+    campaign: Campaign, samples: Samples, designs: list[NDArray[np.uint8]], umap: bool
+) -> tuple[str | None, list[dict[str, Any]]]:
+    """The latent map and some reconstructions by the last model; nothing before there is one."""
+    trained = campaign.journal.of("trained")
+    if not trained:
+        return None, []
+    import torch
+
+    from janus_al.training import encode
+
+    model, _ = checkpoint.load(campaign.folder / trained[-1]["model"])
+    chosen = samples.image[np.linspace(0, len(samples) - 1, min(6, len(samples))).astype(int)]
+    with torch.no_grad():
+        decoded = model.decode(encode(model, chosen)).numpy()
+    pictures = [
+        {
+            "original": _picture(image),
+            "decoded": _picture((grey > 0.5).astype(np.uint8)),
+            "wrong": float(((grey > 0.5) != (image > 0)).mean()),
+        }
+        for image, grey in zip(chosen, decoded, strict=True)
+    ]
+    if not umap or len(samples) < 20:
+        return None, pictures
+    rows = np.concatenate([samples.image, np.stack(designs)]) if designs else samples.image
+    return _latent_map(encode(model, rows).numpy(), samples, len(designs)), pictures
+
+
+def _latent_map(z: NDArray[np.float32], samples: Samples, designs: int) -> str:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "janus-al" / "numba"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        cache = Path(tempfile.mkdtemp(prefix="janus-al-numba-"))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
+    import warnings
+
+    import matplotlib.pyplot as plt
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        flat = UMAP(n_neighbors=min(15, len(z) - 1), random_state=0).fit_transform(z)
+    known, count = samples.simulated, len(samples)
+    figure, axis = plt.subplots(figsize=(5.4, 4.2))
+    axis.plot(*flat[:count][~known].T, ".", ms=2, color="0.8", label="not simulated")
+    k = samples.properties[known, 0]
+    x, y = flat[:count][known].T
+    dots = axis.scatter(x, y, c=k, s=14, cmap="viridis", label="simulated")
+    axis.plot(*flat[count:].T, "*", ms=9, mfc="none", mec="#d55e00", label="designs" if designs else None)
+    figure.colorbar(dots, label="kxx")
+    axis.set(xticks=[], yticks=[])
+    axis.legend(frameon=False, loc="best")
+    return _embed(figure)

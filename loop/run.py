@@ -1,0 +1,90 @@
+"""Running a campaign for a person: the lock, the device, the processes, and the projections after each round."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from janus_al.device import prepare
+from loop.campaign import Campaign, read_source, start
+from loop.config import CampaignConfig, ConfigError
+from loop.progress import Progress
+from loop.projections import write_dataset, write_designs
+from loop.simulate import process_pool
+
+
+class LockedError(RuntimeError):
+    """Another process is running this campaign."""
+
+
+def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress) -> Campaign:
+    """Start or go on with a campaign until its targets are met or its budget is spent.
+
+    Projections (dataset.h5, designs, MLflow, the report) follow every round; one that fails is named and
+    the campaign goes on.
+
+    Raises:
+        ConfigError, TargetError: bad configuration; nothing was written.
+        LockedError: another process runs it.
+    """
+    if config is not None and not (folder / "campaign.toml").exists():
+        read_source(config)
+        folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        campaign = Campaign(folder) if config is None else start(folder, config)
+        execution = campaign.config.execution if config is None else config.execution
+        device = prepare(execution.device, execution.threads)
+        with process_pool(execution.workers) as executor:
+            campaign.run(executor, device, progress, lambda: _project(campaign, progress))
+        return campaign
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the campaign's lock, which the system frees when its process dies.
+
+    Raises:
+        LockedError: another process holds it.
+        ConfigError: there is no such folder.
+    """
+    from filelock import FileLock, Timeout
+
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`")
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(f"{folder}: another process is running this campaign; wait for it or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _project(campaign: Campaign, progress: Progress) -> None:
+    """Bring everything derived up to date; the report, which takes longest, only at the end."""
+    finished = bool(campaign.journal.of("finished"))
+    seconds: dict[str, float] = {}
+    stages: dict[str, Callable[[Campaign], object]] = {"dataset": write_dataset, "designs": write_designs}
+    if finished:
+        from loop.report import write_report
+
+        stages["report"] = write_report
+    stages["tracking"] = lambda c: _track(c, progress, live=not finished)
+    for name, write in stages.items():
+        began = time.perf_counter()
+        try:
+            write(campaign)
+        except Exception as error:
+            progress.say(f"{name} not written ({error}); `janus-al campaign report {campaign.folder}` tries again")
+        seconds[name] = time.perf_counter() - began
+    campaign.journal.append("projected", seconds=seconds)
+
+
+def _track(campaign: Campaign, progress: Progress, live: bool) -> None:
+    from loop.tracking import sync
+
+    result = sync(campaign.folder, live=live)
+    if result.error:
+        progress.say(f"MLflow not updated ({result.error}); later: janus-al campaign sync {campaign.folder}")
