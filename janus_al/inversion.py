@@ -40,7 +40,9 @@ class InversionConfig:
     l_deep: float = 1.0
     l_align: float = 0.1
     focus: float = 0.25
-    """part of a goal's interval, around its middle, that is aimed at"""
+    """part of a narrow goal's interval, around its middle, that is aimed at"""
+    margin: float = 0.02
+    """a wide goal is aimed at up to this part of its ends"""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def invert(
     config = config or InversionConfig()
     device = model.log_mean.device
     names = (*model.config.properties, "volume_fraction")
-    low, high = (b.to(device) for b in _bounds(model, goals, names, config.focus))
+    low, high = (b.to(device) for b in _bounds(model, goals, names, config))
     starts = [
         np.random.default_rng([*seed, member]).standard_normal(model.config.latent) for member in range(len(goals))
     ]
@@ -111,7 +113,18 @@ def invert(
     return Candidates(soft.cpu().numpy(), predicted.double().cpu().numpy(), names, miss.double().cpu().numpy())
 
 
-def _bounds(model: Janus, goals: Sequence[Goal], names: Sequence[str], focus: float) -> tuple[Tensor, Tensor]:
+def aimed_at(interval: tuple[float, float], config: InversionConfig) -> NDArray[np.float64]:
+    """The part of an interval that the inversion aims at, off its ends as the simulation will not agree exactly."""
+    low, high = interval
+    narrow = (1 - config.focus) * (high - low) / 2
+    return np.array(
+        [low + min(narrow, config.margin * low), high - (0.0 if np.isinf(high) else min(narrow, config.margin * high))]
+    )
+
+
+def _bounds(
+    model: Janus, goals: Sequence[Goal], names: Sequence[str], config: InversionConfig
+) -> tuple[Tensor, Tensor]:
     """Intervals aimed at, standardised as the head's output is; the volume fraction as it is."""
     mean, std = model.log_mean.cpu().numpy(), model.log_std.cpu().numpy()
     bounds = np.full((2, len(goals), len(names)), np.inf)
@@ -119,12 +132,10 @@ def _bounds(model: Janus, goals: Sequence[Goal], names: Sequence[str], focus: fl
     for row, goal in enumerate(goals):
         for name, interval in goal.items():
             column = names.index(name)
-            with np.errstate(divide="ignore"):
-                ends = np.log(interval) if column < len(mean) else np.array(interval, dtype=float)
-            if np.all(np.isfinite(ends)):
-                ends = ends.mean() + focus * (ends - ends.mean())
+            ends = aimed_at(interval, config)
             if column < len(mean):
-                ends = (ends - mean[column]) / std[column]
+                with np.errstate(divide="ignore"):
+                    ends = (np.log(ends) - mean[column]) / std[column]
             bounds[:, row, column] = ends
     low, high = torch.tensor(bounds, dtype=torch.float32)
     return low, high

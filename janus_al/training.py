@@ -41,7 +41,7 @@ class TrainingConfig:
     simulated: int = 16
     """how many of them come from the simulated samples"""
     cycled: int = 16
-    """how many of them the two cycle terms are computed on"""
+    """how many of them the two cycle terms are computed on, at most"""
     rate: float = 3e-3
     """highest learning rate of the one-cycle schedule"""
     weight_decay: float = 1e-3
@@ -65,7 +65,7 @@ class TrainingConfig:
         """Refuse settings that cannot train."""
         if self.reconstruction not in {"bce", "l1", "l2"}:
             raise ValueError(f"reconstruction '{self.reconstruction}': it must be bce, l1 or l2")
-        if not (0 < self.simulated <= self.batch and 0 < self.cycled <= self.batch):
+        if not 0 < self.simulated <= self.batch or self.cycled < 1:
             raise ValueError(
                 f"simulated {self.simulated}, cycled {self.cycled}: of a batch of {self.batch} at least 1, at most all"
             )
@@ -271,8 +271,10 @@ def _losses(model: Janus, data: _Data, config: TrainingConfig, rng: np.random.Ge
         weights = weights / weights.norm(dim=1, keepdim=True)
         terms["sens"] = losses.sensitivity(predicted, x, slope, weights, config.pool)
     if config.l_rec or config.l_cyc or config.l_deep:
-        more = _symmetry(data.x[others].float(), turn_others)
-        x, z = torch.cat([x.detach(), more]), torch.cat([z, model.encode(more)])
+        x = x.detach()
+        if len(others):
+            more = _symmetry(data.x[others].float(), turn_others)
+            x, z = torch.cat([x, more]), torch.cat([z, model.encode(more)])
         logits = model.decode_logits(z)
         terms["rec"] = losses.reconstruction(logits, x, config.reconstruction)
         if config.l_cyc or config.l_deep:

@@ -1,0 +1,425 @@
+"""The samples' file: nothing is lost in it, nothing damaged comes out of it, nothing half-written stays."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays, from_dtype
+
+from janus_al import dataset
+from janus_al.dataset import DatasetError, Samples
+
+ARRAYS = ("image", "properties", "properties_fv", "properties_lower", "properties_upper", "sensitivity")
+
+
+def some_samples(count=5, shape=(6, 7), seed=0):
+    """Samples of which all but the last are simulated."""
+    rng = np.random.default_rng(seed)
+    ny, nx = shape
+    image = rng.integers(0, 2, (count, ny, nx)).astype(np.uint8)
+    samples = dataset.unlabelled(
+        image, (0.1, 1.0), origin=b"test", round=np.arange(count), seed=rng.integers(2**62, size=count)
+    )
+    known = np.arange(count) < count - 1
+    arrays = {name: getattr(samples, name).copy() for name in ARRAYS[1:]}
+    for array in arrays.values():
+        array[known] = rng.random(array[known].shape)
+    meta = samples.meta | {
+        "status": np.where(known, b"simulated", b"unlabelled").astype("S16"),
+        "solver": np.where(known, b"fipy", b"").astype("S16"),
+        "seconds": np.where(known, rng.random(count), np.nan),
+    }
+    return replace(samples, **arrays, meta=meta)
+
+
+def assert_identical(actual, expected):
+    """Every array of the same type, shape and bits, NaN included, and every attribute the same."""
+    columns = [{n: getattr(s, n) for n in (*ARRAYS, "hashes")} | s.meta for s in (actual, expected)]
+    assert columns[0].keys() == columns[1].keys()
+    for name, array in columns[0].items():
+        other = columns[1][name]
+        assert (name, array.dtype, array.shape) == (name, other.dtype, other.shape)
+        assert array.tobytes() == other.tobytes(), name
+    for name in ("phase_conductivity", "boundary", "unit"):
+        assert getattr(actual, name) == getattr(expected, name)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """A file of samples."""
+    dataset.write(tmp_path / "samples.h5", some_samples(), created_by="test")
+    return tmp_path / "samples.h5"
+
+
+def test_round_trip(path):
+    """What is read is what was written, bit for bit; the folder holds the file alone."""
+    samples = dataset.read(path)
+    assert_identical(samples, some_samples())
+    np.testing.assert_array_equal(samples.simulated, [True, True, True, True, False])
+    assert np.isnan(samples.properties[4]).all()
+    assert np.isnan(samples.sensitivity[4]).all()
+    assert os.listdir(path.parent) == ["samples.h5"]
+
+
+@st.composite
+def any_samples(draw):
+    count, ny, nx = draw(st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(1, 5)))
+    conductivity = draw(st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=4))
+    text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+    shapes = {name: (count, 3) for name in ARRAYS[1:-1]} | {"sensitivity": (count, 2, ny, nx)}
+    return Samples(
+        image=draw(arrays(np.uint8, (count, ny, nx), elements=st.integers(0, len(conductivity) - 1))),
+        **{n: draw(arrays(np.float16 if n == "sensitivity" else np.float64, shape)) for n, shape in shapes.items()},
+        meta={n: draw(arrays(np.dtype(t), count, elements=from_dtype(np.dtype(t)))) for n, t in dataset.META.items()},
+        phase_conductivity=tuple(conductivity),
+        boundary=draw(st.sampled_from(["dirichlet", "periodic"])),
+        unit=draw(text),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(samples=any_samples())
+def test_round_trip_of_any_samples(samples):
+    """Any values, NaN and infinities of any bits among them, any number of rows, none included."""
+    with tempfile.TemporaryDirectory() as folder:
+        dataset.write(Path(folder, "a.h5"), samples, created_by="test")
+        assert_identical(dataset.read(Path(folder, "a.h5")), samples)
+
+
+def test_plain_h5py_reads_the_file(path):
+    """Names, types, axes and attributes are those of the documented format."""
+    samples = some_samples()
+    with h5py.File(path) as file:
+        attributes = dict(file.attrs)
+        assert attributes.pop("phase_conductivity").tolist() == [0.1, 1.0]
+        assert "row 0 on top" in attributes.pop("image_convention")
+        assert attributes == {
+            "format": "janus-al samples",
+            "version": 1,
+            "boundary": "dirichlet",
+            "unit": "W/(m K)",
+            "created_by": "test",
+        }
+        assert file["image"].dtype == np.uint8
+        assert (file["image"].compression, file["image"].fletcher32) == ("gzip", True)
+        for name in ("properties", "properties_fv", "properties_lower", "properties_upper"):
+            assert file[name].dtype == np.float64
+            assert list(file[name].attrs["names"]) == ["kxx", "kyy", "volume_fraction"]
+            np.testing.assert_array_equal(file[name], getattr(samples, name))
+        assert file["sensitivity"].dtype == np.float16
+        assert list(file["sensitivity"].attrs["names"]) == ["kxx", "kyy"]
+        assert file["sensitivity"].shape == (5, 2, 6, 7)
+        assert file["content_hash"].asstr()[0] == dataset.content_hash(samples.image[0])
+        columns = {"status", "origin", "round", "seed", "solver", "solver_version", "flux_imbalance", "seconds"}
+        assert set(file["meta"]) == columns
+        assert file["meta/status"].asstr()[:].tolist() == ["simulated"] * 4 + ["unlabelled"]
+        assert file["meta/round"][:].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_content_hash():
+    """SHA-256 of a header with the shape, then the labels; neither type nor memory order matters."""
+    exact = "869fed95cb7763377738dea0dfff8c264884966847f7b9bf73a87dc68c8d34de"
+    image = np.array([[0, 1, 0], [1, 1, 0]])
+    assert dataset.content_hash(image) == exact
+    assert dataset.content_hash(np.asfortranarray(image.astype(np.uint8))) == exact
+    assert dataset.content_hash(image.reshape(3, 2)) != exact
+
+
+def test_digest_is_of_the_content(path, tmp_path):
+    """Another file with the same samples has the same digest, however it is stored and whoever made it."""
+    samples = some_samples()
+    with h5py.File(path) as old, h5py.File(tmp_path / "other.h5", "w") as new:
+        new.attrs.update(old.attrs)
+        new.attrs["created_by"] = "somebody else"
+        for name in (*ARRAYS, "content_hash", *(f"meta/{column}" for column in old["meta"])):
+            new[name] = old[name][()]
+    other = dataset.read(tmp_path / "other.h5")
+    assert (tmp_path / "other.h5").read_bytes() != path.read_bytes()
+    assert other.digest() == samples.digest()
+    assert replace(samples, meta=samples.meta | {"seconds": np.zeros(5)}).digest() == samples.digest()
+
+
+def test_digest_tells_samples_apart():
+    """One pixel, one value, the order or the conductivities make another digest."""
+    samples = some_samples()
+    image, properties = samples.image.copy(), samples.properties.copy()
+    image[2, 3, 3] ^= 1
+    properties[1, 0] += 1e-6
+    others = [
+        replace(samples, image=image),
+        replace(samples, properties=properties),
+        replace(samples, phase_conductivity=(0.1, 2.0)),
+        replace(samples, boundary="periodic"),
+        samples.take([1, 0, 2, 3, 4]),
+        samples.take(slice(4)),
+    ]
+    assert len({s.digest() for s in [samples, *others]}) == 7
+
+
+def test_missing_file(tmp_path):
+    """A file that is not there is not damaged: FileNotFoundError, also for a folder."""
+    for path in (tmp_path / "a.h5", tmp_path):
+        with pytest.raises(FileNotFoundError, match="no such file"):
+            dataset.read(path)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.9, 0.999])
+def test_truncated_file(path, kept):
+    """Whatever is cut off, the file is refused as damaged."""
+    data = path.read_bytes()
+    path.write_bytes(data[: int(kept * len(data))])
+    with pytest.raises(DatasetError, match=r"samples\.h5: .*(restore|make one)"):
+        dataset.read(path)
+
+
+@pytest.mark.parametrize("name", ["image", "properties", "sensitivity", "content_hash", "meta/seed"])
+def test_flipped_byte(path, name):
+    """A byte changed anywhere in a column's data is noticed: every chunk has a checksum."""
+    data = path.read_bytes()
+    with h5py.File(path) as file:
+        chunk = file[name].id.get_chunk_info(0)
+    for offset in np.linspace(0, chunk.size - 1, 9).astype(int):
+        damaged = bytearray(data)
+        damaged[chunk.byte_offset + offset] ^= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(DatasetError, match=r"samples\.h5: damaged"):
+            dataset.read(path)
+
+
+def swap_for(name, make):
+    """An edit that puts something else where a column, or a group of columns, was."""
+
+    def edit(file):
+        folder = Path(file.filename).parent
+        content = file[name][()] if isinstance(file[name], h5py.Dataset) else None
+        del file[name]
+        make(file, name, content, folder)
+
+    return edit
+
+
+def link_outside(file, name, content, folder):
+    file[name] = h5py.ExternalLink("twin.h5", name)
+
+
+def link_inside(file, name, content, folder):
+    file["elsewhere"] = content
+    file[name] = h5py.SoftLink("/elsewhere")
+
+
+def store_outside(file, name, content, folder):
+    content.tofile(folder / "raw.bin")
+    file.create_dataset(name, content.shape, content.dtype, external=[(folder / "raw.bin", 0, content.nbytes)])
+
+
+def compose_outside(file, name, content, folder):
+    layout = h5py.VirtualLayout(content.shape, content.dtype)
+    layout[:] = h5py.VirtualSource(folder / "twin.h5", name, content.shape)
+    file.create_virtual_dataset(name, layout)
+
+
+def store(change):
+    """The column with a change to it."""
+    return lambda file, name, content, folder: file.create_dataset(name, data=change(content))
+
+
+def claim_vast(file, name, content, folder):
+    file.create_dataset(name, (2**31, 6, 7), np.uint8, chunks=(1, 6, 7))
+
+
+def nothing(file, name, content, folder):
+    pass
+
+
+OUTSIDE = r"'(image|properties|meta/status)' is missing or reaches outside the file"
+FOREIGN = {
+    "external link": (swap_for("image", link_outside), OUTSIDE),
+    "external group": (swap_for("meta", link_outside), OUTSIDE),
+    "soft link": (swap_for("image", link_inside), OUTSIDE),
+    "external storage": (swap_for("properties", store_outside), OUTSIDE),
+    "virtual column": (swap_for("image", compose_outside), OUTSIDE),
+    "missing column": (swap_for("properties", nothing), OUTSIDE),
+    "missing group": (swap_for("meta", nothing), OUTSIDE),
+    "vast column": (swap_for("image", claim_vast), r"'image' is uint8 \(2147483648, 6, 7\)"),
+    "objects": (swap_for("meta/origin", store(lambda c: [b"a", b"bc"])), "'meta/origin' is object"),
+    "rows lost": (swap_for("properties", store(lambda c: c[:2])), r"'properties' is \(2, 3\) where \(5, 3\) belongs"),
+    "meta rows lost": (swap_for("meta/round", store(lambda c: c[:2])), r"'meta/round|'round' is \(2,\)"),
+    "maps of another size": (swap_for("sensitivity", store(lambda c: c[..., 1:])), r"'sensitivity' is \(5, 2, 6, 6\)"),
+    "flat images": (swap_for("image", store(lambda c: c[:, 0])), "damaged"),
+    "another image": (swap_for("image", store(lambda c: 1 - c)), "do not match their content hashes"),
+    "swapped images": (swap_for("image", store(lambda c: c[::-1])), "do not match their content hashes"),
+    "another format": (lambda file: file.attrs.update(format="something"), "not a 'janus-al samples' file"),
+    "another version": (lambda file: file.attrs.update(version=2), "of version 1"),
+    "no conductivities": (lambda file: file.attrs.__delitem__("phase_conductivity"), "damaged"),
+}
+
+
+@pytest.mark.parametrize(("edit", "words"), FOREIGN.values(), ids=FOREIGN.keys())
+def test_foreign_file(path, edit, words):
+    """A file that h5py can read but that is none of ours, or points at other files, is refused."""
+    (path.parent / "twin.h5").write_bytes(path.read_bytes())
+    with h5py.File(path, "a") as file:
+        edit(file)
+    with pytest.raises(DatasetError, match=words):
+        dataset.read(path)
+
+
+def test_no_hdf5_file(tmp_path):
+    """Text, an empty file, an HDF5 file of somebody else."""
+    (tmp_path / "text.h5").write_text("kxx,kyy\n0.3,0.2\n")
+    (tmp_path / "empty.h5").touch()
+    h5py.File(tmp_path / "other.h5", "w").close()
+    for name, words in [("text", "damaged"), ("empty", "damaged"), ("other", "not a 'janus-al samples' file")]:
+        with pytest.raises(DatasetError, match=words):
+            dataset.read(tmp_path / f"{name}.h5")
+
+
+class Stop(BaseException):
+    """Not an Exception, like the interrupt of a user."""
+
+
+def third_column(monkeypatch):
+    create = h5py.Group.create_dataset
+    calls = iter(range(3))
+
+    def create_two(*args, **kwargs):
+        if next(calls) == 2:
+            raise Stop
+        return create(*args, **kwargs)
+
+    monkeypatch.setattr(h5py.Group, "create_dataset", create_two)
+
+
+def refuse(*args):
+    raise Stop
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        third_column,
+        lambda monkeypatch: monkeypatch.setattr(Path, "write_bytes", refuse),
+        lambda monkeypatch: monkeypatch.setattr(os, "fsync", refuse),
+        lambda monkeypatch: monkeypatch.setattr(Path, "replace", refuse),
+    ],
+    ids=["third column", "writing", "fsync", "rename"],
+)
+def test_write_that_stops_half_way(path, monkeypatch, stop):
+    """The old file stays as it was, and nothing else stays."""
+    old = path.read_bytes()
+    stop(monkeypatch)
+    with pytest.raises(Stop):
+        dataset.write(path, some_samples(9, seed=1), created_by="test")
+    monkeypatch.undo()
+    assert path.read_bytes() == old
+    assert os.listdir(path.parent) == ["samples.h5"]
+
+
+FULL_DISK = """
+import os, resource, signal, sys
+from pathlib import Path
+import numpy as np
+from janus_al import dataset
+
+small, large = (dataset.unlabelled(np.random.default_rng(0).integers(0, 2, (n, 32, 32)), (1.0, 2.0)) for n in (2, 400))
+path = Path(sys.argv[1], "samples.h5")
+dataset.write(path, small, "test")
+old = path.read_bytes()
+limit = int(sys.argv[2])
+if limit:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+try:
+    dataset.write(path, large, "test")
+except OSError as error:
+    print("refused,", os.strerror(error.errno).lower())
+print("old file intact:", path.read_bytes() == old and len(dataset.read(path)) == 2)
+print("folder:", os.listdir(path.parent))
+dataset.write(path, small, "test")
+print("ended well")
+"""
+MOUNTED = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs -o size=160k none "$0" && exec "$@"']
+
+
+def can_mount(folder):
+    try:
+        return subprocess.run([*MOUNTED, folder, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("how", ["size limit", "small disk"])
+def test_full_disk(tmp_path, how):
+    """An OSError, not a crash; the old file stays, nothing else does, and a smaller file can still be written."""
+    command = [sys.executable, "-c", FULL_DISK, tmp_path, "70000" if how == "size limit" else "0"]
+    if how == "small disk":
+        if not can_mount(tmp_path):
+            pytest.skip("cannot mount a small disk here")
+        command = [*MOUNTED, tmp_path, *command]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    reason = "file too large" if how == "size limit" else "no space left on device"
+    expected = [f"refused, {reason}", "old file intact: True", "folder: ['samples.h5']", "ended well"]
+    assert (run.stdout.splitlines(), run.returncode, run.stderr) == (expected, 0, "")
+
+
+@pytest.mark.parametrize(
+    "index",
+    [slice(1, 4), [4, 0, 0], np.array([True, False, True, False, True]), np.array([], dtype=int)],
+    ids=["slice", "indices", "mask", "none"],
+)
+def test_take(index):
+    """The rows asked for, in that order, in every column."""
+    samples = some_samples()
+    part = samples.take(index)
+    rows = np.arange(5)[index]
+    assert len(part) == len(rows)
+    for name in (*ARRAYS, "hashes"):
+        np.testing.assert_array_equal(getattr(part, name), getattr(samples, name)[rows])
+    for name, column in part.meta.items():
+        np.testing.assert_array_equal(column, samples.meta[name][rows])
+    assert (part.phase_conductivity, part.boundary, part.unit) == ((0.1, 1.0), "dirichlet", "W/(m K)")
+
+
+def test_concatenate():
+    """The parts of a whole make the whole."""
+    samples = some_samples()
+    parts = [samples.take(slice(0, 2)), samples.take(slice(2, 2)), samples.take(slice(2, 5))]
+    assert_identical(dataset.concatenate(parts), samples)
+    assert dataset.concatenate(parts).digest() == samples.digest()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(some_samples(), phase_conductivity=(0.1, 2.0)),
+        replace(some_samples(), boundary="periodic"),
+        replace(some_samples(), unit="mW/(m K)"),
+        some_samples(shape=(7, 6)),
+    ],
+    ids=["conductivity", "boundary", "unit", "size"],
+)
+def test_kinds_do_not_mix(other):
+    """Samples that differ in conductivity, boundary, unit or size are no one dataset."""
+    with pytest.raises(DatasetError, match="two kinds"):
+        dataset.concatenate([some_samples(), some_samples(), other])
+
+
+def test_unlabelled():
+    """Images alone: every property NaN, the columns given, the others at their defaults."""
+    samples = dataset.unlabelled(np.ones((3, 2, 4), dtype=np.uint8), (1, 2), origin=b"drawn", round=[0, 1, 1])
+    for name in ARRAYS[1:]:
+        assert np.isnan(getattr(samples, name)).all()
+    assert not samples.simulated.any()
+    assert samples.phase_conductivity == (1.0, 2.0)
+    assert samples.meta["origin"].tolist() == [b"drawn"] * 3
+    assert samples.meta["round"].tolist() == [0, 1, 1]
+    assert samples.meta["seed"].tolist() == [-1] * 3
+    assert samples.meta["solver"].tolist() == [b""] * 3

@@ -1,0 +1,202 @@
+"""Losses, symmetries, schedule, resume, warm start and what a small network can learn."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from janus_al import checkpoint, dataset, losses
+from janus_al.evaluation import evaluate
+from janus_al.network import JanusConfig
+from janus_al.training import (
+    TrainingConfig,
+    TrainingError,
+    build,
+    encode,
+    learning_rate,
+    shrink_and_perturb,
+    train,
+)
+from janus_al.training import _swap as swap
+from janus_al.training import _symmetry as symmetry
+from simulators import FipyHomogenizer, generate
+
+SMALL = JanusConfig(size=16, latent=16, channels=4, rank=4)
+QUICK = TrainingConfig(steps=12, batch=8, simulated=4, cycled=4, checks=4)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    from loop.simulate import to_samples
+
+    images = generate(24, 16, 5)
+    homogenizer = FipyHomogenizer()
+    simulated = to_samples(list(images[:10]), [homogenizer(i, (0.1, 1.0)) for i in images[:10]], (0.1, 1.0))
+    return dataset.concatenate([simulated, dataset.unlabelled(images[10:], (0.1, 1.0))])
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_sensitivity_loss_vanishes_for_the_exact_gradient():
+    """For f(x) = sum(a x) the gradient is a: the loss is 0 against a and 1/4 against 2 a."""
+    a = torch.rand(2, 6, 6, dtype=torch.float64)
+    x = torch.rand(5, 6, 6, dtype=torch.float64, requires_grad=True)
+    predicted = torch.einsum("nyx,pyx->np", x, a)
+    weight = torch.randn(5, 2, dtype=torch.float64)
+    exact = a.expand(5, 2, 6, 6)
+    for pool in (1, 2):
+        assert losses.sensitivity(predicted, x, exact, weight, pool).item() == pytest.approx(0, abs=1e-24)
+        assert losses.sensitivity(predicted, x, 2 * exact, weight, pool).item() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("norm", ["bce", "l1", "l2"])
+def test_reconstruction_of_certain_decodes(norm):
+    x = torch.tensor([[[0.0, 1.0]]])
+    assert losses.reconstruction(40 * (2 * x - 1), x, norm).item() == pytest.approx(0, abs=1e-12)
+    expected = {"bce": np.log(2), "l1": 0.5, "l2": 0.25}[norm]
+    assert losses.reconstruction(0 * x, x, norm).item() == pytest.approx(expected)
+
+
+def test_symmetries_agree_with_physics():
+    """Turning an image and turning its labels are the same as simulating the turned image."""
+    image = generate(1, 16, 9)[0]
+    homogenizer = FipyHomogenizer()
+    original = homogenizer(image, (0.1, 1.0))
+    for bits in np.ndindex(2, 2, 2):
+        turn = np.array(bits, dtype=bool)[:, None]
+        turned = symmetry(torch.tensor(image[None]), turn)[0].numpy()
+        result = homogenizer(turned, (0.1, 1.0))
+        k = swap(torch.tensor(original.k[None]), turn)[0].numpy()
+        maps = swap(symmetry(torch.tensor(original.sensitivity[None]), turn), turn)[0].numpy()
+        np.testing.assert_allclose(result.k, k, rtol=1e-9)
+        np.testing.assert_allclose(result.sensitivity, maps, atol=1e-9)
+
+
+def test_learning_rate_cycle():
+    config = TrainingConfig(steps=100, rate=1.0)
+    rates = [learning_rate(step, config) for step in (0, 15, 57, 100)]
+    assert rates[0] == pytest.approx(1 / 25)
+    assert rates[1] == pytest.approx(1.0)
+    assert 0.4 < rates[2] < 0.6
+    assert rates[3] == pytest.approx(1e-4)
+
+
+def test_interrupted_training_resumes_bit_exactly(samples, tmp_path):
+    whole, card = train(samples, SMALL, QUICK, seed=3)
+    state = tmp_path / "state.pt"
+
+    class Killed(Exception):
+        pass
+
+    def kill(step, steps):
+        if step == 8:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(samples, SMALL, QUICK, seed=3, state=state, progress=kill)
+    assert state.exists()
+    resumed, resumed_card = train(samples, SMALL, QUICK, seed=3, state=state)
+    assert torch.equal(weights(whole), weights(resumed))
+    assert [r["loss"] for r in card.history] == [r["loss"] for r in resumed_card.history]
+    assert not state.exists()
+
+
+def test_seed_decides(samples):
+    one, two = (train(samples, SMALL, QUICK, seed=s)[0] for s in (1, 2))
+    assert not torch.equal(weights(one), weights(two))
+
+
+@pytest.fixture(scope="module")
+def learned(samples):
+    """The simulated samples, and networks trained on them with and without sensitivities."""
+    few = samples.take(np.flatnonzero(samples.simulated))
+    network = JanusConfig(size=16, latent=16, channels=8, rank=8)
+    config = TrainingConfig(steps=300, batch=10, simulated=10, cycled=2, validation=0.0, l_rec=1.0)
+    models = [train(few, network, dataclasses.replace(config, l_sens=weight), seed=0)[0] for weight in (10.0, 0.0)]
+    return few, *models
+
+
+def test_learns_a_few_samples(learned):
+    few, model, _ = learned
+    report = evaluate(model, few)
+    assert report["properties"]["kxx"]["r2"] > 0.9
+    assert report["properties"]["kxx"]["relative_error_mean"] < 0.1
+
+
+def test_sensitivities_shape_the_gradient(learned):
+    """With l_sens the slope of the prediction follows the simulated one; without, it does not."""
+    few, *models = learned
+    truth = few.sensitivity[:, 0].astype(float) * np.log(10) / 256
+    correlations = []
+    for model in models:
+        x = torch.tensor(few.image).float().requires_grad_()
+        predicted = model.predict(model.encode(x))[:, 0].sum() * model.log_std[0]
+        (slope,) = torch.autograd.grad(predicted, x)
+        correlations.append(np.corrcoef(slope.numpy().ravel(), truth.ravel())[0, 1])
+    assert correlations[0] > 0.6
+    assert correlations[1] < 0.3
+
+
+def test_unlabelled_rows_never_enter_the_task(samples):
+    garbage = dataclasses.replace(samples, properties=np.where(samples.simulated[:, None], samples.properties, 1e9))
+    one, two = (train(s, SMALL, QUICK, seed=3)[0] for s in (samples, garbage))
+    assert torch.equal(weights(one), weights(two))
+
+
+def test_shrink_and_perturb():
+    old, fresh = build(SMALL, 1), build(SMALL, 2)
+    new = shrink_and_perturb(old, 2, shrink=0.9, perturb=0.05)
+    torch.testing.assert_close(weights(new), 0.9 * weights(old) + 0.05 * weights(fresh))
+
+
+def test_checkpoint_round_trip(samples, tmp_path):
+    model, card = train(samples, SMALL, QUICK, seed=0)
+    checkpoint.save(tmp_path / "m", model, card)
+    again, card_again = checkpoint.load(tmp_path / "m")
+    assert card_again == card
+    z = encode(model, samples.image)
+    assert torch.equal(encode(again, samples.image), z)
+    with torch.no_grad():
+        assert torch.equal(again.predict(z), model.predict(z))
+        assert torch.equal(again.decode(z), model.decode(z))
+    torch.testing.assert_close(model.latent_mean, z.mean(dim=0))
+
+
+def test_damaged_checkpoint_is_refused(samples, tmp_path):
+    model, card = train(samples, SMALL, QUICK, seed=0)
+    checkpoint.save(tmp_path, model, card)
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(dataset.DatasetError, match="damaged model"):
+        checkpoint.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no model here"):
+        checkpoint.load(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: s.take(np.flatnonzero(~s.simulated)), "0 simulated samples"),
+        (lambda s: dataclasses.replace(s, phase_conductivity=(1.0, 2.0, 3.0)), "two-phase"),
+    ],
+)
+def test_samples_that_cannot_train(samples, change, words):
+    with pytest.raises(TrainingError, match=words):
+        train(change(samples), SMALL, QUICK, seed=0)
+
+
+def test_wrong_size_is_refused(samples):
+    with pytest.raises(TrainingError, match="16 x 16 pixels: this network wants 32 x 32"):
+        train(samples, JanusConfig(), QUICK, seed=0)
+
+
+@pytest.mark.parametrize("size", [16, 24, 40])
+def test_any_side_that_8_divides(size):
+    model = build(JanusConfig(size=size, latent=8, channels=4), 0)
+    x = torch.rand(2, size, size)
+    assert model.decode(model.encode(x)).shape == (2, size, size)
+    with pytest.raises(ValueError, match="8 divides"):
+        JanusConfig(size=size + 4)

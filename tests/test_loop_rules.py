@@ -1,0 +1,241 @@
+"""The pure rules of the loop: targets, cuts, selection, journal and configuration."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from janus_al.dataset import DatasetError, content_hash
+from loop.config import ConfigError, dump_config, load_config
+from loop.cut import Trial, cut, first_count, next_count
+from loop.journal import Journal, read_events
+from loop.select import aligned_distance, select
+from loop.targets import Target, TargetError, check_reachable, interval, parse_targets, wiener
+from simulators import FipyHomogenizer, generate
+
+PHASES = (0.1, 1.0)
+
+
+# --- targets
+
+
+def test_words_become_intervals():
+    target = parse_targets(["kxx=0.3", "kyy>=0.2", "kyy<=0.4", "volume_fraction<=0.5"], 0.01)
+    assert target.intervals["kxx"] == pytest.approx((0.297, 0.303))
+    assert target.intervals["kyy"] == (0.2, 0.4)
+    assert target.intervals["volume_fraction"] == (0.0, 0.5)
+    assert target.met({"kxx": 0.302, "kyy": 0.3, "volume_fraction": 0.5})
+    assert not target.met({"kxx": 0.3031, "kyy": 0.3, "volume_fraction": 0.5})
+    assert str(target) == "kxx = 0.3 ± 1 %, kyy in 0.2..0.4, volume_fraction <= 0.5"
+
+
+@pytest.mark.parametrize(
+    ("word", "rule"),
+    [("kzz=1", "must be one of"), ("kxx", "write PROPERTY"), ("kxx=-1", "no positive"), ("kxx=nan", "write PROPERTY")],
+)
+def test_bad_words(word, rule):
+    with pytest.raises(TargetError, match=rule):
+        parse_targets([word], 0.01)
+
+
+def test_contradiction_is_refused():
+    with pytest.raises(TargetError, match="exclude each other"):
+        parse_targets(["kxx>=0.4", "kxx<=0.3"], 0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "reachable"),
+    [
+        (["kxx=0.999"], True),
+        (["kxx=1.02"], False),
+        (["kxx=0.05"], False),
+        (["kxx=0.6", "volume_fraction<=0.5"], False),
+        (["kxx=0.5", "volume_fraction<=0.5"], True),
+        (["kxx=0.15", "volume_fraction>=0.5"], False),
+        (["volume_fraction>=1.5"], False),
+    ],
+)
+def test_wiener_decides_what_is_reachable(words, reachable):
+    """At a volume fraction of 1/2 the bounds are 2 / 11 and 0.55."""
+    target = parse_targets(words, 0.01)
+    if reachable:
+        check_reachable(target, PHASES)
+    else:
+        with pytest.raises(TargetError):
+            check_reachable(target, PHASES)
+
+
+def test_the_reachable_range_is_named():
+    with pytest.raises(TargetError, match=r"reach 0\.1\.\.1 \(Wiener"):
+        check_reachable(parse_targets(["kxx=3"], 0.01), PHASES)
+
+
+def test_error_of_values_and_bounds():
+    target = Target("t", {"kxx": interval("kxx", 0.3, 0.01), "kyy": interval("kyy", low=0.2)})
+    assert target.error({"kxx": 0.33, "kyy": 0.5}) == pytest.approx(0.1)
+    assert target.error({"kxx": 0.3, "kyy": 0.1}) == pytest.approx(0.5)
+
+
+# --- cuts
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 64))
+def test_cut_has_the_count_and_is_nested(seed, count):
+    field = np.random.default_rng(seed).random((8, 8)).round(1)
+    image = cut(field, count)
+    assert image.sum() == count
+    assert np.all(cut(field, max(count - 1, 0)) <= image)
+
+
+def trial_of(field, count):
+    result = FipyHomogenizer()(cut(field, count), PHASES)
+    properties = dict(zip(result.names, result.k, strict=True)) | {"volume_fraction": result.volume_fraction}
+    return Trial(count, properties, dict(zip(result.names, result.sensitivity * field.size, strict=True)))
+
+
+@pytest.mark.parametrize("factor", [0.7, 0.9, 1.1, 1.4])
+def test_moving_the_cut_reaches_a_value(factor):
+    """A field with fine grey levels reaches any value within 1 % in few simulations."""
+    image = generate(1, 32, 12)[0].astype(float)
+    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
+    field = sum(kernel[i, j] * np.roll(image, (i - 1, j - 1), (0, 1)) for i in range(3) for j in range(3))
+    field = 0.9 * field + 0.1 * np.random.default_rng(0).random(field.shape)
+    trials = [trial_of(field, int((field > 0.5).sum()))]
+    goal = Target("t", {"kxx": interval("kxx", factor * trials[0].properties["kxx"], 0.01)})
+    while (count := next_count(field, trials, goal, PHASES)) is not None:
+        trials.append(trial_of(field, count))
+        assert len(trials) <= 6
+    assert goal.met(trials[-1].properties)
+
+
+def test_first_count_obeys_the_volume_fraction():
+    field = np.linspace(0, 1, 100).reshape(10, 10)
+    assert first_count(field, Target("t", {"volume_fraction": (0.0, 0.3)})) == 30
+    assert first_count(field, Target("t", {"volume_fraction": (0.6, 1.0)})) == 60
+    assert first_count(field, Target("t", {"kxx": (0.1, 1.0)})) == 50
+
+
+def test_conflicting_violations_end_the_search():
+    trial = Trial(50, {"kxx": 0.2, "kyy": 0.5}, {})
+    target = Target("t", {"kxx": (0.3, 0.31), "kyy": (0.3, 0.31)})
+    assert next_count(np.random.default_rng(0).random((10, 10)), [trial], target, PHASES) is None
+
+
+def test_a_closed_bracket_ends_the_search():
+    field = np.random.default_rng(0).random((10, 10))
+    trials = [Trial(50, {"kxx": 0.29}, {}), Trial(51, {"kxx": 0.33}, {})]
+    assert next_count(field, trials, Target("t", {"kxx": (0.3, 0.31)}), PHASES) is None
+
+
+# --- selection
+
+
+def test_aligned_distance_knows_translations():
+    image = generate(1, 32, 4)[0]
+    other = generate(1, 32, 5)[0]
+    moved = np.roll(image, (5, 11), (0, 1))
+    flipped = moved.copy()
+    flipped[0, :7] ^= 1
+    distances = aligned_distance(image, np.stack([image, moved, flipped, other]))
+    np.testing.assert_allclose(distances[:3], [0, 0, 7 / 1024], atol=1e-12)
+    brute = min((np.roll(image, (i, j), (0, 1)) != other).mean() for i in range(32) for j in range(32))
+    assert distances[3] == pytest.approx(brute)
+
+
+def test_selection_is_new_possible_best_and_diverse():
+    images = generate(6, 32, 8)
+    images[1] = np.roll(images[0], 3, axis=0)
+    fraction = images.mean(axis=(1, 2))
+    predicted = np.stack([0.4 * np.ones(6), 0.4 * np.ones(6), fraction], axis=1)
+    for row, f in enumerate(fraction):
+        low, high = wiener(f, PHASES)
+        predicted[row, :2] = math.sqrt(low * high)
+    predicted[3, 0] = 1.2
+    miss = np.array([0.2, 0.1, 0.0, 0.0, 0.3, 0.4])
+    known = {content_hash(images[2])}
+    rows = select(images, predicted, miss, 3, known, [], PHASES, 0.05)
+    assert rows == [1, 4, 5]
+    assert select(images, predicted, miss, 3, known, [images[1]], PHASES, 0.05) == [4, 5]
+
+
+# --- journal
+
+
+def test_journal_survives_a_torn_line(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal = Journal(path)
+    journal.append("shard", round=1)
+    journal.append("round", round=1)
+    path.write_bytes(path.read_bytes() + b'{"event": "tor')
+    again = Journal(path)
+    assert [e["event"] for e in again.events] == ["shard", "round"]
+    again.append("finished", state="done")
+    assert [e["event"] for e in read_events(path)] == ["shard", "round", "finished"]
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+
+
+def test_damage_in_the_middle_is_refused(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    path.write_text('{"event": "a", "time": 0}\n{"even\n{"event": "b", "time": 1}\n')
+    with pytest.raises(DatasetError, match="line 2 is damaged"):
+        Journal(path)
+
+
+# --- configuration
+
+CONFIG = """
+name = "c"
+[microstructure]
+phase_conductivity = [0.1, 1.0]
+[dataset.generate]
+count = 10
+[[target]]
+kxx = { value = 0.3 }
+"""
+
+
+def test_configuration_round_trip(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(CONFIG)
+    config = load_config(path, overrides=["training.l_sens=0", "name=other"])
+    assert config.training.l_sens == 0
+    assert config.name == "other"
+    assert config.targets()[0].intervals["kxx"] == pytest.approx((0.297, 0.303))
+    path.write_text(dump_config(config))
+    assert load_config(path) == config
+
+
+def test_weights_file_is_laid_over(tmp_path):
+    path, weights = tmp_path / "c.toml", tmp_path / "w.toml"
+    path.write_text(CONFIG)
+    weights.write_text("[training]\nl_rec = 7.5\n")
+    assert load_config(path, weights).training.l_rec == 7.5
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (CONFIG.replace("kxx", "kzz"), "target.0.kzz: unknown key"),
+        (CONFIG + "[training]\nstep = 3", "training.step: unknown key"),
+        (CONFIG + "[training]\nsteps = 'many'", "training.steps"),
+        (CONFIG + "[training]\nl_rec = -1", "none may be negative"),
+        (CONFIG.replace("0.1, 1.0", "0.0, 1.0"), "phase_conductivity.0.*greater than 0"),
+        (CONFIG.replace("0.1, 1.0", "0.1, -1.0"), "phase_conductivity.1"),
+        (CONFIG.replace("0.1, 1.0", "1.0"), "phase_conductivity"),
+        (CONFIG.replace("value = 0.3", "value = 3"), "out of reach"),
+        (CONFIG.replace("value = 0.3", "value = 0.3, max = 0.5"), "either a value"),
+        (CONFIG.replace("[dataset.generate]\ncount = 10", "[dataset]"), "give either 'source' or"),
+        (CONFIG.replace('"c"', '"../c"'), "name"),
+        (CONFIG + "[microstructure", "not valid TOML"),
+        (CONFIG.replace("phase", "size = 20\nphase"), "8 divides"),
+    ],
+)
+def test_bad_configuration_in_one_sentence(tmp_path, text, words):
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_config(path)
+    assert "\n" not in str(caught.value)
