@@ -218,7 +218,9 @@ def _chunks(images: NDArray[np.uint8], size: int = 256) -> list[NDArray[np.uint8
 def _check(samples: Samples, network: JanusConfig) -> None:
     ny, nx = samples.image.shape[1:]
     if (ny, nx) != (network.size, network.size):
-        raise TrainingError(f"images of {ny} x {nx} pixels: this network wants {network.size} x {network.size}")
+        raise TrainingError(
+            f"images of {ny} x {nx} pixels: this network wants square ones of {network.size} x {network.size}"
+        )
     if len(samples.phase_conductivity) != 2:
         raise TrainingError(f"{len(samples.phase_conductivity)} phases: Janus designs two-phase microstructures")
     if samples.simulated.sum() < 2:

@@ -192,13 +192,16 @@ def train(
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="HDF5 dataset.")],
+    probes: Annotated[int, typer.Option(min=0, help="Also invert for so many conductivities and simulate.")] = 0,
+    seed: Seed = 0,
+    workers: Workers = 0,
     device: Device = "auto",
     threads: Threads = 1,
     json_: Json = False,
 ) -> None:
-    """R^2, relative error, pixel and cycle error of a model on a dataset.
+    """R^2, relative error, pixel and cycle error of a model on a dataset; with --probes, its first-shot error.
 
-    janus-al evaluate model data/quickstart-test.h5
+    janus-al evaluate model data/quickstart-test.h5 --probes 48
     """
     from janus_al import checkpoint, dataset
     from janus_al.evaluation import evaluate as evaluate_model
@@ -213,12 +216,24 @@ def evaluate(
             f"{data}: {kind} is not what {model} was trained for, {(card.phase_conductivity, card.boundary)}"
         )
     report = evaluate_model(network, samples)
+    if probes:
+        from statistics import mean, median
+
+        from loop.invert import first_shot_errors
+        from loop.simulate import process_pool
+
+        with process_pool(workers) as executor:
+            errors = first_shot_errors(network, card, probes, seed, executor)
+        report["first_shot"] = {"probes": probes, "error_mean": mean(errors), "error_median": median(errors)}
     if json_:
         _print_json(report)
         return
     columns = ["r2", "relative_error_mean", "relative_error_median"]
     _print_table(["property", *columns], [[n, *(p[c] for c in columns)] for n, p in report["properties"].items()])
     print(f"pixel MAE {report['pixel_mae']:.4f}, cycle MAE {report['cycle_mae']:.4f}, {report['samples']} samples")
+    if probes:
+        shot = report["first_shot"]
+        print(f"first-shot error by simulation: median {shot['error_median']:.2%}, mean {shot['error_mean']:.2%}")
 
 
 @app.command()
@@ -250,6 +265,8 @@ def invert(
         result = invert_target(
             model, wanted, out, simulate, cut_steps, swarm, seed, workers, _device(device, threads), progress
         )
+    if (found := len(result["candidates"])) < count:
+        print(f"only {found} of {count} differ enough from each other; a larger --swarm finds more", file=sys.stderr)
     if json_:
         _print_json(result)
         return

@@ -121,6 +121,8 @@ class Execution(_Section):
     threads: PositiveInt = 1
     """of the network; more than one is slower here unless the machine is idle and the images are large"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    umap: bool = True
+    """show the latent space in the report, which takes half a minute"""
 
 
 class CampaignConfig(_Section):

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,31 @@ import numpy as np
 from janus_al import checkpoint
 from janus_al.dataset import atomic_path, content_hash
 from janus_al.inversion import InversionConfig
-from loop.candidates import Image, Result, propose, result_of, row_of, shoot
+from janus_al.network import Janus
+from loop.candidates import Image, Result, probe_targets, propose, result_of, row_of, shoot
 from loop.simulate import process_pool, simulate, to_samples
 from loop.targets import Target, check_reachable
-from simulators import write_png
+from simulators import HomogenizationError, write_png
 
 MIN_DISTANCE = 0.1
 """part of the pixels in which first shots differ, at least, at the best translation"""
+
+
+def first_shot_errors(model: Janus, card: checkpoint.Card, count: int, seed: int, executor: Executor) -> list[float]:
+    """Relative errors, by simulation, of uncorrected inversions at targets spread over the data's range.
+
+    Raises:
+        HomogenizationError: an inversion could not be simulated.
+    """
+    probes, phases = probe_targets(card, count), card.phase_conductivity
+    candidates = propose(model, [], probes, (seed, 0), InversionConfig(), 1, (), {}, phases, 0.0)
+    errors = []
+    results = simulate([c.image for c in candidates], phases, "fipy", executor)
+    for candidate, result in zip(candidates, results, strict=True):
+        if isinstance(result, str):
+            raise HomogenizationError(result)
+        errors.append(candidate.target.error(dict(zip(result.names, result.k.tolist(), strict=True))))
+    return errors
 
 
 def invert_target(

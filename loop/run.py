@@ -70,7 +70,7 @@ def _project(campaign: Campaign, progress: Progress) -> None:
     if finished:
         from loop.report import write_report
 
-        stages["report"] = write_report
+        stages["report"] = lambda c: write_report(c, umap=c.config.execution.umap)
     stages["tracking"] = lambda c: _track(c, progress, live=not finished)
     for name, write in stages.items():
         began = time.perf_counter()

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from janus_al import dataset
-from janus_al.checkpoint import Card
 from janus_al.dataset import Samples, atomic_path
-from janus_al.inversion import InversionConfig
-from janus_al.network import Janus, JanusConfig
-from janus_al.training import TrainingConfig, train
-from loop.candidates import probe_targets, propose
+from janus_al.network import JanusConfig
+from janus_al.training import TrainingConfig, TrainingError, train
 from loop.config import ConfigError
-from loop.simulate import process_pool, simulate
+from loop.invert import first_shot_errors
+from loop.simulate import process_pool
+from simulators import HomogenizationError
 
 RANGES = {
     "l_task": (0.1, 10.0),
@@ -119,30 +118,16 @@ def _run_trial(
                 state=state,
                 progress=lambda step, steps: progress(f"trial {number}", step, steps),
             )
-            error = probe_error(model, card, seed, executor)
+            error = float(np.mean(first_shot_errors(model, card, PROBES, seed, executor)))
             trial.report(error, stage)
             if stage == 0 and trial.should_prune():
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 return
-    except ValueError as failure:
+    except (TrainingError, HomogenizationError) as failure:
         trial.set_user_attr("reason", str(failure))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return
     study.tell(trial, error)
-
-
-def probe_error(model: Janus, card: Card, seed: int, executor: Executor) -> float:
-    """Mean relative error, by simulation, of uncorrected inversions at targets spread over the data's range."""
-    probes = probe_targets(card, PROBES)
-    phases = card.phase_conductivity
-    candidates = propose(model, [], probes, (seed, 0), InversionConfig(), 1, (), {}, phases, 0.0)
-    results = simulate([c.image for c in candidates], phases, "fipy", executor)
-    errors = []
-    for candidate, result in zip(candidates, results, strict=True):
-        if isinstance(result, str):
-            raise ValueError(f"a probe could not be simulated: {result}")
-        errors.append(candidate.target.error(dict(zip(result.names, result.k.tolist(), strict=True))))
-    return float(np.mean(errors))
 
 
 def _open_study(path: Path, samples: Samples, network: JanusConfig, training: TrainingConfig, seed: int) -> Any:

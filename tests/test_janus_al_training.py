@@ -189,7 +189,7 @@ def test_samples_that_cannot_train(samples, change, words):
 
 
 def test_wrong_size_is_refused(samples):
-    with pytest.raises(TrainingError, match="16 x 16 pixels: this network wants 32 x 32"):
+    with pytest.raises(TrainingError, match="16 x 16 pixels: this network wants square ones of 32 x 32"):
         train(samples, JanusConfig(), QUICK, seed=0)
 
 

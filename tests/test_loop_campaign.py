@@ -1,0 +1,193 @@
+"""A whole campaign on 16 x 16 pixels: what it hands over, what it counts, and that it survives being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from problems import direct_conductivity
+
+from janus_al import dataset
+from janus_al.dataset import content_hash
+from loop.campaign import Campaign
+from loop.config import load_config
+from loop.journal import Journal, read_events
+from loop.progress import Progress
+from loop.projections import designs_of, status, write_dataset, write_designs
+from loop.run import LockedError, locked, run_campaign
+from loop.select import aligned_distance
+
+CONFIG = Path(__file__).with_name("small.toml")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A finished campaign."""
+    folder = tmp_path_factory.mktemp("campaigns") / "whole"
+    run_campaign(folder, load_config(CONFIG), Progress())
+    return folder
+
+
+def run_command(folder, *more):
+    command = [sys.executable, "-P", "-m", "loop.cli", "campaign", "run", str(CONFIG), "--dir", str(folder), *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True
+    )
+
+
+def test_designs_are_what_physics_says(folder):
+    """Every figure of design.json, recomputed from image.npy by a solve of our own, and against the target."""
+    targets = {t.name: t for t in load_config(CONFIG).targets()}
+    paths = sorted(folder.glob("designs/*/design.json"))
+    assert len(paths) == sum(t["designs"] for t in status(folder)["targets"])
+    assert paths
+    for path in paths:
+        design = json.loads(path.read_text())
+        image = np.load(path.with_name("image.npy"))
+        kappa = np.array([0.1, 1.0])[image]
+        got = design["properties"]
+        assert got["kxx_fv"] == pytest.approx(direct_conductivity(kappa), rel=1e-8)
+        assert got["kyy_fv"] == pytest.approx(direct_conductivity(kappa.T), rel=1e-8)
+        assert got["kxx_fv"] <= got["kxx_lower"] <= got["kxx"] <= got["kxx_upper"]
+        assert got["kxx_upper"] <= 1 / direct_conductivity(1 / kappa.T) * (1 + 1e-9)
+        assert got["volume_fraction"] == image.mean()
+        assert targets[design["target"]["name"]].met(got)
+        assert design["lineage"]["hash"] == content_hash(image)
+
+
+def test_designs_of_a_target_differ(folder):
+    campaign = Campaign(folder)
+    for target in campaign.targets:
+        images = [d["image"] for d in designs_of(campaign) if d["target"]["name"] == target.name]
+        for i, image in enumerate(images[1:], start=1):
+            assert aligned_distance(image, np.stack(images[:i])).min() >= 0.05
+
+
+def test_every_simulation_is_counted_and_kept(folder):
+    report, campaign = status(folder), Campaign(folder)
+    events = campaign.journal.events
+    paid = sum(e["simulated"] + len(e["failed"]) for e in events if e["event"] == "shard")
+    assert report["simulations"]["done"] + report["simulations"]["failed"] == paid
+    assert [e["spent"] for e in events if e["event"] == "round"][-1] == paid
+    samples = dataset.read(folder / "dataset.h5")
+    assert samples.simulated.sum() == report["simulations"]["done"]
+    assert len(set(samples.hashes)) == len(samples)
+    assert report["simulations"]["done"] <= report["simulations"]["budget"]
+
+
+def test_projections_are_rebuilt(folder):
+    campaign = Campaign(folder)
+    before = (folder / "dataset.h5").read_bytes()
+    designs = {p: p.read_bytes() for p in folder.glob("designs/*/*")}
+    (folder / "dataset.h5").unlink()
+    for path in designs:
+        path.unlink()
+    write_dataset(campaign)
+    write_designs(campaign)
+    assert (folder / "dataset.h5").read_bytes() == before
+    assert {p: p.read_bytes() for p in folder.glob("designs/*/*")} == designs
+
+
+def test_a_finished_campaign_is_left_alone(folder):
+    journal = (folder / "journal.jsonl").read_bytes()
+    run_campaign(folder, load_config(CONFIG), Progress())
+    assert (folder / "journal.jsonl").read_bytes() == journal
+
+
+def test_another_configuration_is_refused(folder):
+    from loop.config import ConfigError
+
+    with pytest.raises(ConfigError, match="another configuration"):
+        run_campaign(folder, load_config(CONFIG, overrides=["seed=4"]), Progress())
+
+
+def test_one_process_at_a_time(folder):
+    code = f"import sys; from loop.run import locked; from pathlib import Path\nwith locked(Path({str(folder)!r})):\n"
+    code += " print('held', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen(
+        [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(LockedError, match="another process"), locked(folder):
+        pass
+    holder.kill()
+    holder.wait()
+    with locked(folder):
+        pass
+
+
+def test_budget_is_a_limit(tmp_path, folder):
+    """With 25 simulations, 20 of them for the data, five are left for the rounds."""
+    campaign = run_campaign(tmp_path / "c", load_config(CONFIG, overrides=["budget.simulations=25"]), Progress())
+    report = status(tmp_path / "c")
+    assert report["state"] == "stopped"
+    assert report["simulations"]["done"] == campaign.spent == 25
+    assert "simulations spent before" in report["reason"]
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    """A journal that cannot grow keeps its lines and takes the next one when there is room again."""
+    code = """
+import resource, signal, sys
+from pathlib import Path
+from loop.journal import Journal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(Path(sys.argv[1]))
+journal.append("round", number=1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 10, resource.RLIM_INFINITY))
+try:
+    journal.append("round", number=2)
+except OSError:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    journal.append("round", number=3)
+"""
+    path = tmp_path / "journal.jsonl"
+    subprocess.run([sys.executable, "-P", "-c", code, str(path)], check=True)
+    assert [e["number"] for e in read_events(path)] == [1, 3]
+    assert [e["number"] for e in Journal(path).events] == [1, 3]
+
+
+def kill_and_resume(folder, reference, kills, seed):
+    """Kill a campaign at random moments until it has been killed `kills` times, then let it end."""
+    rng = np.random.default_rng(seed)
+    kept: set[str] = set()
+    for _ in range(kills):
+        process = run_command(folder)
+        time.sleep(rng.uniform(2, 14))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        for event in read_events(folder / "journal.jsonl"):
+            if event["event"] == "shard" and event["file"]:
+                assert (folder / event["file"]).exists()
+                kept |= set(dataset.read(folder / event["file"]).hashes.tolist())
+    process = run_command(folder)
+    _, errors = process.communicate()
+    assert process.returncode == (0 if status(reference)["state"] == "done" else 3), errors
+    samples = dataset.read(folder / "dataset.h5")
+    assert kept <= set(samples.hashes.tolist())
+    assert Campaign(folder).designs() == Campaign(reference).designs()
+    assert samples.digest() == dataset.read(reference / "dataset.h5").digest()
+    assert Campaign(folder).journal.of("round")[-1]["spent"] == Campaign(reference).journal.of("round")[-1]["spent"]
+
+
+def test_killed_twice_ends_the_same(folder):
+    kill_and_resume(folder.parent / "killed", folder, kills=2, seed=0)
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_ends_the_same(folder):
+    """20 kills at random moments; MLflow is left with no run under way."""
+    for index in range(5):
+        kill_and_resume(folder.parent / f"killed-{index}", folder, kills=4, seed=index)
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder.parent / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("janus-al").experiment_id
+    assert client.search_runs([experiment], "attributes.status = 'RUNNING'") == []
+    assert len(client.search_runs([experiment], "tags.kind = 'campaign'")) >= 6

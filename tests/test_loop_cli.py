@@ -1,0 +1,207 @@
+"""The commands: what they print, what they refuse, and their exit codes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from problems import checkerboard, direct_conductivity
+
+from janus_al import dataset
+from loop import cli
+from simulators import generate
+
+LAYERS = np.repeat(np.arange(16)[:, None] % 2, 16, axis=1).astype(np.uint8)
+
+
+@pytest.fixture
+def janus(monkeypatch, capsys):
+    """Run a command in this process; returns exit code, stdout, stderr."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["janus-al", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A small dataset and a model trained on it."""
+    folder = tmp_path_factory.mktemp("data")
+    base = [sys.executable, "-P", "-m", "loop.cli"]
+    make = [*base, "generate", "--count", "40", "--simulated", "16", "--size", "16", "--out", str(folder / "d.h5")]
+    subprocess.run([*make, "--workers", "2"], check=True, capture_output=True)
+    settings = [
+        "training.steps=300",
+        "training.l_sens=1",
+        "training.l_cyc=0",
+        "training.l_deep=0",
+        "training.batch=16",
+        "training.simulated=8",
+        "network.channels=8",
+    ]
+    settings += ["network.latent=16", "network.rank=8"]
+    train = [*base, "train", str(folder / "d.h5"), "--out", str(folder / "model")]
+    subprocess.run([*train, *(w for s in settings for w in ("--set", s))], check=True, capture_output=True)
+    return folder
+
+
+def test_help_is_fast_and_light():
+    """Nothing heavy is imported to print help."""
+    code = (
+        "import sys, loop.cli; print(sorted({'torch', 'mlflow', 'umap', 'fipy', 'h5py', 'numpy'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+def test_every_command_has_help_with_an_example():
+    for group in (cli.app, cli.campaign_app):
+        for command in group.registered_commands:
+            assert "janus-al" in command.callback.__doc__, command.callback.__name__
+
+
+def test_homogenize_json(janus, tmp_path):
+    """Layers along x conduct the arithmetic mean, across the harmonic; a board the geometric mean."""
+    np.save(tmp_path / "layers.npy", LAYERS)
+    Image.fromarray(255 * checkerboard(4)).save(tmp_path / "board.png")
+    code, out, _ = janus(
+        "homogenize", tmp_path / "layers.npy", tmp_path / "board.png", "--conductivity", "0.1,1.0", "--json"
+    )
+    report = json.loads(out)
+    assert code == 0
+    assert report["schema_version"] == 1
+    layers, board = report["results"]
+    assert layers["size"] == [16, 16]
+    assert layers["kxx"] == pytest.approx(0.55, rel=1e-10)
+    assert layers["kyy"] == pytest.approx(2 / 11, rel=1e-10)
+    assert board["kxx"] == pytest.approx(0.1**0.5, rel=1e-8)
+    assert board["kxx_lower"] < board["kxx"] < board["kxx_upper"]
+    assert set(layers) >= {"file", "volume_fraction", "kxx_fv", "kyy_fv", "flux_imbalance", "solver", "seconds"}
+
+
+def test_generate_and_import(janus, tmp_path, data):
+    samples = dataset.read(data / "d.h5")
+    assert len(samples) == 40
+    assert samples.simulated.sum() == 16
+    row = samples.properties_fv[3]
+    kappa = np.array([0.1, 1.0])[samples.image[3]]
+    assert row[:2] == pytest.approx([direct_conductivity(kappa), direct_conductivity(kappa.T)], rel=1e-8)
+    for i, image in enumerate(samples.image[:2]):
+        np.save(tmp_path / f"{i}.npy", image)
+    code, out, _ = janus("import", tmp_path / "0.npy", tmp_path / "1.npy", "--out", tmp_path / "i.h5", "--json")
+    assert (code, json.loads(out)["simulated"]) == (0, 2)
+    np.testing.assert_allclose(dataset.read(tmp_path / "i.h5").properties, samples.properties[:2], rtol=1e-12)
+
+
+def test_evaluate_json(janus, data):
+    code, out, _ = janus("evaluate", data / "model", data / "d.h5", "--json")
+    report = json.loads(out)
+    assert code == 0
+    assert set(report["properties"]["kxx"]) == {"r2", "relative_error_mean", "relative_error_median"}
+    assert 0 < report["pixel_mae"] < 0.5
+
+
+def test_invert_json(janus, data, tmp_path):
+    """What it says of a candidate is what a solve of our own says of its image."""
+    out = tmp_path / "out"
+    code, text, _ = janus("invert", data / "model", "--target", "kxx=0.3", "--count", 3, "--out", out, "--json")
+    report = json.loads(text)
+    assert code == 0
+    assert report["passes"] == 80
+    assert report["candidates"]
+    for candidate in report["candidates"]:
+        image = np.load(candidate["image"])
+        k_fv = direct_conductivity(np.array([0.1, 1.0])[image])
+        assert candidate["final"]["kxx_fv"] == pytest.approx(k_fv, rel=1e-8)
+        assert candidate["met"] == (0.297 <= candidate["final"]["kxx"] <= 0.303)
+        assert 1 <= candidate["simulations"] <= 5
+
+
+def test_invert_without_simulation(janus, data, tmp_path):
+    words = ["invert", data / "model", "--target", "kxx>=0.2", "--count", 2, "--out", tmp_path, "--no-simulate"]
+    code, text, _ = janus(*words, "--json")
+    assert code == 0
+    assert [c["simulations"] for c in json.loads(text)["candidates"]] == [0] * len(json.loads(text)["candidates"])
+
+
+# --- bad input: exit 2, one sentence, nothing written
+
+
+def refused(result, code, *words):
+    assert result[0] == code, result
+    assert result[1] == ""
+    lines = [line for line in result[2].splitlines() if line.strip()]
+    assert len(lines) == 1
+    for word in words:
+        assert word in lines[0]
+
+
+def test_images_that_are_refused(janus, tmp_path):
+    conductivity = ["--conductivity", "0.1,1.0"]
+    refused(janus("homogenize", tmp_path / "none.npy", *conductivity), 2, "none.npy", "no such file")
+    grey = np.zeros((8, 8), np.uint8)
+    grey[2], grey[5] = 100, 200
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    refused(janus("homogenize", tmp_path / "grey.png", *conductivity), 2, "3 grey levels", "2 phase conductivities")
+    np.save(tmp_path / "three.npy", (np.arange(64) % 3).reshape(8, 8))
+    refused(janus("homogenize", tmp_path / "three.npy", *conductivity), 2, "labels 0..2", "label i needs entry i")
+    out = tmp_path / "out.h5"
+    refused(janus("import", tmp_path / "three.npy", "--out", out), 2, "labels 0..2")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("conductivity", ["0,1", "-0.1,1", "nan,1", "a,b", "0.1"])
+def test_conductivities_that_are_refused(janus, tmp_path, conductivity):
+    np.save(tmp_path / "layers.npy", LAYERS)
+    refused(janus("homogenize", tmp_path / "layers.npy", f"--conductivity={conductivity}"), 2)
+
+
+def test_a_model_wants_square_images_of_its_size(janus, tmp_path, data):
+    np.save(tmp_path / "oblong.npy", generate(1, 32, 0)[0][:16])
+    assert janus("import", tmp_path / "oblong.npy", tmp_path / "oblong.npy", "--out", tmp_path / "o.h5")[0] == 0
+    refused(janus("evaluate", data / "model", tmp_path / "o.h5"), 2, "(16, 32) pixels", "wants 16 x 16")
+    refused(janus("train", tmp_path / "o.h5", "--out", tmp_path / "m"), 2, "16 x 32 pixels", "square")
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_unreachable_target_costs_nothing(janus, tmp_path, data):
+    result = janus("invert", data / "model", "--target", "kxx=3", "--out", tmp_path / "x")
+    refused(result, 2, "out of reach", "0.1..1")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (("kxx = { value = 0.3", "kxx = { value = 3.0"), 2, "out of reach"),
+        (("candidates = 3", "candidate = 3"), 2, "loop.candidate: unknown key"),
+        (("[dataset.generate]\ncount = 120\nsimulated = 20", '[dataset]\nsource = "none.h5"'), 2, "no such file"),
+    ],
+)
+def test_configurations_that_are_refused(janus, tmp_path, change, code, words):
+    from pathlib import Path
+
+    path = tmp_path / "c.toml"
+    path.write_text(Path(__file__).with_name("small.toml").read_text().replace(*change))
+    refused(janus("campaign", "run", path, "--dir", tmp_path / "c"), code, words)
+    assert not (tmp_path / "c").exists()
+
+
+def test_damaged_data_is_exit_4(janus, tmp_path, data):
+    path = tmp_path / "cut.h5"
+    path.write_bytes((data / "d.h5").read_bytes()[:-2000])
+    refused(janus("evaluate", data / "model", path), 4, "cut.h5", "damaged")
+    refused(janus("train", path, "--out", tmp_path / "m"), 4, "damaged")
+    assert not (tmp_path / "m").exists()
+
+
+def test_no_campaign_there(janus, tmp_path):
+    for command in ("status", "report", "resume", "sync"):
+        refused(janus("campaign", command, tmp_path / "none"), 2, "no campaign here")
