@@ -100,18 +100,20 @@ def train(
         TrainingError: if the samples cannot train this network, or training diverges.
     """
     began = time.perf_counter()
-    _check(samples, network)
+    check_samples(samples, network)
     model = build(network, seed) if start is None else start
     data = _Data(samples, model, config, device, fit_scaling=start is None)
     model.to(device).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
-    step, spent = 0, 0.0
+    step, spent, run = 0, 0.0, repr((config, seed, samples.digest()))
     best = {k: v.clone() for k, v in model.state_dict().items()}
     best_score, history = math.inf, list[dict[str, float]]()
     if state is not None and state.exists():
         saved = torch.load(state, map_location=device, weights_only=True)
+        if saved["run"] != run:
+            raise TrainingError(f"{state}: the state of another training run; remove it, or write elsewhere")
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         step, spent, best, best_score, history = (saved[k] for k in ("step", "spent", "best", "score", "history"))
@@ -138,6 +140,7 @@ def train(
             raise TrainingError(f"training diverged at step {step}; lower the rate ({config.rate}) or the loss weights")
         if state is not None and step < config.steps:
             kept = {
+                "run": run,
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": step,
@@ -215,7 +218,12 @@ def _chunks(images: NDArray[np.uint8], size: int = 256) -> list[NDArray[np.uint8
     return [images[i : i + size] for i in range(0, len(images), size)]
 
 
-def _check(samples: Samples, network: JanusConfig) -> None:
+def check_samples(samples: Samples, network: JanusConfig) -> None:
+    """Refuse samples that cannot train a network.
+
+    Raises:
+        TrainingError: of another size, of more than two phases, or with fewer than two simulated.
+    """
     ny, nx = samples.image.shape[1:]
     if (ny, nx) != (network.size, network.size):
         raise TrainingError(

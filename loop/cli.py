@@ -161,12 +161,14 @@ def train(
 
     from janus_al import checkpoint, dataset
     from janus_al.evaluation import evaluate as evaluate_model
+    from janus_al.training import check_samples
     from janus_al.training import train as train_model
     from loop.config import load_training
 
     network, training = load_training(weights, set_ or [])
     samples = dataset.read(data)
     network = network.of_size(samples.image.shape[1])
+    check_samples(samples, network)
     on = _device(device, threads)
     out.mkdir(parents=True, exist_ok=True)
     with _progress() as progress:

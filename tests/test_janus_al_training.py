@@ -98,6 +98,8 @@ def test_interrupted_training_resumes_bit_exactly(samples, tmp_path):
     with pytest.raises(Killed):
         train(samples, SMALL, QUICK, seed=3, state=state, progress=kill)
     assert state.exists()
+    with pytest.raises(TrainingError, match="another training run"):
+        train(samples, SMALL, QUICK, seed=4, state=state)
     resumed, resumed_card = train(samples, SMALL, QUICK, seed=3, state=state)
     assert torch.equal(weights(whole), weights(resumed))
     assert [r["loss"] for r in card.history] == [r["loss"] for r in resumed_card.history]

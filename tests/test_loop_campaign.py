@@ -124,7 +124,9 @@ def test_one_process_at_a_time(folder):
 
 def test_budget_is_a_limit(tmp_path, folder):
     """With 25 simulations, 20 of them for the data, five are left for the rounds."""
-    campaign = run_campaign(tmp_path / "c", load_config(CONFIG, overrides=["budget.simulations=25"]), Progress())
+    campaign = run_campaign(
+        tmp_path / "c", load_config(CONFIG, overrides=["budget.simulations=25", "training.steps=40"]), Progress()
+    )
     report = status(tmp_path / "c")
     assert report["state"] == "stopped"
     assert report["simulations"]["done"] == campaign.spent == 25

@@ -61,10 +61,11 @@ def picture(array, kind):
         "colour png": lambda: Image.fromarray(grey).convert("RGBA"),
         "16-bit png": lambda: Image.fromarray(grey.astype(np.uint16) * 257),
         "tif": lambda: Image.fromarray(grey),
+        "bmp": lambda: Image.fromarray(grey),
         "float tif": lambda: Image.fromarray(grey.astype(np.float32) / 255),
     }[kind]()
     file = io.BytesIO()
-    image.save(file, "PNG" if kind.endswith("png") else "TIFF")
+    image.save(file, {"png": "PNG", "tif": "TIFF", "bmp": "BMP"}[kind[-3:]])
     return file.getvalue()
 
 
@@ -152,9 +153,9 @@ BAD_FILES = {
     "damaged npy header": ("a.npy", npy(LABELS).replace(b"{'descr'", b"{('escr'"), ["not a readable .npy array"]),
     "empty npy": ("a.npy", b"", ["not a readable .npy array"]),
     "truncated png": ("a.png", GOOD_PNG[: len(GOOD_PNG) // 2], ["not a readable picture"]),
-    "damaged png": ("a.png", GOOD_PNG[:41].replace(b"IDAT", b"\xe8\xdem\xe8") + GOOD_PNG[41:], ["not a readable"]),
+    "chunk length wrong": ("a.png", GOOD_PNG[:33] + b"\0\0\0\x0a" + GOOD_PNG[37:], ["not a readable picture"]),
     "no png": ("a.png", b"hello", ["not a readable picture"]),
-    "jpeg under another name": ("a.png", b"\xff\xd8\xff\xe0\0\x10JFIF", ["not a readable picture"]),
+    "bmp under another name": ("a.png", picture(LABELS * 255, "bmp"), ["not a readable picture"]),
     "unknown suffix": ("a.jpg", b"\xff\xd8", ["cannot read '.jpg' files", "give .npy, .png or .tif"]),
     "no suffix": ("a", b"", ["cannot read '' files"]),
     "a line": ("a.npy", npy(np.zeros(9, int)), ["shape (9,)", "two axes of 2 to 4096"]),

@@ -1,0 +1,34 @@
+"""The README's picture: the designs of a campaign with their simulated conductivity.
+
+python docs/picture.py campaigns/quickstart docs/designs.png
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+folder, out = map(Path, sys.argv[1:3])
+designs = [json.loads(path.read_text()) for path in sorted(folder.glob("designs/*/design.json"))]
+targets = list(dict.fromkeys(d["target"]["name"] for d in designs))
+columns = max(sum(d["target"]["name"] == t for d in designs) for t in targets)
+figure, axes = plt.subplots(len(targets), columns, figsize=(1.5 * columns, 1.85 * len(targets)), squeeze=False)
+for row, target in zip(axes, targets, strict=True):
+    own = [d for d in designs if d["target"]["name"] == target]
+    for axis in row:
+        axis.set_axis_off()
+    for axis, design in zip(row, own, strict=False):
+        axis.imshow(np.load(folder / "designs" / design["name"] / "image.npy"), cmap="gray", vmin=-0.15, vmax=1.05)
+        words = []
+        for name in ("kxx", "kyy"):
+            if name in design["target"]:
+                k, low, high = (design["properties"][name + s] for s in ("", "_lower", "_upper"))
+                words.append(f"{name} {k:.4f}\n[{low:.3f}, {high:.3f}]")
+        axis.set_title("\n".join(words), fontsize=7, pad=3)
+figure.tight_layout(pad=0.4)
+figure.savefig(out, dpi=110)
