@@ -119,7 +119,8 @@ def _run_trial(
                 progress=lambda step, steps: progress(f"trial {number}", step, steps),
             )
             error = float(np.mean(first_shot_errors(model, card, PROBES, seed, executor)))
-            trial.report(error, stage)
+            if stage not in study.get_trials(deepcopy=False)[number].intermediate_values:
+                trial.report(error, stage)
             if stage == 0 and trial.should_prune():
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 return
