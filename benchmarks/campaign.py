@@ -43,7 +43,7 @@ def main():
             seconds[stage] = seconds.get(stage, 0.0) + value
     seconds["rest"] = total - sum(seconds.values())
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
-    print(f"\n{config.name}: {campaign.spent} simulations paid, seed {config.seed}")
+    print(f"\n{config.name}: {campaign.ledger.spent} simulations paid, seed {config.seed}")
     print(f"{datetime.date.today()}, commit {commit.strip()}")
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "fipy", "mlflow"))
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {versions}\n")

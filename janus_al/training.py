@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from janus_al import losses
+from janus_al.batches import Data, swap, symmetry
 from janus_al.checkpoint import Card
 from janus_al.dataset import CONDUCTIVITIES, Samples, atomic_path
 from janus_al.network import Janus, JanusConfig
@@ -102,7 +103,7 @@ def train(
     began = time.perf_counter()
     check_samples(samples, network)
     model = build(network, seed) if start is None else start
-    data = _Data(samples, model, config, device, fit_scaling=start is None)
+    data = Data(samples, model, config.validation, device, fit_scaling=start is None)
     model.to(device).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
@@ -237,53 +238,26 @@ def check_samples(samples: Samples, network: JanusConfig) -> None:
         )
 
 
-class _Data:
-    """Samples as tensors on the device, split by content hash, with targets standardised."""
-
-    def __init__(self, samples: Samples, model: Janus, config: TrainingConfig, device: str, fit_scaling: bool) -> None:
-        held = np.array([int(h[:8], 16) < config.validation * 2**32 for h in samples.hashes.astype(str)])
-        simulated = samples.simulated
-        if not (simulated & ~held).any():
-            held[:] = False
-        log_k = np.log(samples.properties[:, : len(CONDUCTIVITIES)])
-        if fit_scaling:
-            # One scale for all conductivities: a quarter turn swaps them.
-            fit = log_k[simulated & ~held]
-            model.log_mean.fill_(float(fit.mean()))
-            model.log_std.fill_(max(float(fit.std()), 1e-3))
-        mean, std = float(model.log_mean[0]), float(model.log_std[0])
-        k0, k1 = samples.phase_conductivity
-        scale = math.log(k1 / k0) / samples.image[0].size / std
-        self.x = torch.tensor(samples.image, device=device)
-        self.y = torch.tensor((log_k - mean) / std, dtype=torch.float32, device=device)
-        self.slope = torch.tensor(samples.sensitivity, device=device)
-        self.scale = scale
-        self.train = np.flatnonzero(~held)
-        self.simulated = np.flatnonzero(simulated & ~held)
-        self.held = np.flatnonzero(held)
-        self.held_simulated = np.flatnonzero(held & simulated)
-
-
-def _losses(model: Janus, data: _Data, config: TrainingConfig, rng: np.random.Generator) -> dict[str, Tensor]:
+def _losses(model: Janus, data: Data, config: TrainingConfig, rng: np.random.Generator) -> dict[str, Tensor]:
     """The terms of one step, by name, in the order of the module's equation."""
     rows = rng.choice(data.simulated, config.simulated)
     others = rng.choice(data.train, config.batch - config.simulated)
     turn, turn_others = rng.random((3, len(rows))) < 0.5, rng.random((3, len(others))) < 0.5
-    x = _symmetry(data.x[rows].float(), turn)
-    y = _swap(data.y[rows], turn)
+    x = symmetry(data.x[rows].float(), turn)
+    y = swap(data.y[rows], turn)
     x.requires_grad_(config.l_sens > 0)
     z = model.encode(x)
     predicted = model.predict(z)
     terms = {"task": (predicted - y).square().mean()}
     if config.l_sens:
-        slope = _swap(_symmetry(data.slope[rows].float() * data.scale, turn), turn)
+        slope = swap(symmetry(data.slope[rows].float() * data.scale, turn), turn)
         weights = torch.tensor(rng.standard_normal(predicted.shape), dtype=torch.float32, device=x.device)
         weights = weights / weights.norm(dim=1, keepdim=True)
         terms["sens"] = losses.sensitivity(predicted, x, slope, weights, config.pool)
     if config.l_rec or config.l_cyc or config.l_deep:
         x = x.detach()
         if len(others):
-            more = _symmetry(data.x[others].float(), turn_others)
+            more = symmetry(data.x[others].float(), turn_others)
             x, z = torch.cat([x, more]), torch.cat([z, model.encode(more)])
         logits = model.decode_logits(z)
         terms["rec"] = losses.reconstruction(logits, x, config.reconstruction)
@@ -296,22 +270,8 @@ def _losses(model: Janus, data: _Data, config: TrainingConfig, rng: np.random.Ge
     return terms
 
 
-def _symmetry(x: Tensor, turn: NDArray[np.bool_]) -> Tensor:
-    """Mirror left-right, mirror up-down and transpose the images that the three rows of `turn` name."""
-    masks = torch.tensor(turn, device=x.device).reshape(3, -1, *[1] * (x.dim() - 1))
-    x = torch.where(masks[0], x.flip(-1), x)
-    x = torch.where(masks[1], x.flip(-2), x)
-    return torch.where(masks[2], x.transpose(-1, -2), x)
-
-
-def _swap(y: Tensor, turn: NDArray[np.bool_]) -> Tensor:
-    """Exchange kxx and kyy, along axis 1, of the transposed images."""
-    mask = torch.tensor(turn[2], device=y.device).reshape(-1, *[1] * (y.dim() - 1))
-    return torch.where(mask, y.flip(1), y)
-
-
 @torch.no_grad()
-def _validation(model: Janus, data: _Data, config: TrainingConfig) -> float:
+def _validation(model: Janus, data: Data, config: TrainingConfig) -> float:
     """Task and reconstruction loss, weighted, of the held-out images; 0 where nothing is held out."""
     score = 0.0
     if len(data.held_simulated):

@@ -23,15 +23,13 @@ from janus_al.evaluation import evaluate
 from janus_al.network import Janus
 from janus_al.training import shrink_and_perturb, train
 from loop import CREATED_BY
-from loop.candidates import Candidate, Result, probe_targets, propose, result_of, row_of, shoot
+from loop.candidates import Candidate, Result, probe_targets, propose, row_of, shoot
 from loop.config import CampaignConfig, ConfigError, dump_config, load_config
 from loop.journal import Journal
+from loop.ledger import Ledger
 from loop.select import aligned_distance
-from loop.simulate import simulate, to_samples
 from loop.targets import Target
 
-CHUNK = 16
-"""simulations between two commits; a kill loses no more"""
 STAGES = {"generate": 0, "train": 1, "invert": 2}
 
 Progress = Callable[[str, int, int], None]
@@ -50,15 +48,8 @@ class Campaign:
         self.journal = Journal(folder / "journal.jsonl")
         self.targets = self.config.targets()
         self.phases = self.config.microstructure.phase_conductivity
-        self.shards: list[Samples] = []
-        self.known: dict[str, tuple[int, Samples, int]] = {}
-        self.failed: dict[str, int] = {}
-        self.spent = 0
-        self.charged: set[str] = set()
+        self.ledger = Ledger(folder, self.journal, self.phases, self.config.budget.simulations)
         self.seconds: dict[str, float] = {}
-        for event in self.journal.of("shard"):
-            samples = dataset.read(folder / event["file"]) if event["file"] else None
-            self._remember(event["round"], samples, event["failed"])
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
@@ -72,15 +63,13 @@ class Campaign:
         self._train(0, None)
         project()
         for number in range(1, self.config.budget.rounds + 1):
-            if self._unmet() and self.spent < self.config.budget.simulations:
+            if self._unmet() and self.ledger.left:
                 self._round(number)
                 project()
         unmet = [t.name for t, _ in self._unmet()]
         state = "stopped" if unmet else "done"
-        spent_all = self.spent >= self.config.budget.simulations
-        reason = (
-            f"{'simulations' if spent_all else 'rounds'} spent before {', '.join(unmet)}" if unmet else "targets met"
-        )
+        what = "rounds" if self.ledger.left else "simulations"
+        reason = f"{what} spent before {', '.join(unmet)}" if unmet else "targets met"
         self.journal.append("finished", state=state, reason=reason)
         project()
         return state
@@ -91,9 +80,9 @@ class Campaign:
         """One pass of the loop; a round that the journal knows is only replayed in the counts."""
         for event in self.journal.of("round"):
             if event["round"] == number:
-                self.spent = event["spent"]
+                self.ledger.spent = event["spent"]
                 return
-        began, spent_before, self.seconds = time.perf_counter(), self.spent, {}
+        began, spent_before, self.seconds = time.perf_counter(), self.ledger.spent, {}
         model, card = checkpoint.load(self._model_folder(number - 1), self.device)
         candidates = self._propose(number, model, card)
         with self._clock("simulation"):
@@ -104,11 +93,7 @@ class Campaign:
                 self.config.loop.cut_steps,
             )
         designs = self._accept(candidates)
-        goes_on = (
-            len(self._unmet(designs)) > 0
-            and number < self.config.budget.rounds
-            and self.spent < self.config.budget.simulations
-        )
+        goes_on = len(self._unmet(designs)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
         if goes_on:
             self._train(number, model)
         first = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and not c.probe]
@@ -123,8 +108,8 @@ class Campaign:
             probe_error_median=median(probes) if probes else None,
             probe_error_mean=sum(probes) / len(probes) if probes else None,
             hits=len([c for c in candidates if c.met and len(c.trials) == 1 and not c.probe]),
-            simulations=self.spent - spent_before,
-            spent=self.spent,
+            simulations=self.ledger.spent - spent_before,
+            spent=self.ledger.spent,
             seconds=self.seconds,
             designs=designs,
             candidates_table=[row_of(c) for c in candidates if c.trials],
@@ -141,8 +126,11 @@ class Campaign:
                 (self.config.seed, number, STAGES["invert"]),
                 self.config.inversion,
                 settings.swarm,
-                {h for h, (r, _, _) in self.known.items() if r < number} | set(self.failed),
-                {t.name: [self._image(d["hash"]) for d in designs if d["target"] == t.name] for t in self.targets},
+                self.ledger.tried_before(number),
+                {
+                    t.name: [self.ledger.image(d["hash"]) for d in designs if d["target"] == t.name]
+                    for t in self.targets
+                },
                 self.phases,
                 2 * settings.min_distance,
                 lambda step, steps: self.progress("inversion", step, steps),
@@ -152,7 +140,7 @@ class Campaign:
         """New designs: candidates that meet their target and differ from its other designs."""
         accepted = list[dict[str, str]]()
         for target, missing in self._unmet():
-            have = [self._image(d["hash"]) for d in self.designs() if d["target"] == target.name]
+            have = [self.ledger.image(d["hash"]) for d in self.designs() if d["target"] == target.name]
             for candidate in candidates:
                 if candidate.target is not target or not candidate.met or not missing:
                     continue
@@ -172,7 +160,7 @@ class Campaign:
         if self.journal.of("campaign"):
             if self.config.dataset.generate is not None:
                 shards = [e for e in self.journal.of("shard") if e["round"] == 0]
-                self.spent = sum(e["simulated"] + len(e["failed"]) for e in shards)
+                self.ledger.spent = sum(e["simulated"] + len(e["failed"]) for e in shards)
             return
         settings, source = self.config.dataset, read_source(self.config)
         if source is None and settings.generate is not None:
@@ -182,15 +170,17 @@ class Campaign:
             images = generate(settings.generate.count, size, seed)
             with self._clock("simulation"):
                 self._simulate(list(images[: settings.generate.simulated]), 0, "generated")
-            rest = [i for i in images if content_hash(i) not in self.known and content_hash(i) not in self.failed]
+            tried = self.ledger.tried_before(1)
+            rest = [image for image in images if content_hash(image) not in tried]
             if rest:
-                self._append(0, dataset.unlabelled(np.stack(rest), self.phases, origin=b"generated", seed=seed), [])
+                unlabelled = dataset.unlabelled(np.stack(rest), self.phases, origin=b"generated", seed=seed)
+                self.ledger.append(0, unlabelled, [])
         elif source is not None and not self.journal.of("shard"):
-            self._append(0, source, [])
+            self.ledger.append(0, source, [])
         if settings.test is not None:
             with dataset.atomic_path(self.folder / "test.h5") as temporary:
                 shutil.copyfile(settings.test, temporary)
-        samples = self.samples()
+        samples = self.ledger.samples()
         self.journal.append(
             "campaign",
             campaign_id=samples.digest()[:12] + f"-{time.time_ns():x}",
@@ -209,7 +199,7 @@ class Campaign:
         """Train the model of a round, from all samples, unless it exists already."""
         if any(e["round"] == number for e in self.journal.of("trained")):
             return
-        folder, samples = self._model_folder(number), self.samples()
+        folder, samples = self._model_folder(number), self.ledger.samples()
         seed = int(np.random.SeedSequence([self.config.seed, number, STAGES["train"]]).generate_state(1)[0])
         settings, training = self.config.loop, self.config.training
         start = None
@@ -239,83 +229,6 @@ class Campaign:
             metrics=_flat(evaluate(model, dataset.read(test))) if test.exists() else {},
         )
 
-    def _simulate(self, images: Sequence[NDArray[np.uint8]], number: int, origin: str) -> list[Result | None]:
-        """Properties and sensitivities of images, in order; None where the budget or the physics refused.
-
-        Every image not known from an earlier round is charged once, also when a killed attempt at this
-        round has simulated it already.
-        """
-        hashes, new = [content_hash(i) for i in images], dict[str, NDArray[np.uint8]]()
-        for key, image in zip(hashes, images, strict=True):
-            at = self.known[key][0] if key in self.known else self.failed.get(key)
-            if key in self.charged or (at is not None and at < number):
-                continue
-            if self.spent < self.config.budget.simulations:
-                self.spent += 1
-                self.charged.add(key)
-                if at is None:
-                    new[key] = image
-        todo = list(new.values())
-        for start in range(0, len(todo), CHUNK):
-            chunk, began = todo[start : start + CHUNK], time.perf_counter()
-            solver = self.config.execution.solver
-            results = []
-            for result in simulate(chunk, self.phases, solver, self.executor):
-                results.append(result)
-                self.progress("simulation", start + len(results), len(todo))
-            good = [(i, r) for i, r in zip(chunk, results, strict=True) if not isinstance(r, str)]
-            bad = [
-                {"hash": content_hash(i), "reason": r}
-                for i, r in zip(chunk, results, strict=True)
-                if isinstance(r, str)
-            ]
-            samples = None
-            if good:
-                samples = to_samples(
-                    [i for i, _ in good],
-                    [r for _, r in good],
-                    self.phases,
-                    origin=origin.encode(),
-                    round=number,
-                    seed=self.config.seed,
-                )
-            self._append(number, samples, bad, time.perf_counter() - began)
-        return [self._result(key) if key in self.known else None for key in hashes]
-
-    def _append(self, number: int, samples: Samples | None, failed: list[dict[str, str]], seconds: float = 0) -> None:
-        """Commit samples as an immutable shard, then in the journal."""
-        name = None
-        if samples is not None:
-            name = f"samples/r{number:04d}-{samples.digest()[:12]}.h5"
-            dataset.write(self.folder / name, samples, CREATED_BY)
-        self.journal.append(
-            "shard",
-            round=number,
-            file=name,
-            samples=0 if samples is None else len(samples),
-            simulated=0 if samples is None else int(samples.simulated.sum()),
-            failed=failed,
-            seconds=seconds,
-        )
-        self._remember(number, samples, failed)
-
-    def _remember(self, number: int, samples: Samples | None, failed: list[dict[str, str]]) -> None:
-        for entry in failed:
-            self.failed.setdefault(entry["hash"], number)
-        if samples is None:
-            return
-        self.shards.append(samples)
-        for row in np.flatnonzero(samples.simulated):
-            self.known.setdefault(samples.hashes[row].decode(), (number, samples, int(row)))
-
-    def _result(self, key: str) -> Result:
-        _, samples, row = self.known[key]
-        return result_of(samples, row)
-
-    def _image(self, key: str) -> NDArray[np.uint8]:
-        _, samples, row = self.known[key]
-        return samples.image[row]
-
     def _model_folder(self, number: int) -> Path:
         return self.folder / "models" / f"r{number:04d}"
 
@@ -325,16 +238,11 @@ class Campaign:
         yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
-    # --- what has been reached ---------------------------------------------------------------------------
+    def _simulate(self, images: Sequence[NDArray[np.uint8]], number: int, origin: str) -> list[Result | None]:
+        solver, seed = self.config.execution.solver, self.config.seed
+        return self.ledger.simulate(images, number, origin, seed, solver, self.executor, self.progress)
 
-    def samples(self) -> Samples:
-        """All samples, round after round; an image both unlabelled and simulated counts as simulated."""
-        everything = dataset.concatenate(self.shards)
-        rows: dict[bytes, int] = {}
-        for row, key in enumerate(everything.hashes):
-            if key not in rows or (everything.simulated[row] and not everything.simulated[rows[key]]):
-                rows[key] = row
-        return everything.take(np.array(sorted(rows.values())))
+    # --- what has been reached ---------------------------------------------------------------------------
 
     def designs(self) -> list[dict[str, str]]:
         """Target, name and content hash of every design, in order of acceptance."""

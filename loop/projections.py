@@ -17,7 +17,7 @@ from loop.journal import read_events
 def write_dataset(campaign: Campaign) -> Path:
     """All samples in one file."""
     path = campaign.folder / "dataset.h5"
-    dataset.write(path, campaign.samples(), CREATED_BY)
+    dataset.write(path, campaign.ledger.samples(), CREATED_BY)
     return path
 
 
@@ -50,7 +50,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
     for event in campaign.journal.of("round"):
         table = {row["hash"]: row for row in event["candidates_table"]}
         for entry in event["designs"]:
-            _, samples, row = campaign.known[entry["hash"]]
+            samples, row = campaign.ledger.row(entry["hash"])
             properties, _ = result_of(samples, row)
             proposed = table[entry["hash"]]
             designs.append(

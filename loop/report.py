@@ -29,7 +29,7 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
     mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 140})
     environment = Environment(loader=PackageLoader("loop", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     rounds = campaign.journal.of("round")
-    samples = campaign.samples()
+    samples = campaign.ledger.samples()
     designs = designs_of(campaign)
     latent, reconstructions = _from_model(campaign, samples, [d["image"] for d in designs], umap)
     page = environment.get_template("report.html.j2").render(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from janus_al import checkpoint, dataset, losses
+from janus_al.batches import swap, symmetry
 from janus_al.evaluation import evaluate
 from janus_al.network import JanusConfig
 from janus_al.training import (
@@ -18,8 +19,6 @@ from janus_al.training import (
     shrink_and_perturb,
     train,
 )
-from janus_al.training import _swap as swap
-from janus_al.training import _symmetry as symmetry
 from simulators import FipyHomogenizer, generate
 
 SMALL = JanusConfig(size=16, latent=16, channels=4, rank=4)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +101,18 @@ def test_a_finished_campaign_is_left_alone(folder):
     assert (folder / "journal.jsonl").read_bytes() == journal
 
 
+def test_a_damaged_shard_is_refused(folder, tmp_path):
+    """One flipped bit anywhere in a shard is noticed."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    shard = sorted((copy / "samples").glob("r0001-*.h5"))[0]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(dataset.DatasetError, match="not those the journal recorded"):
+        Campaign(copy)
+
+
 def test_another_configuration_is_refused(folder):
     from loop.config import ConfigError
 
@@ -129,7 +142,7 @@ def test_budget_is_a_limit(tmp_path, folder):
     )
     report = status(tmp_path / "c")
     assert report["state"] == "stopped"
-    assert report["simulations"]["done"] == campaign.spent == 25
+    assert report["simulations"]["done"] == campaign.ledger.spent == 25
     assert "simulations spent before" in report["reason"]
 
 

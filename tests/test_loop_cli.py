@@ -62,7 +62,7 @@ def test_help_is_fast_and_light():
 
 
 def test_every_command_has_help_with_an_example():
-    for group in (cli.app, cli.campaign_app):
+    for group in (cli.data_app, cli.model_app, cli.campaign_app):
         for command in group.registered_commands:
             assert "janus-al" in command.callback.__doc__, command.callback.__name__
 

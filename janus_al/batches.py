@@ -1,0 +1,55 @@
+"""Samples as tensors for training: what is held out, how targets are scaled, and the exact symmetries.
+
+Mirror images conduct alike, and a transposed image has kxx and kyy exchanged: eight labels for one simulation.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from janus_al.dataset import CONDUCTIVITIES, Samples
+from janus_al.network import Janus
+
+
+class Data:
+    """Samples as tensors on the device, split by content hash, with targets standardised."""
+
+    def __init__(self, samples: Samples, model: Janus, validation: float, device: str, fit_scaling: bool) -> None:
+        held = np.array([int(h[:8], 16) < validation * 2**32 for h in samples.hashes.astype(str)])
+        simulated = samples.simulated
+        if not (simulated & ~held).any():
+            held[:] = False
+        log_k = np.log(samples.properties[:, : len(CONDUCTIVITIES)])
+        if fit_scaling:
+            # One scale for all conductivities: a quarter turn swaps them.
+            fit = log_k[simulated & ~held]
+            model.log_mean.fill_(float(fit.mean()))
+            model.log_std.fill_(max(float(fit.std()), 1e-3))
+        mean, std = float(model.log_mean[0]), float(model.log_std[0])
+        k0, k1 = samples.phase_conductivity
+        scale = math.log(k1 / k0) / samples.image[0].size / std
+        self.x = torch.tensor(samples.image, device=device)
+        self.y = torch.tensor((log_k - mean) / std, dtype=torch.float32, device=device)
+        self.slope = torch.tensor(samples.sensitivity, device=device)
+        self.scale = scale
+        self.train = np.flatnonzero(~held)
+        self.simulated = np.flatnonzero(simulated & ~held)
+        self.held = np.flatnonzero(held)
+        self.held_simulated = np.flatnonzero(held & simulated)
+
+
+def symmetry(x: Tensor, turn: NDArray[np.bool_]) -> Tensor:
+    """Mirror left-right, mirror up-down and transpose the images that the three rows of `turn` name."""
+    masks = torch.tensor(turn, device=x.device).reshape(3, -1, *[1] * (x.dim() - 1))
+    x = torch.where(masks[0], x.flip(-1), x)
+    x = torch.where(masks[1], x.flip(-2), x)
+    return torch.where(masks[2], x.transpose(-1, -2), x)
+
+
+def swap(y: Tensor, turn: NDArray[np.bool_]) -> Tensor:
+    """Exchange kxx and kyy, along axis 1, of the transposed images."""
+    mask = torch.tensor(turn[2], device=y.device).reshape(-1, *[1] * (y.dim() - 1))
+    return torch.where(mask, y.flip(1), y)

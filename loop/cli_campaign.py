@@ -1,0 +1,118 @@
+"""The `campaign` commands: run, resume, status, report, sync."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loop.options import Dir, Json, Set, Weights
+from loop.progress import Progress
+from loop.terminal import print_json, print_table
+
+campaign_app = typer.Typer(no_args_is_help=True, help="Iterative design: propose, simulate, learn, repeat.")
+
+
+@campaign_app.command("run")
+def campaign_run(
+    config: Annotated[Path, typer.Argument(help="TOML file.")],
+    dir_: Annotated[Path, typer.Option("--dir", help="Folder of the campaign.")],
+    weights: Weights = None,
+    set_: Set = None,
+    json_: Json = False,
+) -> None:
+    """Run a campaign, or go on with the one in the folder.
+
+    janus-al campaign run examples/quickstart.toml --dir campaigns/quickstart
+    """
+    from loop.config import load_config
+
+    _campaign(dir_, load_config(config, weights, set_ or []), json_)
+
+
+@campaign_app.command("resume")
+def campaign_resume(dir_: Dir, json_: Json = False) -> None:
+    """Go on with a campaign that was interrupted.
+
+    janus-al campaign resume campaigns/quickstart
+    """
+    _campaign(dir_, None, json_)
+
+
+@campaign_app.command("status")
+def campaign_status(dir_: Dir, json_: Json = False) -> None:
+    """How a campaign stands, also while it runs.
+
+    janus-al campaign status campaigns/quickstart
+    """
+    from loop.projections import status
+
+    report = status(dir_)
+    print_json(report) if json_ else _print_status(report)
+
+
+@campaign_app.command("report")
+def campaign_report(dir_: Dir, json_: Json = False) -> None:
+    """Write dataset.h5, designs/ and report.html anew from what the campaign recorded.
+
+    janus-al campaign report campaigns/quickstart
+    """
+    from loop.campaign import Campaign
+    from loop.projections import write_dataset, write_designs
+    from loop.report import write_report
+    from loop.run import locked
+
+    if not (dir_ / "campaign.toml").is_file():
+        Campaign(dir_)
+    with locked(dir_):
+        campaign = Campaign(dir_)
+        write_dataset(campaign)
+        designs = write_designs(campaign)
+        report = write_report(campaign)
+    result = {"report": str(report), "designs": [str(d) for d in designs], "dataset": str(dir_ / "dataset.h5")}
+    print_json(result) if json_ else print(report)
+
+
+@campaign_app.command("sync")
+def campaign_sync(dir_: Dir, json_: Json = False) -> None:
+    """Bring MLflow up to date with a campaign, after an outage for instance.
+
+    janus-al campaign sync campaigns/quickstart
+    """
+    from loop.projections import status
+    from loop.tracking import sync
+
+    status(dir_)
+    result = sync(dir_)
+    report = {"uri": result.uri, "delivered": result.delivered, "error": result.error}
+    if json_:
+        print_json(report)
+    if result.error:
+        print(f"janus-al: MLflow not updated: {result.error}", file=sys.stderr)
+        raise typer.Exit(1)
+    if not json_:
+        print(f"{result.delivered} runs delivered to {result.uri}")
+
+
+def _campaign(folder: Path, config: Any, json_: bool) -> None:
+    from loop.projections import status
+    from loop.run import run_campaign
+
+    with Progress() as progress:
+        run_campaign(folder, config, progress)
+    report = status(folder)
+    print_json(report) if json_ else _print_status(report)
+    raise typer.Exit(0 if report["state"] == "done" else 3)
+
+
+def _print_status(report: dict[str, Any]) -> None:
+    paid = report["simulations"]
+    print(f"{report['state']}: {report['reason'] or 'under way'}; {paid['done']} of {paid['budget']} simulations spent")
+    print_table(
+        ["target", "wanted", "designs", "of"],
+        [[t["name"], t["words"], t["designs"], t["designs_wanted"]] for t in report["targets"]],
+    )
+    if report["rounds_table"]:
+        columns = ["round", "candidates", "first_shot_error_median", "probe_error_median", "hits", "simulations"]
+        print_table(columns, [[r[c] for c in columns] for r in report["rounds_table"]])
+    print(f"report: {report['report']}")

@@ -1,0 +1,149 @@
+"""The commands on images and datasets: generate, import, homogenize."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from loop.options import Boundary, Conductivity, Json, Out, Seed, Solver, UsageError, Workers
+from loop.progress import Progress
+from loop.terminal import print_json, print_table
+
+data_app = typer.Typer()
+
+
+@data_app.command()
+def generate(
+    count: Annotated[int, typer.Option(min=1, help="Number of images.")],
+    out: Out,
+    size: Annotated[int, typer.Option(min=8, max=1024, help="Pixels a side.")] = 32,
+    seed: Seed = 0,
+    simulated: Annotated[int | None, typer.Option(min=0, help="Simulate only the first so many.")] = None,
+    conductivity: Conductivity = "0.1,1.0",
+    workers: Workers = 0,
+    json_: Json = False,
+) -> None:
+    """Phase-field microstructures, simulated.
+
+    janus-al generate --count 100 --size 32 --seed 0 --out data.h5
+    """
+    from janus_al import dataset
+    from loop.simulate import simulate_samples
+    from simulators import generate as phasefield
+
+    phases = _conductivities(conductivity, 2)
+    _check_out(out)
+    images = phasefield(count, size, seed)
+    n = count if simulated is None else min(simulated, count)
+    with Progress() as progress:
+        parts = simulate_samples(images[:n], phases, "fipy", workers, progress, origin=b"generated", seed=seed)
+    if n < count:
+        parts.append(dataset.unlabelled(images[n:], phases, origin=b"generated", seed=seed))
+    _write_dataset(out, parts, json_)
+
+
+@data_app.command("import")
+def import_(
+    images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files of one size.")],
+    out: Out,
+    conductivity: Conductivity = "0.1,1.0",
+    workers: Workers = 0,
+    json_: Json = False,
+) -> None:
+    """Your own images as a dataset, simulated.
+
+    janus-al import micrographs/*.png --conductivity 0.1,1.0 --out data.h5
+    """
+    import numpy as np
+
+    from loop.simulate import simulate_samples
+    from simulators import read_image
+
+    phases = _conductivities(conductivity)
+    _check_out(out)
+    arrays = [read_image(path, len(phases)) for path in images]
+    for path, array in zip(images, arrays, strict=True):
+        if array.shape != arrays[0].shape:
+            raise UsageError(f"{path}: {array.shape} pixels but {images[0]} has {arrays[0].shape}; one size a dataset")
+    with Progress() as progress:
+        parts = simulate_samples(np.stack(arrays), phases, "fipy", workers, progress, origin=b"imported")
+    _write_dataset(out, parts, json_)
+
+
+@data_app.command()
+def homogenize(
+    images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files.")],
+    conductivity: Conductivity,
+    boundary: Boundary = "dirichlet",
+    solver: Solver = "fipy",
+    workers: Workers = 0,
+    json_: Json = False,
+) -> None:
+    """Effective conductivity of images, with certified bounds.
+
+    janus-al homogenize image.png --conductivity 0.1,1.0
+    """
+    from loop.simulate import HOMOGENIZERS, process_pool, simulate
+    from simulators import HomogenizationError, read_image
+
+    if boundary != "dirichlet":
+        raise UsageError(f"boundary '{boundary}': only dirichlet is available so far")
+    if solver not in HOMOGENIZERS:
+        raise UsageError(f"solver '{solver}': it must be one of {', '.join(HOMOGENIZERS)}")
+    phases = _conductivities(conductivity)
+    arrays = [read_image(path, len(phases)) for path in images]
+    results = []
+    with process_pool(min(workers or 64, len(images))) as executor, Progress() as progress:
+        found = simulate(arrays, phases, solver, executor)
+        for number, (path, array, result) in enumerate(zip(images, arrays, found, strict=True), start=1):
+            if isinstance(result, str):
+                raise HomogenizationError(f"{path}: {result}")
+            progress("simulation", number, len(images))
+            row: dict[str, Any] = {"file": str(path), "size": list(array.shape)}
+            row["volume_fraction"] = result.volume_fraction
+            for i, name in enumerate(result.names):
+                values = {"": result.k, "_fv": result.k_fv, "_lower": result.lower, "_upper": result.upper}
+                row |= {name + suffix: float(value[i]) for suffix, value in values.items()}
+            row |= {"flux_imbalance": result.flux_imbalance, "solver": result.solver, "seconds": result.seconds}
+            results.append(row)
+    if json_:
+        print_json({"results": results})
+        return
+    columns = ["file", "volume_fraction", "kxx", "kxx_lower", "kxx_upper", "kyy", "kyy_lower", "kyy_upper"]
+    print_table(columns, [[row[c] for c in columns] for row in results])
+
+
+def _conductivities(words: str, count: int | None = None) -> tuple[float, ...]:
+    try:
+        values = tuple(float(word) for word in words.split(","))
+    except ValueError:
+        raise UsageError(f"conductivity '{words}': give numbers separated by commas, as in 0.1,1.0") from None
+    if not all(math.isfinite(v) and v > 0 for v in values):
+        raise UsageError(f"conductivity '{words}': each must be finite and above 0")
+    if count is not None and len(values) != count:
+        raise UsageError(f"conductivity '{words}': {count} phases need {count} values")
+    return values
+
+
+def _check_out(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it first")
+
+
+def _write_dataset(out: Path, parts: list[Any], json_: bool) -> None:
+    from janus_al import dataset
+    from loop import CREATED_BY
+
+    samples = dataset.concatenate(parts)
+    dataset.write(out, samples, CREATED_BY)
+    report: dict[str, Any] = {
+        "dataset": str(out),
+        "samples": len(samples),
+        "simulated": int(samples.simulated.sum()),
+        "digest": samples.digest(),
+    }
+    if json_:
+        print_json(report)
+    else:
+        print(f"{out}: {report['samples']} samples, {report['simulated']} simulated, digest {report['digest'][:12]}")

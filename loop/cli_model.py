@@ -1,0 +1,193 @@
+"""The commands on models: train, evaluate, invert, tune."""
+
+import math
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loop.options import Device, Json, Model, Out, Seed, Set, Threads, UsageError, Weights, Workers
+from loop.progress import Progress
+from loop.terminal import print_json, print_table
+
+model_app = typer.Typer()
+
+
+@model_app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="HDF5 dataset.")],
+    out: Out,
+    weights: Weights = None,
+    set_: Set = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+    json_: Json = False,
+) -> None:
+    """Train Janus on a dataset; images without simulation train the label-free terms.
+
+    janus-al train data/quickstart.h5 --out model
+    """
+    from dataclasses import asdict
+
+    from janus_al import checkpoint, dataset
+    from janus_al.evaluation import evaluate as evaluate_model
+    from janus_al.training import check_samples
+    from janus_al.training import train as train_model
+    from loop.config import load_training
+
+    network, training = load_training(weights, set_ or [])
+    samples = dataset.read(data)
+    network = network.of_size(samples.image.shape[1])
+    check_samples(samples, network)
+    on = _device(device, threads)
+    out.mkdir(parents=True, exist_ok=True)
+    with Progress() as progress:
+        model, card = train_model(
+            samples,
+            network,
+            training,
+            seed,
+            on,
+            state=out / "state.pt",
+            progress=lambda i, n: progress("training", i, n),
+        )
+    checkpoint.save(out, model, card)
+    report = evaluate_model(model, samples)
+    result = {"model": str(out), "seconds": card.seconds, "training": asdict(training), "on_training_data": report}
+    if json_:
+        print_json(result)
+    else:
+        print(f"{out}: trained on {len(samples)} samples ({card.simulated} simulated) in {card.seconds:.0f} s")
+
+
+@model_app.command()
+def evaluate(
+    model: Model,
+    data: Annotated[Path, typer.Argument(help="HDF5 dataset.")],
+    probes: Annotated[int, typer.Option(min=0, help="Also invert for so many conductivities and simulate.")] = 0,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+    json_: Json = False,
+) -> None:
+    """R^2, relative error, pixel and cycle error of a model on a dataset; with --probes, its first-shot error.
+
+    janus-al evaluate model data/quickstart-test.h5 --probes 48
+    """
+    from janus_al import checkpoint, dataset
+    from janus_al.evaluation import evaluate as evaluate_model
+
+    network, card = checkpoint.load(model, _device(device, threads))
+    samples = dataset.read(data)
+    side, kind = network.config.size, (samples.phase_conductivity, samples.boundary)
+    if samples.image.shape[1:] != (side, side):
+        raise UsageError(f"{data}: images of {samples.image.shape[1:]} pixels; {model} wants {side} x {side}")
+    if kind != (card.phase_conductivity, card.boundary):
+        raise UsageError(
+            f"{data}: {kind} is not what {model} was trained for, {(card.phase_conductivity, card.boundary)}"
+        )
+    report = evaluate_model(network, samples)
+    if probes:
+        from statistics import mean, median
+
+        from loop.invert import first_shot_errors
+        from loop.simulate import process_pool
+
+        with process_pool(workers) as executor:
+            errors = first_shot_errors(network, card, probes, seed, executor)
+        report["first_shot"] = {"probes": probes, "error_mean": mean(errors), "error_median": median(errors)}
+    if json_:
+        print_json(report)
+        return
+    columns = ["r2", "relative_error_mean", "relative_error_median"]
+    print_table(["property", *columns], [[n, *(p[c] for c in columns)] for n, p in report["properties"].items()])
+    print(f"pixel MAE {report['pixel_mae']:.4f}, cycle MAE {report['cycle_mae']:.4f}, {report['samples']} samples")
+    if probes:
+        shot = report["first_shot"]
+        print(f"first-shot error by simulation: median {shot['error_median']:.2%}, mean {shot['error_mean']:.2%}")
+
+
+@model_app.command()
+def invert(
+    model: Model,
+    target: Annotated[list[str], typer.Option(help="kxx=0.3, kyy>=0.2, volume_fraction<=0.5; repeat for several.")],
+    out: Out,
+    count: Annotated[int, typer.Option(min=1, help="Candidates wanted.")] = 16,
+    tolerance: Annotated[float, typer.Option(help="Relative tolerance of every '='.")] = 0.01,
+    simulate: Annotated[bool, typer.Option(help="Simulate the candidates and move the cut of those that miss.")] = True,
+    cut_steps: Annotated[int, typer.Option(min=0, help="Simulations spent on one candidate's cut, at most.")] = 4,
+    swarm: Annotated[int, typer.Option(min=1, help="Latent vectors inverted for each candidate.")] = 2,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+    json_: Json = False,
+) -> None:
+    """Microstructures for a target: inverted, simulated, and brought to the target by moving the cut.
+
+    janus-al invert model --target kxx=0.30 --count 16 --out designs
+    """
+    from loop.targets import parse_targets
+
+    wanted = parse_targets(target, tolerance, count)
+    from loop.invert import invert_target
+
+    with Progress() as progress:
+        result = invert_target(
+            model, wanted, out, simulate, cut_steps, swarm, seed, workers, _device(device, threads), progress
+        )
+    if (found := len(result["candidates"])) < count:
+        print(f"only {found} of {count} differ enough from each other; a larger --swarm finds more", file=sys.stderr)
+    if json_:
+        print_json(result)
+        return
+    names = [n for n in wanted.intervals if n != "volume_fraction"] or ["volume_fraction"]
+    rows = []
+    for candidate in result["candidates"]:
+        final = candidate.get("final") or candidate["predicted"]
+        bounds = [final.get(f"{n}_{side}", math.nan) for n in names for side in ("lower", "upper")]
+        rows.append(
+            [candidate["image"], *(final[n] for n in names), *bounds, candidate["simulations"], candidate["met"]]
+        )
+    ends = [f"{n}_{side}" for n in names for side in ("lower", "upper")]
+    print_table(["image", *names, *ends, "simulations", "met"], rows)
+
+
+@model_app.command()
+def tune(
+    data: Annotated[Path, typer.Argument(help="HDF5 dataset.")],
+    out: Out,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials, those of an earlier run included.")] = 20,
+    weights: Weights = None,
+    set_: Set = None,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+    json_: Json = False,
+) -> None:
+    """Loss weights that make inverted designs right by simulation, found by Optuna; resumable.
+
+    janus-al tune data/quickstart.h5 --trials 20 --out tuning
+    """
+    from loop.config import load_training
+    from loop.tuning import tune as tune_weights
+
+    network, training = load_training(weights, set_ or [])
+    with Progress() as progress:
+        result = tune_weights(data, out, trials, network, training, seed, workers, _device(device, threads), progress)
+    if json_:
+        print_json(result)
+        return
+    print(f"best of {result['trials']} trials: first-shot error {result['best']['value']:.2%} by simulation")
+    print(f"weights: {result['weights']} (give it to `janus-al train` or `campaign run` as --weights)")
+
+
+def _device(name: str, threads: int) -> str:
+    """The device to use, with torch set to so many threads."""
+    from janus_al.device import prepare
+
+    return prepare(name, threads)

@@ -1,0 +1,149 @@
+"""The samples of a campaign: each image simulated once, paid for once, and committed before it is used."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al import dataset
+from janus_al.dataset import DatasetError, Samples, content_hash
+from loop import CREATED_BY
+from loop.candidates import Result, result_of
+from loop.journal import Event, Journal
+from loop.simulate import simulate, to_samples
+
+CHUNK = 16
+"""simulations between two commits; a kill loses no more"""
+
+
+class Ledger:
+    """Shards, what they hold, and what of the budget is spent; opened from the journal."""
+
+    def __init__(self, folder: Path, journal: Journal, phase_conductivity: Sequence[float], budget: int) -> None:
+        self.folder, self.journal = folder, journal
+        self.phases, self.budget = phase_conductivity, budget
+        self.spent = 0
+        self._shards: list[Samples] = []
+        self._known: dict[str, tuple[int, Samples, int]] = {}
+        self._failed: dict[str, int] = {}
+        self._charged: set[str] = set()
+        for event in journal.of("shard"):
+            self._remember(event["round"], _read_shard(folder, event), event["failed"])
+
+    @property
+    def left(self) -> int:
+        """Simulations left."""
+        return max(self.budget - self.spent, 0)
+
+    def simulate(
+        self,
+        images: Sequence[NDArray[np.uint8]],
+        number: int,
+        origin: str,
+        seed: int,
+        solver: str,
+        executor: Executor,
+        progress: Callable[[str, int, int], None],
+    ) -> list[Result | None]:
+        """Properties and sensitivities of images, in order; None where the budget or the physics refused.
+
+        An image of an earlier round costs nothing. Any other is charged once to round `number`, also when a
+        killed attempt at this round has simulated it already, so that the round's account is the same again.
+        """
+        hashes, new = [content_hash(i) for i in images], dict[str, NDArray[np.uint8]]()
+        for key, image in zip(hashes, images, strict=True):
+            at = self._known[key][0] if key in self._known else self._failed.get(key)
+            if key in self._charged or (at is not None and at < number) or not self.left:
+                continue
+            self.spent += 1
+            self._charged.add(key)
+            if at is None:
+                new[key] = image
+        paid = {key for key in hashes if key in self._charged or self._round_of(key) < number}
+        todo = list(new.values())
+        for start in range(0, len(todo), CHUNK):
+            chunk, began = todo[start : start + CHUNK], time.perf_counter()
+            good, bad = [], []
+            for count, result in enumerate(simulate(chunk, self.phases, solver, executor)):
+                if isinstance(result, str):
+                    bad.append({"hash": content_hash(chunk[count]), "reason": result})
+                else:
+                    good.append((chunk[count], result))
+                progress("simulation", start + count + 1, len(todo))
+            samples = None
+            if good:
+                simulated, results = [i for i, _ in good], [r for _, r in good]
+                meta = {"origin": origin.encode(), "round": number, "seed": seed}
+                samples = to_samples(simulated, results, self.phases, **meta)
+            self.append(number, samples, bad, time.perf_counter() - began)
+        return [self.result(key) if key in paid and key in self._known else None for key in hashes]
+
+    def append(self, number: int, samples: Samples | None, failed: list[dict[str, str]], seconds: float = 0) -> None:
+        """Commit samples as an immutable shard, then in the journal."""
+        name, digest = None, None
+        if samples is not None:
+            name = f"samples/r{number:04d}-{samples.digest()[:12]}.h5"
+            dataset.write(self.folder / name, samples, CREATED_BY)
+            digest = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
+        self.journal.append(
+            "shard",
+            round=number,
+            file=name,
+            sha256=digest,
+            samples=0 if samples is None else len(samples),
+            simulated=0 if samples is None else int(samples.simulated.sum()),
+            failed=failed,
+            seconds=seconds,
+        )
+        self._remember(number, samples, failed)
+
+    def samples(self) -> Samples:
+        """All samples, round after round; an image both unlabelled and simulated counts as simulated."""
+        everything = dataset.concatenate(self._shards)
+        rows: dict[bytes, int] = {}
+        for row, key in enumerate(everything.hashes):
+            if key not in rows or (everything.simulated[row] and not everything.simulated[rows[key]]):
+                rows[key] = row
+        return everything.take(np.array(sorted(rows.values())))
+
+    def tried_before(self, number: int) -> set[str]:
+        """Content hashes of every image whose simulation was tried before a round."""
+        return {key for key in [*self._known, *self._failed] if self._round_of(key) < number}
+
+    def row(self, key: str) -> tuple[Samples, int]:
+        """A simulated image's shard and its row there."""
+        _, samples, row = self._known[key]
+        return samples, row
+
+    def result(self, key: str) -> Result:
+        """A simulated image's properties and sensitivities."""
+        return result_of(*self.row(key))
+
+    def image(self, key: str) -> NDArray[np.uint8]:
+        """A simulated image."""
+        samples, row = self.row(key)
+        return samples.image[row]
+
+    def _round_of(self, key: str) -> float:
+        return self._known[key][0] if key in self._known else self._failed.get(key, float("inf"))
+
+    def _remember(self, number: int, samples: Samples | None, failed: list[dict[str, str]]) -> None:
+        for entry in failed:
+            self._failed.setdefault(entry["hash"], number)
+        if samples is not None:
+            self._shards.append(samples)
+            for row in np.flatnonzero(samples.simulated):
+                self._known.setdefault(samples.hashes[row].decode(), (number, samples, int(row)))
+
+
+def _read_shard(folder: Path, event: Event) -> Samples | None:
+    if event["file"] is None:
+        return None
+    path = folder / event["file"]
+    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != event["sha256"]:
+        raise DatasetError(f"{path}: damaged; its bytes are not those the journal recorded; restore it from a copy")
+    return dataset.read(path)

@@ -1,0 +1,24 @@
+"""Arguments and options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+Conductivity = Annotated[str, typer.Option(help="Conductivity of label 0, label 1..., comma-separated.")]
+Boundary = Annotated[str, typer.Option(help="dirichlet: unit temperature drop from left to right, adiabatic sides.")]
+Solver = Annotated[str, typer.Option(help="Homogenizer: fipy.")]
+Workers = Annotated[int, typer.Option(min=0, help="Simulation processes; 0: one a core.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads of the network.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Out = Annotated[Path, typer.Option(help="Where to write.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key, as in --set training.l_sens=0.")]
+Weights = Annotated[Path | None, typer.Option(help="TOML with a [training] section, such as `tune` writes.")]
+Model = Annotated[Path, typer.Argument(help="Folder of a trained model.")]
+Dir = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
+
+
+class UsageError(ValueError):
+    """Arguments that do not fit together."""
