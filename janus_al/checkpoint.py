@@ -31,11 +31,11 @@ class Card:
 
 def save(folder: Path, model: Janus, card: Card) -> None:
     """Write both files, model.json last: a folder without it is not a model."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialise
 
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_path(folder / "weights.safetensors") as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, temporary)
+        temporary.write_bytes(serialise({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}))
     description = {
         "format": FORMAT,
         "version": VERSION,

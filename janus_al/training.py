@@ -6,6 +6,7 @@ Every random choice derives from (seed, step), so a resumed run ends with the ve
 uninterrupted one on the same machine and number of threads.
 """
 
+import io
 import math
 import time
 from collections.abc import Callable
@@ -150,8 +151,11 @@ def train(
                 "score": best_score,
                 "history": history,
             }
+            # torch's own writer turns a full disk into an error that does not say so.
+            buffer = io.BytesIO()
+            torch.save(kept, buffer)
             with atomic_path(state) as temporary:
-                torch.save(kept, temporary)
+                temporary.write_bytes(buffer.getvalue())
     model.load_state_dict(best)
     model.eval()
     update_latent_moments(model, samples)

@@ -1,5 +1,6 @@
 """The command line: each command parses, makes one call and prints. Heavy libraries load inside commands."""
 
+import errno
 import signal
 import sys
 import traceback
@@ -33,7 +34,10 @@ def main() -> None:
         code = _exit_code(error)
         if code == 1:
             traceback.print_exc()
-        print(f"janus-al: {error}", file=sys.stderr)
+        mend = ""
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            mend = "; nothing simulated before is lost: make room and run the same command again"
+        print(f"janus-al: {error}{mend}", file=sys.stderr)
         sys.exit(code)
 
 

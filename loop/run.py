@@ -35,7 +35,8 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
         execution = campaign.config.execution if config is None else config.execution
         device = prepare(execution.device, execution.threads)
         with process_pool(execution.workers) as executor:
-            campaign.run(executor, device, progress, lambda: _project(campaign, progress))
+            broken: set[str] = set()
+            campaign.run(executor, device, progress, lambda: _project(campaign, progress, broken))
         return campaign
 
 
@@ -62,8 +63,11 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _project(campaign: Campaign, progress: Progress) -> None:
-    """Bring everything derived up to date; the report, which takes longest, only at the end."""
+def _project(campaign: Campaign, progress: Progress, broken: set[str]) -> None:
+    """Bring everything derived up to date; the report, which takes longest, only at the end.
+
+    What fails is added to `broken` and not tried again before the end, so that a dead server is waited for twice.
+    """
     finished = bool(campaign.journal.of("finished"))
     seconds: dict[str, float] = {}
     stages: dict[str, Callable[[Campaign], object]] = {"dataset": write_dataset, "designs": write_designs}
@@ -71,20 +75,24 @@ def _project(campaign: Campaign, progress: Progress) -> None:
         from loop.report import write_report
 
         stages["report"] = lambda c: write_report(c, umap=c.config.execution.umap)
-    stages["tracking"] = lambda c: _track(c, progress, live=not finished)
+    stages["tracking"] = lambda c: _track(c, live=not finished)
     for name, write in stages.items():
+        if name in broken and not finished:
+            continue
         began = time.perf_counter()
         try:
             write(campaign)
         except Exception as error:
-            progress.say(f"{name} not written ({error}); `janus-al campaign report {campaign.folder}` tries again")
+            broken.add(name)
+            again = "sync" if name == "tracking" else "report"
+            progress.say(f"{name} not written ({error}); later: janus-al campaign {again} {campaign.folder}")
         seconds[name] = time.perf_counter() - began
     campaign.journal.append("projected", seconds=seconds)
 
 
-def _track(campaign: Campaign, progress: Progress, live: bool) -> None:
+def _track(campaign: Campaign, live: bool) -> None:
     from loop.tracking import sync
 
     result = sync(campaign.folder, live=live)
     if result.error:
-        progress.say(f"MLflow not updated ({result.error}); later: janus-al campaign sync {campaign.folder}")
+        raise RuntimeError(f"MLflow: {result.error}")

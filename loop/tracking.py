@@ -234,7 +234,7 @@ def _deliver(folder: Path, deliver: Any) -> SyncResult:
     except Exception as error:
         first = str(error).strip().splitlines()[:1]
         reason = f"{type(error).__name__}: {first[0] if first else ''}"
-        return SyncResult(_redact(uri), 0, _redact(reason)[:300])
+        return SyncResult(_redact(uri), 0, _redact(reason.split("(Caused")[0])[:200])
 
 
 def _create_database(path: Path) -> None:
