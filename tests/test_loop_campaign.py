@@ -26,14 +26,6 @@ from loop.select import aligned_distance
 CONFIG = Path(__file__).with_name("small.toml")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A finished campaign."""
-    folder = tmp_path_factory.mktemp("campaigns") / "whole"
-    run_campaign(folder, load_config(CONFIG), Progress())
-    return folder
-
-
 def run_command(folder, *more):
     command = [sys.executable, "-P", "-m", "loop.cli", "campaign", "run", str(CONFIG), "--dir", str(folder), *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
