@@ -58,6 +58,8 @@ class Campaign:
         """
         self.executor, self.device, self.progress = executor, device, progress
         if finished := self.journal.of("finished"):
+            if self.journal.events[-1]["event"] != "projected":
+                project()
             return finished[-1]["state"]
         self._begin()
         self._train(0, None)

@@ -64,14 +64,17 @@ def test_symmetries_agree_with_physics():
     image = generate(1, 16, 9)[0]
     homogenizer = FipyHomogenizer()
     original = homogenizer(image, (0.1, 1.0))
+    images = set()
     for bits in np.ndindex(2, 2, 2):
         turn = np.array(bits, dtype=bool)[:, None]
         turned = symmetry(torch.tensor(image[None]), turn)[0].numpy()
+        images.add(turned.tobytes())
         result = homogenizer(turned, (0.1, 1.0))
         k = swap(torch.tensor(original.k[None]), turn)[0].numpy()
         maps = swap(symmetry(torch.tensor(original.sensitivity[None]), turn), turn)[0].numpy()
         np.testing.assert_allclose(result.k, k, rtol=1e-9)
         np.testing.assert_allclose(result.sensitivity, maps, atol=1e-9)
+    assert len(images) == 8
 
 
 def test_learning_rate_cycle():

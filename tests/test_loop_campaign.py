@@ -93,6 +93,20 @@ def test_a_finished_campaign_is_left_alone(folder):
     assert (folder / "journal.jsonl").read_bytes() == journal
 
 
+def test_killed_at_the_very_end(folder, tmp_path):
+    """Done but not shown: going on writes the designs and the report, and spends nothing."""
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    lines = (copy / "journal.jsonl").read_text().splitlines(keepends=True)
+    (copy / "journal.jsonl").write_text("".join(lines[:-1]))
+    (copy / "report.html").unlink()
+    shutil.rmtree(copy / "designs")
+    run_campaign(copy, load_config(CONFIG), Progress())
+    assert (copy / "report.html").exists()
+    assert len(list((copy / "designs").iterdir())) == len(Campaign(copy).designs())
+    assert status(copy)["simulations"] == status(folder)["simulations"]
+
+
 def test_a_damaged_shard_is_refused(folder, tmp_path):
     """One flipped bit anywhere in a shard is noticed."""
     copy = tmp_path / "copy"

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from janus_al.dataset import DatasetError, content_hash
@@ -82,6 +82,7 @@ def test_error_of_values_and_bounds():
 # --- cuts
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 64))
 def test_cut_has_the_count_and_is_nested(seed, count):
     field = np.random.default_rng(seed).random((8, 8)).round(1)
