@@ -18,7 +18,7 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(MAKE) --no-print-directory test
 
 slow: .venv/ready
 	$(BIN)/pytest -m slow

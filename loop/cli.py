@@ -27,9 +27,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
-    except KeyboardInterrupt:
-        print("janus-al: interrupted; nothing simulated is lost, run the same command to go on", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code in {130, 143}:
+            print("janus-al: interrupted; run the same command again to go on where it was", file=sys.stderr)
+        raise
     except Exception as error:
         code = _exit_code(error)
         if code == 1:
