@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.dataset import SIMULATED, Samples, unlabelled
-from simulators import FipyHomogenizer, HomogenizationError, Homogenized, Homogenizer
+from simulators import DirectHomogenizer, FipyHomogenizer, HomogenizationError, Homogenized, Homogenizer
 
-HOMOGENIZERS: dict[str, type[Homogenizer]] = {"fipy": FipyHomogenizer}
+HOMOGENIZERS: dict[str, type[Homogenizer]] = {"fipy": FipyHomogenizer, "direct": DirectHomogenizer}
 
 
 @contextlib.contextmanager

@@ -1,11 +1,13 @@
 """The physics: seeds -> microstructures -> effective conductivity with error bars and sensitivities."""
 
+from simulators.direct_homogenizer import DirectHomogenizer
 from simulators.fipy_homogenizer import FipyHomogenizer
 from simulators.homogenizer import HomogenizationError, Homogenized, Homogenizer, conductivity_field
 from simulators.images import ImageError, read_image, write_png
 from simulators.phasefield import PhaseField, generate
 
 __all__ = [
+    "DirectHomogenizer",
     "FipyHomogenizer",
     "HomogenizationError",
     "Homogenized",

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from tests.problems import checkerboard, direct_conductivity, laminate
 
-from simulators import FipyHomogenizer, HomogenizationError, generate
+from simulators import DirectHomogenizer, FipyHomogenizer, HomogenizationError, generate
 from simulators.fipy_homogenizer import solve_fluxes
 from simulators.homogenizer import homogenize
 
-HOMOGENIZERS = [FipyHomogenizer()]
+HOMOGENIZERS = [FipyHomogenizer(), DirectHomogenizer()]
 CONDUCTIVITY = (0.5, 20.0, 3.0)
 ASSETS = Path(__file__).parent / "assets"
 
@@ -325,3 +325,16 @@ def test_gate_refuses_bounds_out_of_order():
 
     with pytest.raises(HomogenizationError, match=r"lower bounds .* exceed upper bounds"):
         homogenize(checkerboard(8), (1.0, 10.0), solve, "broken", "0")
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (17, 40), (40, 17), (130, 140)], ids=str)
+@pytest.mark.parametrize("contrast", [10.0, 1000.0])
+def test_direct_agrees_with_fipy(shape, contrast):
+    """Banded below 128 pixels, sparse above: every figure and map to 1e-8."""
+    image = np.random.default_rng(shape[0]).integers(0, 3, shape)
+    conductivity = (1.0, contrast, contrast**0.5)
+    fipy, direct = FipyHomogenizer()(image, conductivity), DirectHomogenizer()(image, conductivity)
+    for name in ("k", "k_fv", "lower", "upper"):
+        np.testing.assert_allclose(getattr(direct, name), getattr(fipy, name), rtol=1e-8)
+    for name in ("sensitivity", "sensitivity_fv"):
+        np.testing.assert_allclose(getattr(direct, name), getattr(fipy, name), atol=1e-8)
