@@ -1,5 +1,6 @@
 """The physics: seeds -> microstructures -> effective conductivity with error bars and sensitivities."""
 
+from simulators.batched_homogenizer import BatchedHomogenizer
 from simulators.direct_homogenizer import DirectHomogenizer
 from simulators.fipy_homogenizer import FipyHomogenizer
 from simulators.homogenizer import HomogenizationError, Homogenized, Homogenizer, conductivity_field
@@ -7,6 +8,7 @@ from simulators.images import ImageError, read_image, write_png
 from simulators.phasefield import PhaseField, generate
 
 __all__ = [
+    "BatchedHomogenizer",
     "DirectHomogenizer",
     "FipyHomogenizer",
     "HomogenizationError",

@@ -1,27 +1,27 @@
-"""Effective conductivity of a pixel image: the protocol, the result, and what every backend shares.
+"""Effective conductivity of an image: the protocol, the result, and what every backend shares.
 
-A backend solves one discrete problem: div(kappa grad T) = 0 on the pixel grid, T = 1 on the left face and
-0 on the right, adiabatic top and bottom, harmonic mean at interior faces, half a cell to the outer faces.
-From the face fluxes of four such solves follow kxx and kyy, certified bounds of both, and sensitivities.
-
-Thomson's principle makes the lowest Raviart-Thomas energy of the finite-volume flux a lower bound of the
-true conductivity; the duality k_x(kappa) k_y(1/kappa) = 1 of plane conduction (Keller 1964, Dykhne 1971)
-turns the lower bound of the dual problem into an upper bound of this one.
+A backend solves discrete problems (`simulators.conduction`); from their fluxes follow lower bounds of the true
+conductivity of the pixel image, with derivatives (`simulators.bounds`). Upper bounds are, in the plane, the
+lower ones of the dual problem, and in a volume the energy of trilinear elements (`simulators.elements`).
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-FluxSolver = Callable[[Array], tuple[Array, Array]]
-"""kappa (ny, nx) -> heat flux through the vertical faces (ny, nx + 1) and the horizontal ones (ny + 1, nx)."""
+from simulators.bounds import LogTensor
+from simulators.conduction import Backend
+from simulators.effective import Effective, effective
+
+FloatArray = NDArray[np.float64]
+Boundary = Literal["dirichlet", "periodic"]
 
 IMBALANCE_LIMIT = 1e-9
+AXIS_NAMES = "xyz"
 
 
 class HomogenizationError(ValueError):
@@ -33,60 +33,70 @@ class Homogenized:
     """Effective conductivity of one image, in the unit of the phase conductivities.
 
     Attributes:
-        names: the conductivities, ("kxx", "kyy"); every array below has them along its first axis.
-        k: best value, the geometric mean of the four bounds known (shape (2,)).
-        k_fv: the plain finite-volume value, a lower bound.
-        lower: certified lower bound (Raviart-Thomas energy of the finite-volume flux).
-        upper: certified upper bound (the same for the dual problem).
-        sensitivity: d log k / d log kappa of each pixel for the best value, the mean of the exact maps of
-            the primal and the dual solve, shape (2, ny, nx); non-negative, sums to 1.
-        sensitivity_fv: the same for k_fv, exact.
+        names: the conductivities, ("kxx", "kyy"), with "kzz" for a volume, and for a periodic boundary the
+            off-diagonal ones, "kxy"...; every array below has them along its first axis.
+        k: best value, the log-Euclidean mean of the bounds known (of numbers: the geometric mean).
+        k_fv: the plain finite-volume value, a lower bound of the diagonal ones.
+        lower: certified lower bound.
+        upper: certified upper bound.
+        sensitivity: exact derivative of the best value to log kappa of each cell, (names, *grid): of log k for
+            the diagonal names, where it sums to 1; of kxy / sqrt(kxx kyy) at fixed denominator for the others,
+            where it sums to that ratio.
+        sensitivity_fv: the same for k_fv; non-negative for the diagonal names.
         volume_fraction: of label 1.
         flux_imbalance: largest relative difference of the total flux between two planes, over all solves.
+        boundary: "dirichlet" or "periodic".
+        seconds: wall time.
+        bracket: under a periodic boundary the two tensors that bound in the Loewner order: the true one minus
+            the first, and the second minus the true one, have no negative eigenvalue.
     """
 
     names: tuple[str, ...]
-    k: Array
-    k_fv: Array
-    lower: Array
-    upper: Array
-    sensitivity: Array
-    sensitivity_fv: Array
+    k: FloatArray
+    k_fv: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    sensitivity: FloatArray
+    sensitivity_fv: FloatArray
     volume_fraction: float
     flux_imbalance: float
+    boundary: str
     solver: str
     solver_version: str
     seconds: float
+    bracket: tuple[FloatArray, FloatArray] | None = None
 
 
 class Homogenizer(Protocol):
-    """What turns an image into its effective conductivity; one frozen object a backend."""
+    """What turns images into their effective conductivity; one frozen object a backend and boundary."""
 
     @property
     def name(self) -> str:
         """The backend's name, as stored with each sample."""
 
     def __call__(self, image: NDArray[np.integer], phase_conductivity: Sequence[float]) -> Homogenized:
-        """Homogenize labels (ny, nx); raises HomogenizationError where no result can be trusted."""
+        """Homogenize labels (ny, nx) or (nz, ny, nx); raises HomogenizationError where no result can be trusted."""
 
 
-def conductivity_field(image: NDArray[np.integer], phase_conductivity: Sequence[float]) -> Array:
-    """Conductivity of every pixel, after checking that each label has one.
+def conductivity_field(image: NDArray[np.integer], phase_conductivity: Sequence[float]) -> FloatArray:
+    """Conductivity of every cell, after checking that each label has one.
 
     Raises:
         HomogenizationError: with the value at fault, the rule and the mend.
     """
+    image = np.asarray(image)
+    if image.ndim not in (2, 3) or min(image.shape) < 2:
+        raise HomogenizationError(
+            f"image of shape {image.shape}: need two or three axes of 2 cells or more; repeat a single row or layer"
+        )
+    if not np.issubdtype(image.dtype, np.integer):
+        raise HomogenizationError(f"image of {image.dtype}: labels must be integers; threshold or round it first")
     kappa = np.asarray(phase_conductivity, dtype=float)
     if kappa.ndim != 1 or kappa.size == 0 or not np.all(np.isfinite(kappa)) or np.any(kappa <= 0):
         raise HomogenizationError(
             f"phase conductivities {list(phase_conductivity)}: each must be finite and above 0; "
-            "give an insulating phase a small positive value, such as 1e-4 of the other"
+            "give an insulating phase a small positive value, such as 1e-4 of the other" + _blocked(image, kappa)
         )
-    image = np.asarray(image)
-    if image.ndim != 2 or min(image.shape) < 2:
-        raise HomogenizationError(f"image of shape {image.shape}: need two axes of at least 2 pixels each")
-    if not np.issubdtype(image.dtype, np.integer):
-        raise HomogenizationError(f"image of {image.dtype}: labels must be integers; threshold or round it first")
     if image.min() < 0 or image.max() >= kappa.size:
         raise HomogenizationError(
             f"labels {int(image.min())}..{int(image.max())} but {kappa.size} conductivities: label i needs "
@@ -95,83 +105,137 @@ def conductivity_field(image: NDArray[np.integer], phase_conductivity: Sequence[
     return kappa[image]
 
 
+def _blocked(image: NDArray[np.integer], kappa: FloatArray) -> str:
+    """Along which axes nothing conducts at infinite contrast, in words to append."""
+    from scipy.ndimage import label
+
+    if kappa.ndim != 1 or image.min() < 0 or image.max() >= kappa.size or not (kappa == 0).any():
+        return ""
+    clusters, _ = label(np.nan_to_num(kappa, nan=0.0)[image] > 0)
+    axes = [image.ndim - 1 - i for i in range(image.ndim)]
+    closed = [
+        AXIS_NAMES[i]
+        for i, axis in enumerate(axes)
+        if not np.intersect1d(np.take(clusters, 0, axis), np.take(clusters, -1, axis), assume_unique=False).any()
+    ]
+    if not closed:
+        return ""
+    return f" (the conducting phases do not percolate along {' and '.join(closed)}: there the conductivity would be 0)"
+
+
 def homogenize(
     image: NDArray[np.integer],
     phase_conductivity: Sequence[float],
-    solve: FluxSolver,
+    backend: Backend,
+    boundary: Boundary,
     solver: str,
     solver_version: str,
 ) -> Homogenized:
-    """kxx and kyy of an image with bounds and sensitivities, from four solves by one backend.
+    """One image by a backend of NumPy arrays.
 
     Raises:
-        HomogenizationError: on bad input, or if a gate refuses the result: flux imbalance above 1e-9,
-            bounds out of order, or a value outside the Wiener bounds.
+        HomogenizationError: on bad input, or if a gate refuses the result.
     """
-    kappa = conductivity_field(image, phase_conductivity)
     start = time.perf_counter()
-    primal = [_analyse(kappa, solve), _analyse(kappa.T, solve)]
-    dual = [_analyse(1 / kappa.T, solve), _analyse(1 / kappa, solve)]
-    k_fv, lower = np.array([p.k_fv for p in primal]), np.array([p.k_rt for p in primal])
-    upper_fv, upper = np.array([1 / d.k_fv for d in dual]), np.array([1 / d.k_rt for d in dual])
-    # The second problem of each pair is solved on the transposed grid.
-    fv_maps = np.stack([primal[0].sensitivity, primal[1].sensitivity.T])
-    dual_maps = np.stack([dual[0].sensitivity.T, dual[1].sensitivity])
-    result = Homogenized(
-        names=("kxx", "kyy"),
-        k=(k_fv * lower * upper_fv * upper) ** 0.25,
-        k_fv=k_fv,
-        lower=lower,
-        upper=upper,
-        sensitivity=(fv_maps + dual_maps) / 2,
-        sensitivity_fv=fv_maps,
-        volume_fraction=float(np.mean(np.asarray(image) == 1)),
-        flux_imbalance=float(np.max([a.imbalance for a in primal + dual])),
-        solver=solver,
-        solver_version=solver_version,
-        seconds=time.perf_counter() - start,
-    )
-    _gate(result, kappa)
-    return result
+    kappa = conductivity_field(image, phase_conductivity)
+    # What overflows or is no number on the way is refused by a gate at the end.
+    with np.errstate(all="ignore"):
+        field = effective(kappa[None], boundary == "periodic", backend)
+    return result_of(field, 0, kappa, image, Solver(solver, solver_version), time.perf_counter() - start)
 
 
 @dataclass(frozen=True)
-class _Analysis:
-    k_fv: float
-    k_rt: float
-    sensitivity: Array
-    imbalance: float
+class Solver:
+    """Who solved: the backend's name and the version of the library behind it."""
+
+    name: str
+    version: str
 
 
-def _analyse(kappa: Array, solve: FluxSolver) -> _Analysis:
-    ny, nx = kappa.shape
-    qx, qy = solve(kappa)
-    planes = qx.sum(axis=0)
-    total = planes.mean()
-    west, east, top, bottom = qx[:, :-1], qx[:, 1:], qy[:-1], qy[1:]
-    energy = (west**2 + west * east + east**2 + top**2 + top * bottom + bottom**2) / (3 * kappa)
-    # Each face's resistance is the sum of two half cells, so a pixel dissipates q^2 / (2 kappa) a face.
-    sensitivity = (west**2 + east**2 + top**2 + bottom**2) / (2 * kappa * total)
-    return _Analysis(
-        k_fv=total * nx / ny,
-        k_rt=total**2 / energy.sum() * nx / ny,
-        sensitivity=sensitivity,
-        imbalance=float(np.ptp(planes) / abs(total)),
+def result_of(
+    field: Effective, row: int, kappa: FloatArray, image: NDArray[np.integer], solver: Solver, seconds: float
+) -> Homogenized:
+    """One row of a batch as the world sees it, once it has passed the gates.
+
+    Raises:
+        HomogenizationError: a gate refuses it.
+    """
+    dim = kappa.ndim
+    pairs = [(i, i) for i in range(dim)]
+    if field.periodic:
+        pairs += [(i, j) for i in range(dim) for j in range(i + 1, dim)]
+    rows, columns = (list(indices) for indices in zip(*pairs, strict=True))
+
+    def entries(tensors: list[LogTensor]) -> FloatArray:
+        """The tensor's named entries, or of each axis its one number."""
+        if field.periodic:
+            return tensors[0].tensor()[row][rows, columns]
+        return np.array([t.tensor()[row, 0, 0] for t in tensors])
+
+    def slopes(tensors: list[LogTensor], values: FloatArray) -> FloatArray:
+        if not field.periodic:
+            return np.stack([t.slope[row, 0, 0] for t in tensors])
+        scale = np.sqrt(values[rows] * values[columns])
+        return tensors[0].tensor_slope(row)[rows, columns] / scale[(..., *[None] * dim)]
+
+    k, k_fv, lower, upper = (entries(t) for t in (field.best, field.finite_volume, field.lower, field.upper))
+    bracket = None
+    if field.periodic:
+        bracket = field.lower[0].tensor()[row], field.upper[0].tensor()[row]
+        lower, upper = (bound[rows, columns] for bound in _entrywise(*bracket))
+    result = Homogenized(
+        names=tuple(f"k{AXIS_NAMES[i]}{AXIS_NAMES[j]}" for i, j in pairs),
+        k=k,
+        k_fv=k_fv,
+        lower=lower,
+        upper=upper,
+        sensitivity=slopes(field.best, k),
+        sensitivity_fv=slopes(field.finite_volume, k_fv),
+        volume_fraction=float(np.mean(np.asarray(image) == 1)),
+        flux_imbalance=float(field.imbalance[row]),
+        boundary="periodic" if field.periodic else "dirichlet",
+        solver=solver.name,
+        solver_version=solver.version,
+        seconds=seconds,
+        bracket=bracket,
     )
+    gate(result, kappa)
+    return result
 
 
-def _gate(result: Homogenized, kappa: Array) -> None:
+def _entrywise(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Bounds of each entry that follow from a Loewner bracket."""
+    gap = np.diag(upper - lower).clip(min=0)
+    middle, reach = (lower + upper) / 2, np.sqrt(np.outer(gap, gap)) / 2
+    return middle - reach, middle + reach
+
+
+def gate(result: Homogenized, kappa: FloatArray) -> None:
+    """What every result must pass.
+
+    Raises:
+        HomogenizationError: flux imbalance above 1e-9, a sensitivity that is no number, bounds out of order or
+            outside the Wiener bounds.
+    """
     if not result.flux_imbalance <= IMBALANCE_LIMIT:
         raise HomogenizationError(
             f"flux imbalance {result.flux_imbalance:.1e} exceeds {IMBALANCE_LIMIT:.0e}: the solve is not accurate "
             "enough; lower the contrast"
         )
+    if not (np.isfinite(result.sensitivity).all() and np.isfinite(result.sensitivity_fv).all()):
+        raise HomogenizationError("the sensitivities are not finite: the adjoint solve failed; lower the contrast")
     harmonic, arithmetic = 1 / np.mean(1 / kappa), np.mean(kappa)
     slack = 1e-9
+    if result.bracket is None:
+        lower, upper = result.lower, result.upper
+        ordered = bool(np.all(lower <= upper * (1 + slack)))
+    else:
+        lower, upper = (np.asarray(np.linalg.eigvalsh(bound), dtype=float) for bound in result.bracket)
+        ordered = bool(np.linalg.eigvalsh(result.bracket[1] - result.bracket[0])[0] >= -slack * arithmetic)
     # Each rule is asked in the affirmative, because every comparison with NaN is false.
-    if not (np.all(result.lower >= harmonic * (1 - slack)) and np.all(result.upper <= arithmetic * (1 + slack))):
+    if not (np.all(lower >= harmonic * (1 - slack)) and np.all(upper <= arithmetic * (1 + slack))):
         raise HomogenizationError(
-            f"bounds {result.lower} .. {result.upper} leave the Wiener interval [{harmonic:.6g}, {arithmetic:.6g}]"
+            f"bounds {lower} .. {upper} leave the Wiener interval [{harmonic:.6g}, {arithmetic:.6g}]"
         )
-    if not np.all(result.lower <= result.upper * (1 + slack)):
+    if not ordered:
         raise HomogenizationError(f"lower bounds {result.lower} exceed upper bounds {result.upper}")

@@ -32,6 +32,30 @@ def direct_conductivity(kappa):
     return heat * nx / ny
 
 
+def periodic_tensor(kappa):
+    """Finite-volume tensor of the periodic cell problem, (2, 2), edge by edge as a network with a pinned node."""
+    ny, nx = kappa.shape
+    number = np.arange(ny * nx).reshape(ny, nx)
+    edges = []
+    for axis, step in ((1, [1.0, 0.0]), (0, [0.0, 1.0])):
+        ahead = np.roll(number, -1, axis)
+        g = 2 / (1 / kappa + 1 / np.roll(kappa, -1, axis))
+        edges += [(i, j, c, step) for i, j, c in zip(number.ravel(), ahead.ravel(), g.ravel(), strict=True)]
+    matrix, source = sp.lil_matrix((ny * nx, ny * nx)), np.zeros((ny * nx, 2))
+    for i, j, c, step in edges:
+        for a, b, sign in ((i, j, 1), (j, i, -1)):
+            matrix[a, a] += c
+            matrix[a, b] -= c
+            source[a] -= sign * c * np.array(step)
+    matrix[0, 0] += 1.0
+    t = spsolve(matrix.tocsc(), source)
+    tensor = np.zeros((2, 2))
+    for i, j, c, step in edges:
+        drop = np.array(step) + t[i] - t[j]
+        tensor += c * np.outer(drop, drop)
+    return tensor / (ny * nx)
+
+
 def laminate(fraction_layers, conductivity, along, shape=(12, 18)):
     """A laminate of layers one pixel wide and its exact conductivity along x ('parallel' or 'series')."""
     ny, nx = shape

@@ -1,0 +1,109 @@
+"""Many images at once in torch, float64, on a GPU or the CPU.
+
+Conjugate gradients with the uniform problem as preconditioner, until no plane's total flux can differ from
+another's by more than 1e-10. Between fixed faces in the plane a CPU does better with a direct method: the
+red-black elimination of the whole batch, then LAPACK's banded Cholesky image by image.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulators.arrays import Array, namespace
+from simulators.conduction import Conduction, Solve
+from simulators.conjugate_gradients import conjugate_gradients
+from simulators.effective import effective
+from simulators.homogenizer import Boundary, HomogenizationError, Homogenized, Solver, conductivity_field, result_of
+
+TOLERANCE = 1e-10
+CPU_CELLS = 2**16
+"""cells of a chunk on the CPU: what stays in its caches"""
+GPU_BYTES_PER_CELL = 2000
+"""of float64 working memory, generously"""
+
+
+@dataclass(frozen=True)
+class BatchedHomogenizer:
+    """Homogenizer by torch; `device` "auto" is the GPU where there is one."""
+
+    boundary: Boundary = "dirichlet"
+    device: str = "cpu"
+    name = "batched"
+
+    def __call__(self, image: NDArray[np.integer], phase_conductivity: Sequence[float]) -> Homogenized:
+        """Effective conductivity of labels; see `Homogenizer`."""
+        result = self.many([image], phase_conductivity)[0]
+        if isinstance(result, HomogenizationError):
+            raise result
+        return result
+
+    def many(
+        self, images: Sequence[NDArray[np.integer]], phase_conductivity: Sequence[float]
+    ) -> list[Homogenized | HomogenizationError]:
+        """Results in the order of the images, which may have several sizes; an error where there is none."""
+        import torch
+
+        device, solver = torch.device(self._device()), Solver(self.name, torch.__version__)
+        results: list[Homogenized | HomogenizationError | None] = [None] * len(images)
+        fields: dict[tuple[int, ...], list[tuple[int, NDArray[np.float64]]]] = {}
+        for number, image in enumerate(images):
+            try:
+                kappa = conductivity_field(image, phase_conductivity)
+                fields.setdefault(kappa.shape, []).append((number, kappa))
+            except HomogenizationError as error:
+                results[number] = error
+        for shape, members in fields.items():
+            size = _chunk(shape, device)
+            for start in range(0, len(members), size):
+                began = time.perf_counter()
+                chunk = members[start : start + size]
+                kappas = torch.as_tensor(np.stack([kappa for _, kappa in chunk]), device=device)
+                found = effective(kappas, self.boundary == "periodic", solve_batch).to_numpy()
+                seconds = (time.perf_counter() - began) / len(chunk)
+                for row, (number, kappa) in enumerate(chunk):
+                    try:
+                        results[number] = result_of(found, row, kappa, images[number], solver, seconds)
+                    except HomogenizationError as error:
+                        results[number] = error
+        return [r for r in results if r is not None]
+
+    def _device(self) -> str:
+        import torch
+
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def solve_batch(problem: Conduction) -> tuple[Array, Solve]:
+    """Deviations of a batch of problems, and what solves for more; see `Backend`."""
+    kappa = problem.kappa
+    if problem.dim == 2 and not problem.periodic and kappa.device.type == "cpu":
+        from simulators.direct_homogenizer import BANDED_UP_TO, factorise_banded
+
+        if min(problem.grid) <= BANDED_UP_TO:
+            banded = factorise_banded(problem)
+            return banded(problem.source()), banded
+    xp, grid = namespace(kappa), tuple(problem.axes)
+    harmonic = 1 / problem.resistivity.mean(axis=grid)[:, 0]
+    smallest_plane = prod(problem.grid) / max(problem.grid)
+
+    def solve(rhs: Array) -> Array:
+        return conjugate_gradients(problem, rhs, TOLERANCE * xp.amax(abs(rhs).sum(axis=grid), -1))
+
+    # The divergence left between two planes is the difference of their fluxes, and no flux is below the series bound.
+    return conjugate_gradients(problem, problem.source(), TOLERANCE * harmonic * smallest_plane), solve
+
+
+def _chunk(shape: tuple[int, ...], device: object) -> int:
+    import torch
+
+    cells = prod(shape)
+    if torch.device(str(device)).type == "cpu":
+        return max(1, CPU_CELLS // cells)
+    free, _ = torch.cuda.mem_get_info()
+    return max(1, int(free // (GPU_BYTES_PER_CELL * cells)))
