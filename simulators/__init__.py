@@ -1,14 +1,19 @@
 """The physics: seeds -> microstructures -> effective conductivity with error bars and sensitivities."""
 
 from simulators.batched_homogenizer import BatchedHomogenizer
+from simulators.certification import Certificate, certify
+from simulators.choice import SOLVERS, choose
 from simulators.direct_homogenizer import DirectHomogenizer
 from simulators.fipy_homogenizer import FipyHomogenizer
-from simulators.homogenizer import HomogenizationError, Homogenized, Homogenizer, conductivity_field
+from simulators.homogenizer import Boundary, HomogenizationError, Homogenized, Homogenizer, conductivity_field
 from simulators.images import ImageError, read_image, write_png
 from simulators.phasefield import PhaseField, generate
 
 __all__ = [
+    "SOLVERS",
     "BatchedHomogenizer",
+    "Boundary",
+    "Certificate",
     "DirectHomogenizer",
     "FipyHomogenizer",
     "HomogenizationError",
@@ -16,6 +21,8 @@ __all__ = [
     "Homogenizer",
     "ImageError",
     "PhaseField",
+    "certify",
+    "choose",
     "conductivity_field",
     "generate",
     "read_image",

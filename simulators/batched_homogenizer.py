@@ -17,7 +17,15 @@ from simulators.arrays import Array, namespace
 from simulators.conduction import Conduction, Solve
 from simulators.conjugate_gradients import conjugate_gradients
 from simulators.effective import effective
-from simulators.homogenizer import Boundary, HomogenizationError, Homogenized, Solver, conductivity_field, result_of
+from simulators.homogenizer import (
+    Boundary,
+    HomogenizationError,
+    Homogenized,
+    Solver,
+    check_memory,
+    conductivity_field,
+    result_of,
+)
 
 TOLERANCE = 1e-10
 CPU_CELLS = 2**16
@@ -53,6 +61,7 @@ class BatchedHomogenizer:
         for number, image in enumerate(images):
             try:
                 kappa = conductivity_field(image, phase_conductivity)
+                check_memory(kappa.shape, self.boundary, self.name)
                 fields.setdefault(kappa.shape, []).append((number, kappa))
             except HomogenizationError as error:
                 results[number] = error

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from simulators.bounds import LogTensor
 from simulators.conduction import Backend
 from simulators.effective import Effective, effective
+from simulators.memory import bytes_needed, bytes_present
 
 FloatArray = NDArray[np.float64]
 Boundary = Literal["dirichlet", "periodic"]
@@ -138,10 +139,26 @@ def homogenize(
     """
     start = time.perf_counter()
     kappa = conductivity_field(image, phase_conductivity)
+    check_memory(kappa.shape, boundary, solver)
     # What overflows or is no number on the way is refused by a gate at the end.
     with np.errstate(all="ignore"):
         field = effective(kappa[None], boundary == "periodic", backend)
     return result_of(field, 0, kappa, image, Solver(solver, solver_version), time.perf_counter() - start)
+
+
+def check_memory(grid: Sequence[int], boundary: Boundary, solver: str) -> None:
+    """Refuse an image that would not fit.
+
+    Raises:
+        HomogenizationError: with what it would take.
+    """
+    needed, present = bytes_needed(grid, boundary == "periodic", solver), bytes_present()
+    if needed > present:
+        size = " x ".join(map(str, grid))
+        raise HomogenizationError(
+            f"an image of {size} cells needs about {needed / 2**30:.0f} GiB with solver {solver}, "
+            f"and this machine has {present / 2**30:.0f}; crop it, or merge cells"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,51 @@
+"""Physics as a differentiable function of torch: conductivity fields in, log of the best conductivities out."""
+
+from typing import Any
+
+import torch
+
+from simulators.batched_homogenizer import solve_batch
+from simulators.effective import effective
+from simulators.homogenizer import IMBALANCE_LIMIT
+
+
+def log_conductivity(kappa: torch.Tensor, boundary: str = "dirichlet") -> torch.Tensor:
+    """log k along x, y (and z) of fields (n, *grid), shape (n, 2 or 3), in the dtype of the fields.
+
+    Solved in float64 on the fields' device; the gradient is the exact sensitivity, and costs nothing more. A
+    field that could not be solved gives NaN.
+
+    Raises:
+        ValueError: fields that are not positive, or of one or more than three axes.
+    """
+    if kappa.ndim not in (3, 4) or min(kappa.shape[1:]) < 2:
+        raise ValueError(f"fields of shape {tuple(kappa.shape)}: need (n, ny, nx) or (n, nz, ny, nx), 2 cells or more")
+    if not bool((kappa > 0).all()):
+        raise ValueError("conductivities must be above 0; mix the phases so that none vanishes")
+    if boundary not in ("dirichlet", "periodic"):
+        raise ValueError(f"boundary '{boundary}': it must be dirichlet or periodic")
+    return _LogConductivity.apply(kappa, boundary == "periodic")
+
+
+class _LogConductivity(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, kappa: torch.Tensor, periodic: bool) -> torch.Tensor:
+        found = effective(kappa.detach().double(), periodic, solve_batch)
+        dim = kappa.ndim - 1
+        if periodic:
+            (best,) = found.best
+            k = torch.diagonal(best.tensor(), dim1=-2, dim2=-1)
+            slopes = torch.stack([best.tensor_slope(row) for row in range(len(kappa))])
+            slope = torch.stack([slopes[:, i, i] for i in range(dim)], 1) / k[(..., *[None] * dim)]
+            log_k = torch.log(k)
+        else:
+            log_k = torch.stack([b.log[:, 0, 0] for b in found.best], 1)
+            slope = torch.stack([b.slope[:, 0, 0] for b in found.best], 1)
+        log_k = torch.where((found.imbalance <= IMBALANCE_LIMIT)[:, None], log_k, torch.nan)
+        ctx.save_for_backward(kappa, slope.to(kappa.dtype))
+        return log_k.to(kappa.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        kappa, slope = ctx.saved_tensors
+        return torch.einsum("nc,nc...->n...", gradients[0], slope) / kappa, None
