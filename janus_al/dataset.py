@@ -95,7 +95,8 @@ _ARRAYS = ("image", "properties", "properties_fv", "properties_lower", "properti
 def content_hash(image: NDArray[np.integer]) -> str:
     """SHA-256 of an image's shape and labels."""
     labels = np.ascontiguousarray(image, dtype=np.uint8)
-    return hashlib.sha256(b"janus-al image %d %d " % labels.shape + labels.tobytes()).hexdigest()
+    shape = "".join(f"{side} " for side in labels.shape)
+    return hashlib.sha256(f"janus-al image {shape}".encode() + labels.tobytes()).hexdigest()
 
 
 def unlabelled(image: NDArray[np.uint8], phase_conductivity: Sequence[float], **meta: Any) -> Samples:

@@ -29,6 +29,8 @@ from loop.journal import Journal
 from loop.ledger import Ledger
 from loop.select import aligned_distance
 from loop.targets import Target
+from loop.verify import Check, accepts, verify
+from simulators import choose
 
 STAGES = {"generate": 0, "train": 1, "invert": 2}
 
@@ -50,6 +52,9 @@ class Campaign:
         self.phases = self.config.microstructure.phase_conductivity
         self.ledger = Ledger(folder, self.journal, self.phases, self.config.budget.simulations)
         self.seconds: dict[str, float] = {}
+        side, execution = self.config.microstructure.size, self.config.execution
+        self.solver = choose((side, side), 1, "dirichlet") if execution.solver == "auto" else execution.solver
+        self.check = Check(self.phases, self.solver, "dirichlet", self.config.certify)
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
@@ -138,9 +143,9 @@ class Campaign:
                 lambda step, steps: self.progress("inversion", step, steps),
             )
 
-    def _accept(self, candidates: Sequence[Candidate]) -> list[dict[str, str]]:
-        """New designs: candidates that meet their target and differ from its other designs."""
-        accepted = list[dict[str, str]]()
+    def _accept(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
+        """New designs: candidates that meet their target, differ from its other designs, and pass verification."""
+        accepted = list[dict[str, Any]]()
         for target, missing in self._unmet():
             have = [self.ledger.image(d["hash"]) for d in self.designs() if d["target"] == target.name]
             for candidate in candidates:
@@ -149,10 +154,16 @@ class Campaign:
                 image = candidate.image
                 if have and aligned_distance(image, np.stack(have)).min() < self.config.loop.min_distance:
                     continue
+                verified: dict[str, Any] = {}
+                if self.check.needed:
+                    with self._clock("verification"):
+                        verified = verify(image, target, self.check, self.executor)
+                    if not accepts(verified, target, self.check):
+                        continue
                 have.append(image)
                 missing -= 1
                 name = f"{target.name}-{len(have):02d}"
-                accepted.append({"target": target.name, "name": name, "hash": content_hash(image)})
+                accepted.append({"target": target.name, "name": name, "hash": content_hash(image), **verified})
         return accepted
 
     # --- samples and models ------------------------------------------------------------------------------
@@ -241,16 +252,16 @@ class Campaign:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def _simulate(self, images: Sequence[NDArray[np.uint8]], number: int, origin: str) -> list[Result | None]:
-        solver, seed = self.config.execution.solver, self.config.seed
-        return self.ledger.simulate(images, number, origin, seed, solver, self.executor, self.progress)
+        seed, timeout = self.config.seed, self.config.execution.timeout
+        return self.ledger.simulate(images, number, origin, seed, self.solver, self.executor, self.progress, timeout)
 
     # --- what has been reached ---------------------------------------------------------------------------
 
-    def designs(self) -> list[dict[str, str]]:
-        """Target, name and content hash of every design, in order of acceptance."""
+    def designs(self) -> list[dict[str, Any]]:
+        """Target, name, content hash and verification of every design, in order of acceptance."""
         return [d for e in self.journal.of("round") for d in e["designs"]]
 
-    def _unmet(self, more: Sequence[dict[str, str]] = ()) -> list[tuple[Target, int]]:
+    def _unmet(self, more: Sequence[dict[str, Any]] = ()) -> list[tuple[Target, int]]:
         """Targets with the number of designs still missing."""
         have = [d["target"] for d in [*self.designs(), *more]]
         return [(t, t.designs - have.count(t.name)) for t in self.targets if t.designs > have.count(t.name)]

@@ -57,6 +57,7 @@ def _exit_code(error: Exception) -> int:
         "HomogenizationError",
         "TrainingError",
         "DeviceError",
+        "ExecutorError",
         "OSError",
     }
     return 2 if names & ours else 1

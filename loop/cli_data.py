@@ -1,8 +1,10 @@
 """The commands on images and datasets: generate, import, homogenize."""
 
 import math
+import os
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -64,6 +66,10 @@ def import_(
     _check_out(out)
     arrays = [read_image(path, len(phases)) for path in images]
     for path, array in zip(images, arrays, strict=True):
+        if array.ndim != 2:
+            raise UsageError(
+                f"{path}: a stack of {array.shape}; a dataset holds plane images, `homogenize` takes stacks"
+            )
         if array.shape != arrays[0].shape:
             raise UsageError(f"{path}: {array.shape} pixels but {images[0]} has {arrays[0].shape}; one size a dataset")
     with Progress() as progress:
@@ -73,45 +79,47 @@ def import_(
 
 @data_app.command()
 def homogenize(
-    images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files.")],
+    images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files; 3-D .npy or .tif stacks.")],
     conductivity: Conductivity,
     boundary: Boundary = "dirichlet",
     solver: Solver = "fipy",
+    certify: Annotated[
+        float | None, typer.Option(help="Refine until the certified half-width is this, relative, as in 0.01.")
+    ] = None,
     workers: Workers = 0,
     json_: Json = False,
 ) -> None:
-    """Effective conductivity of images, with certified bounds.
+    """Effective conductivity of images and volumes, with certified bounds.
 
-    janus-al homogenize image.png --conductivity 0.1,1.0
+    janus-al homogenize image.png --conductivity 0.1,1.0 --certify 0.01
     """
-    from loop.simulate import HOMOGENIZERS, process_pool, simulate
-    from simulators import HomogenizationError, read_image
+    from loop.executors import open_executor
+    from loop.homogenize import homogenize_files
+    from simulators import SOLVERS, read_image
 
-    if boundary != "dirichlet":
-        raise UsageError(f"boundary '{boundary}': only dirichlet is available so far")
-    if solver not in HOMOGENIZERS:
-        raise UsageError(f"solver '{solver}': it must be one of {', '.join(HOMOGENIZERS)}")
+    if boundary not in ("dirichlet", "periodic"):
+        raise UsageError(f"boundary '{boundary}': it must be dirichlet or periodic")
+    if solver not in (*SOLVERS, "auto"):
+        raise UsageError(f"solver '{solver}': it must be one of {', '.join(SOLVERS)} or auto")
+    if certify is not None and not 0 < certify < 1:
+        raise UsageError(f"--certify {certify}: a relative half-width between 0 and 1, such as 0.01")
     phases = _conductivities(conductivity)
     arrays = [read_image(path, len(phases)) for path in images]
-    results = []
-    with process_pool(min(workers or 64, len(images))) as executor, Progress() as progress:
-        found = simulate(arrays, phases, solver, executor)
-        for number, (path, array, result) in enumerate(zip(images, arrays, found, strict=True), start=1):
-            if isinstance(result, str):
-                raise HomogenizationError(f"{path}: {result}")
-            progress("simulation", number, len(images))
-            row: dict[str, Any] = {"file": str(path), "size": list(array.shape)}
-            row["volume_fraction"] = result.volume_fraction
-            for i, name in enumerate(result.names):
-                values = {"": result.k, "_fv": result.k_fv, "_lower": result.lower, "_upper": result.upper}
-                row |= {name + suffix: float(value[i]) for suffix, value in values.items()}
-            row |= {"flux_imbalance": result.flux_imbalance, "solver": result.solver, "seconds": result.seconds}
-            results.append(row)
+    with (
+        open_executor("process", min(workers or 64, os.cpu_count() or 1, len(images))) as executor,
+        Progress() as progress,
+    ):
+        kind: Literal["dirichlet", "periodic"] = "periodic" if boundary == "periodic" else "dirichlet"
+        rows = homogenize_files(images, arrays, phases, kind, solver, certify, executor, progress)
     if json_:
-        print_json({"results": results})
+        print_json({"results": rows})
         return
-    columns = ["file", "volume_fraction", "kxx", "kxx_lower", "kxx_upper", "kyy", "kyy_lower", "kyy_upper"]
-    print_table(columns, [[row[c] for c in columns] for row in results])
+    names = [key for key in rows[0] if key.startswith("k") and "_" not in key]
+    columns = ["file", "volume_fraction", *(f"{n}{end}" for n in names for end in ("", "_lower", "_upper"))]
+    print_table(columns, [[row.get(c, math.nan) for c in columns] for row in rows])
+    for row in rows:
+        if row.get("reason"):
+            print(f"{row['file']}: not certified to {certify:g}: {row['reason']}", file=sys.stderr)
 
 
 def _conductivities(words: str, count: int | None = None) -> tuple[float, ...]:

@@ -93,10 +93,10 @@ def evaluate(
     if probes:
         from statistics import mean, median
 
+        from loop.executors import open_executor
         from loop.invert import first_shot_errors
-        from loop.simulate import process_pool
 
-        with process_pool(workers) as executor:
+        with open_executor("process", workers) as executor:
             errors = first_shot_errors(network, card, probes, seed, executor)
         report["first_shot"] = {"probes": probes, "error_mean": mean(errors), "error_median": median(errors)}
     if json_:

@@ -115,7 +115,12 @@ class Loop(_Section):
 class Execution(_Section):
     """How it is run; none of it changes what is computed, but `threads` and `device` do in the last digits."""
 
-    solver: Literal["fipy"] = "fipy"
+    solver: Literal["fipy", "direct", "batched", "auto"] = "fipy"
+    """with any but fipy, FiPy simulates every design once more before it counts"""
+    executor: Annotated[str, Field(pattern=r"^(process|dask|slurm|dask://.+:\d+)$")] = "process"
+    """where simulations run: process, dask, dask://HOST:PORT or slurm"""
+    timeout: PositiveFloat = 600.0
+    """seconds a simulation may take"""
     workers: Annotated[int, Field(ge=0)] = 0
     """simulation processes; 0: one a core"""
     threads: PositiveInt = 1
@@ -130,6 +135,8 @@ class CampaignConfig(_Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._ -]{1,100}$")]
     seed: Annotated[int, Field(ge=0)] = 0
+    certify: bool = False
+    """decide by the certified interval, refined until it decides, instead of by the best value"""
     microstructure: Microstructure
     dataset: Dataset
     target: Annotated[list[TargetSection], Field(min_length=1)]

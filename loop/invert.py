@@ -14,7 +14,8 @@ from janus_al.dataset import atomic_path, content_hash
 from janus_al.inversion import InversionConfig
 from janus_al.network import Janus
 from loop.candidates import Image, Result, probe_targets, propose, result_of, row_of, shoot
-from loop.simulate import process_pool, simulate, to_samples
+from loop.executors import open_executor
+from loop.simulate import simulate, to_samples
 from loop.targets import Target, check_reachable
 from simulators import HomogenizationError, write_png
 
@@ -76,7 +77,7 @@ def invert_target(
     seconds = {"inversion": time.perf_counter() - began, "simulation": 0.0}
     if simulated:
         began = time.perf_counter()
-        with process_pool(workers) as executor:
+        with open_executor("process", workers) as executor:
 
             def physics(images: list[Image]) -> list[Result | None]:
                 results: list[Result | None] = []

@@ -14,7 +14,7 @@ from janus_al.dataset import DatasetError, Samples, content_hash
 from loop import CREATED_BY
 from loop.candidates import Result, result_of
 from loop.journal import Event, Journal
-from loop.simulate import simulate, to_samples
+from loop.simulate import TIMEOUT, simulate, to_samples
 
 CHUNK = 16
 """simulations between two commits; a kill loses no more"""
@@ -48,6 +48,7 @@ class Ledger:
         solver: str,
         executor: Executor,
         progress: Callable[[str, int, int], None],
+        timeout: float = TIMEOUT,
     ) -> list[Result | None]:
         """Properties and sensitivities of images, in order; None where the budget or the physics refused.
 
@@ -68,7 +69,7 @@ class Ledger:
         for start in range(0, len(todo), CHUNK):
             chunk, began = todo[start : start + CHUNK], time.perf_counter()
             good, bad = [], []
-            for count, result in enumerate(simulate(chunk, self.phases, solver, executor)):
+            for count, result in enumerate(simulate(chunk, self.phases, solver, executor, timeout=timeout)):
                 if isinstance(result, str):
                     bad.append({"hash": content_hash(chunk[count]), "reason": result})
                 else:

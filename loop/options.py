@@ -7,8 +7,8 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Conductivity = Annotated[str, typer.Option(help="Conductivity of label 0, label 1..., comma-separated.")]
-Boundary = Annotated[str, typer.Option(help="dirichlet: unit temperature drop from left to right, adiabatic sides.")]
-Solver = Annotated[str, typer.Option(help="Homogenizer: fipy (the reference) or direct.")]
+Boundary = Annotated[str, typer.Option(help="dirichlet: between two faces, adiabatic sides; or periodic.")]
+Solver = Annotated[str, typer.Option(help="fipy (the reference), direct, batched or auto.")]
 Workers = Annotated[int, typer.Option(min=0, help="Simulation processes; 0: one a core.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the network.")]

@@ -12,6 +12,7 @@ from loop import CREATED_BY
 from loop.campaign import Campaign
 from loop.candidates import result_of
 from loop.journal import read_events
+from loop.verify import verdict
 
 
 def write_dataset(campaign: Campaign) -> Path:
@@ -64,6 +65,8 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                         "flux_imbalance": float(samples.meta["flux_imbalance"][row]),
                         "boundary": samples.boundary,
                     },
+                    "verdict": verdict(targets[entry["target"]].intervals, properties),
+                    **{part: entry[part] for part in ("reference", "certificate") if part in entry},
                     "lineage": {
                         "round": event["round"],
                         "seed": campaign.config.seed,

@@ -8,9 +8,9 @@ from pathlib import Path
 from janus_al.device import prepare
 from loop.campaign import Campaign, read_source, start
 from loop.config import CampaignConfig, ConfigError
+from loop.executors import open_executor
 from loop.progress import Progress
 from loop.projections import write_dataset, write_designs
-from loop.simulate import process_pool
 
 
 class LockedError(RuntimeError):
@@ -34,7 +34,7 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
         campaign = Campaign(folder) if config is None else start(folder, config)
         execution = campaign.config.execution if config is None else config.execution
         device = prepare(execution.device, execution.threads)
-        with process_pool(execution.workers) as executor:
+        with open_executor(execution.executor, execution.workers) as executor:
             broken: set[str] = set()
             campaign.run(executor, device, progress, lambda: _project(campaign, progress, broken))
         return campaign

@@ -19,8 +19,8 @@ from janus_al.dataset import Samples, atomic_path
 from janus_al.network import JanusConfig
 from janus_al.training import TrainingConfig, TrainingError, train
 from loop.config import ConfigError
+from loop.executors import open_executor
 from loop.invert import first_shot_errors
-from loop.simulate import process_pool
 from simulators import HomogenizationError
 
 RANGES = {
@@ -59,7 +59,7 @@ def tune(
     out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _open_study(out / "study.jsonl", samples, network, training, seed)
-    with process_pool(workers) as executor:
+    with open_executor("process", workers) as executor:
         while len(finished := _finished(study)) < trials:
             progress("trials", len(finished), trials)
             _run_trial(study, out, samples, network, training, seed, device, executor, progress)

@@ -1,4 +1,4 @@
-"""Images of the user: .npy label arrays, and .png or .tif pictures whose grey levels are the phases."""
+"""Images of the user: .npy label arrays, and .png or .tif pictures or stacks whose grey levels are the phases."""
 
 import tokenize
 import warnings
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_SIDE = 4096
+MAX_CELLS = MAX_SIDE**2
 
 
 class ImageError(ValueError):
@@ -15,10 +16,11 @@ class ImageError(ValueError):
 
 
 def read_image(path: Path, phases: int) -> NDArray[np.uint8]:
-    """Labels (ny, nx), row 0 on top.
+    """Labels (ny, nx), row 0 on top, or (nz, ny, nx) of a stack.
 
-    A .npy array holds the labels themselves. The grey levels of a picture become labels from dark to
-    bright and must be as many as there are phases, or fewer if they are label values themselves.
+    A .npy array holds the labels themselves, a .tif may hold several layers. The grey levels of a
+    picture become labels from dark to bright and must be as many as there are phases, or fewer if they are label
+    values themselves.
 
     Raises:
         ImageError: with the file, what is wrong with it and the mend.
@@ -58,8 +60,17 @@ def _read_picture(path: Path) -> NDArray[np.generic]:
             with Image.open(path, formats=["PNG", "TIFF"]) as picture:
                 if max(picture.size) > MAX_SIDE:
                     raise ImageError(f"{path}: {picture.size[0]} x {picture.size[1]} pixels; {MAX_SIDE} a side at most")
-                plain = picture.mode in {"1", "L", "F"} or picture.mode.startswith("I")
-                return np.asarray(picture if plain else picture.convert("L"))
+                count = getattr(picture, "n_frames", 1)
+                if count * picture.size[0] * picture.size[1] > MAX_CELLS:
+                    raise ImageError(f"{path}: {count} layers of {picture.size} pixels; {MAX_CELLS} in all at most")
+                layers = []
+                for number in range(count):
+                    picture.seek(number)
+                    plain = picture.mode in {"1", "L", "F"} or picture.mode.startswith("I")
+                    layers.append(np.array(picture if plain else picture.convert("L")))
+                if any(layer.shape != layers[0].shape for layer in layers):
+                    raise ImageError(f"{path}: its layers differ in size; a stack has one size")
+                return layers[0] if count == 1 else np.stack(layers)
     except ImageError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -79,8 +90,11 @@ def _grey_to_labels(path: Path, grey: NDArray[np.generic], phases: int) -> NDArr
 
 
 def _labels(path: Path, array: NDArray[np.generic], phases: int) -> NDArray[np.uint8]:
-    if array.ndim != 2 or min(array.shape) < 2 or max(array.shape) > MAX_SIDE:
-        raise ImageError(f"{path}: shape {array.shape}; need two axes of 2 to {MAX_SIDE} pixels")
+    small = array.ndim in (2, 3) and min(array.shape) >= 2
+    if not small or max(array.shape) > MAX_SIDE or array.size > MAX_CELLS:
+        raise ImageError(
+            f"{path}: shape {array.shape}; need two or three axes of 2 to {MAX_SIDE} cells, {MAX_CELLS} cells at most"
+        )
     if array.dtype.kind not in "uib":
         raise ImageError(f"{path}: values of {array.dtype}; labels must be integers, so threshold or round them first")
     if array.min() < 0 or array.max() >= phases:

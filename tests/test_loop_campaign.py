@@ -201,6 +201,47 @@ def test_killed_twice_ends_the_same(folder):
     kill_and_resume(folder.parent / "killed", folder, kills=2, seed=0)
 
 
+def variant(folder, name, *overrides):
+    """The small campaign again with other settings; its folder and its designs' hashes."""
+    out = folder.parent / name
+    run_campaign(out, load_config(CONFIG, overrides=overrides), Progress())
+    return Campaign(out), [d["hash"] for d in Campaign(out).designs()]
+
+
+def test_fast_backend_gives_fipys_designs_and_stores_both(folder):
+    """A campaign run on `direct` ends with the same designs, each simulated once more by FiPy before it counted."""
+    campaign, hashes = variant(folder, "direct", "execution.solver=auto")
+    assert hashes == [d["hash"] for d in Campaign(folder).designs()]
+    assert campaign.solver == "direct"
+    for path in write_designs(campaign):
+        design = json.loads((path / "design.json").read_text())
+        assert design["solver"]["name"] == "direct"
+        assert design["reference"]["solver"] == "fipy"
+        for name in ("kxx", "kyy", "kxx_lower", "kyy_upper"):
+            assert design["reference"]["properties"][name] == pytest.approx(design["properties"][name], rel=1e-8)
+
+
+def test_certified_designs_are_inside_by_interval(folder):
+    """With `certify = true` the whole certified interval lies in the one wanted, refined as far as that takes."""
+    campaign, hashes = variant(folder, "certified", "certify=true", "execution.solver=direct")
+    targets = {t.name: t for t in campaign.targets}
+    assert hashes
+    for design in designs_of(campaign):
+        certificate = design["certificate"]
+        assert certificate["verdict"] == "confirmed"
+        for name, (low, high) in targets[design["target"]["name"]].intervals.items():
+            ends = [
+                certificate["properties"].get(name + end, design["properties"][name]) for end in ("_lower", "_upper")
+            ]
+            assert low <= ends[0] <= ends[1] <= high
+
+
+@pytest.mark.slow
+def test_dask_cluster_gives_the_same_designs(folder):
+    _, hashes = variant(folder, "dask", "execution.executor=dask", "execution.solver=direct")
+    assert hashes == [d["hash"] for d in Campaign(folder).designs()]
+
+
 @pytest.mark.slow
 def test_killed_twenty_times_ends_the_same(folder):
     """20 kills at random moments; MLflow is left with no run under way."""

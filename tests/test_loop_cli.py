@@ -86,6 +86,40 @@ def test_homogenize_json(janus, tmp_path):
     assert set(layers) >= {"file", "volume_fraction", "kxx_fv", "kyy_fv", "flux_imbalance", "solver", "seconds"}
 
 
+def test_homogenize_periodic_volume_and_auto(janus, tmp_path):
+    """A stack under a periodic boundary: six conductivities and the Loewner bracket; auto says what it picked."""
+    volume = np.broadcast_to((np.arange(6) % 2)[:, None, None], (6, 6, 6)).astype(np.uint8)
+    np.save(tmp_path / "stack.npy", volume)
+    options = ["--conductivity", "1,10", "--boundary", "periodic", "--solver", "auto", "--json"]
+    code, out, err = janus("homogenize", tmp_path / "stack.npy", *options)
+    (row,) = json.loads(out)["results"]
+    assert code == 0
+    assert "solver auto: batched" in err
+    assert (row["solver"], row["boundary"], row["size"]) == ("batched", "periodic", [6, 6, 6])
+    assert [row["kxx"], row["kyy"], row["kzz"]] == pytest.approx([5.5, 5.5, 20 / 11], rel=1e-8)
+    assert [row["kxy"], row["kxz"], row["kyz"]] == pytest.approx([0, 0, 0], abs=1e-8)
+    assert np.shape(row["bracket"]["lower"]) == (3, 3)
+
+
+def test_homogenize_certify(janus, tmp_path):
+    """Refined to the half-width asked for, or told why not; in JSON and in words."""
+    np.save(tmp_path / "image.npy", generate(1, 24, seed=5)[0])
+    np.save(tmp_path / "board.npy", checkerboard(12))
+    files = [tmp_path / "image.npy", tmp_path / "board.npy"]
+    options = ["--conductivity", "1,1000", "--solver", "direct", "--certify", "0.03"]
+    code, out, _ = janus("homogenize", *files, *options, "--json")
+    image, board = json.loads(out)["results"]
+    assert code == 0
+    assert image["certified"]
+    assert image["refinement"] > 1
+    assert (image["kxx_upper"] - image["kxx_lower"]) / (2 * image["kxx"]) <= 0.03
+    assert not board["certified"]
+    assert "corners" in board["reason"]
+    code, _, err = janus("homogenize", *files, *options)
+    assert code == 0
+    assert "board.npy: not certified to 0.03" in err
+
+
 def test_generate_and_import(janus, tmp_path, data):
     samples = dataset.read(data / "d.h5")
     assert len(samples) == 40

@@ -158,10 +158,11 @@ BAD_FILES = {
     "bmp under another name": ("a.png", picture(LABELS * 255, "bmp"), ["not a readable picture"]),
     "unknown suffix": ("a.jpg", b"\xff\xd8", ["cannot read '.jpg' files", "give .npy, .png or .tif"]),
     "no suffix": ("a", b"", ["cannot read '' files"]),
-    "a line": ("a.npy", npy(np.zeros(9, int)), ["shape (9,)", "two axes of 2 to 4096"]),
-    "a stack": ("a.npy", npy(np.zeros((2, 9, 9), int)), ["shape (2, 9, 9)"]),
+    "a line": ("a.npy", npy(np.zeros(9, int)), ["shape (9,)", "axes of 2 to 4096"]),
+    "four axes": ("a.npy", npy(np.zeros((2, 2, 9, 9), int)), ["shape (2, 2, 9, 9)"]),
+    "vast stack": ("a.npy", npy(np.zeros((260, 260, 260), np.uint8)), ["16777216 cells at most"]),
     "one row": ("a.npy", npy(np.zeros((1, 9), int)), ["shape (1, 9)"]),
-    "large npy": ("a.npy", npy(np.zeros((2, 4097), np.uint8)), ["shape (2, 4097)", "2 to 4096 pixels"]),
+    "large npy": ("a.npy", npy(np.zeros((2, 4097), np.uint8)), ["shape (2, 4097)", "2 to 4096 cells"]),
     "vast npy header": ("a.npy", npy_header((10**7, 10**7)), ["not a readable .npy array"]),
     "large png": ("a.png", png_header(4097), ["4097 x 4097 pixels", "4096 a side at most"]),
     "vast png": ("a.png", png_header(10_000), ["100000000 pixels"]),
@@ -189,3 +190,18 @@ def test_folder(tmp_path):
     (tmp_path / "a.npy").mkdir()
     with pytest.raises(ImageError, match="no such file"):
         read_image(tmp_path / "a.npy", 2)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".tif"])
+def test_stacks(tmp_path, suffix):
+    """A 3-D array and a TIFF of several layers are volumes, layer after layer."""
+    from PIL import Image
+
+    volume = np.random.default_rng(0).integers(0, 2, (3, 5, 4)).astype(np.uint8)
+    path = tmp_path / f"stack{suffix}"
+    if suffix == ".npy":
+        np.save(path, volume)
+    else:
+        layers = [Image.fromarray(layer * 200) for layer in volume]
+        layers[0].save(path, save_all=True, append_images=layers[1:])
+    assert np.array_equal(read_image(path, 2), volume)

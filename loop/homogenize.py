@@ -1,0 +1,72 @@
+"""Homogenizing a user's images: the backend chosen, the interval refined where asked, a JSON row for each file."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loop.executors import outcome
+from loop.progress import Progress
+from loop.simulate import simulate
+from loop.verify import properties_of
+from simulators import SOLVERS, Boundary, Certificate, HomogenizationError, certify, choose
+
+
+def homogenize_files(
+    files: Sequence[Path],
+    images: Sequence[NDArray[np.uint8]],
+    phase_conductivity: tuple[float, ...],
+    boundary: Boundary,
+    solver: str,
+    half_width: float | None,
+    executor: Executor,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    """Rows as `homogenize --json` prints them.
+
+    Raises:
+        HomogenizationError: for the first file that cannot be homogenized, by name.
+    """
+    if solver == "auto":
+        shape = max((image.shape for image in images), key=np.prod)
+        solver = choose(shape, len(images), boundary)
+        progress.say(f"solver auto: {solver}")
+    if half_width is None:
+        results = simulate(images, phase_conductivity, solver, executor, boundary)
+    else:
+        ask = (phase_conductivity, solver, boundary, half_width)
+        tasks = [executor.submit(_certify, image, *ask) for image in images]
+        results = (outcome(task) for task in tasks)
+    rows = []
+    for number, (path, image, found) in enumerate(zip(files, images, results, strict=True), start=1):
+        if isinstance(found, str):
+            raise HomogenizationError(f"{path}: {found}")
+        progress("simulation", number, len(images))
+        certificate = found if isinstance(found, Certificate) else None
+        result = found.result if isinstance(found, Certificate) else found
+        row: dict[str, Any] = {"file": str(path), "size": list(image.shape), **properties_of(result)}
+        row |= {"flux_imbalance": result.flux_imbalance, "boundary": result.boundary}
+        if result.bracket is not None:
+            row["bracket"] = {"lower": result.bracket[0].tolist(), "upper": result.bracket[1].tolist()}
+        row |= {"solver": result.solver, "seconds": result.seconds}
+        if certificate is not None:
+            row |= {"refinement": certificate.refinement, "half_width": certificate.half_width}
+            row |= {"certified": certificate.reached, "reason": certificate.reason}
+        rows.append(row)
+    return rows
+
+
+def _certify(
+    image: NDArray[np.uint8],
+    phase_conductivity: tuple[float, ...],
+    solver: str,
+    boundary: Boundary,
+    half_width: float | Callable[..., bool],
+) -> Certificate | str:
+    try:
+        return certify(image, phase_conductivity, SOLVERS[solver](boundary), half_width)
+    except HomogenizationError as error:
+        return str(error)
