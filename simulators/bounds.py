@@ -35,12 +35,12 @@ class LogTensor:
 
     def tensor(self) -> Array:
         """The tensor itself, (..., m, m)."""
-        values, vectors = namespace(self.log).linalg.eigh(self.log)
+        values, vectors = _eigh(self.log)
         return _compose(vectors, namespace(values).exp(values))
 
     def tensor_slope(self, row: int) -> Array:
         """Derivative of one row's tensor itself to log kappa of each cell, (m, m, *grid)."""
-        values, vectors = namespace(self.log).linalg.eigh(self.log[row])
+        values, vectors = _eigh(self.log[row])
         powers = namespace(values).exp(values)
         return _conjugate(vectors, _divided_differences(values, powers, powers), self.slope[row])
 
@@ -52,7 +52,7 @@ class LogTensor:
 def log_tensor(tensor: Array, slope: Array) -> LogTensor:
     """From a tensor (..., m, m), which is made symmetric, and its derivative (..., m, m, *grid)."""
     xp = namespace(tensor)
-    values, vectors = xp.linalg.eigh((tensor + tensor.swapaxes(-1, -2)) / 2)
+    values, vectors = _eigh((tensor + tensor.swapaxes(-1, -2)) / 2)
     logs = xp.log(values)
     return LogTensor(
         _compose(vectors, logs), _conjugate(vectors, _divided_differences(values, logs, 1 / values), slope)
@@ -74,31 +74,32 @@ class LowerBounds:
 
 
 def lower_bounds(problem: Conduction, deviation: Array, solve: Solve) -> LowerBounds:
-    """Both lower bounds with derivatives, from the deviations under each of the problem's drives."""
-    axes, r, count = problem.axes, problem.resistivity, prod(problem.grid)
-    total = tuple(axes)
+    """Both lower bounds with derivatives, from the deviations under each of the problem's drives.
+
+    With low and high the fluxes through a cell's two faces along an axis, r its resistivity and sums over axes,
+    a cell dissipates r (low^2 + high^2) / 2 in finite volumes and r (low^2 + low high + high^2) / 3 in E. Half of
+    dE/dq times the face's conductance is 2 q / 3 + g x / 6, x the sum of r times the flux at the other side of
+    either cell; 2 q / 3 has no divergence, so that x alone drives the adjoint.
+    """
+    axes, dim, r, count = problem.axes, problem.dim, problem.resistivity, prod(problem.grid)
     flux = problem.fluxes(deviation)
     sides = both_sides(flux, axes)
-    # Per cell, half of dE/dq at its two faces of each axis; a face adds up what its two cells say.
-    pulls = [(r * (low / 3 + high / 6), r * (high / 3 + low / 6)) for low, high in sides]
-    on_faces = [_add_up(low, high, axis, problem.periodic) for (low, high), axis in zip(pulls, axes, strict=True)]
-    adjoint = solve(divergence([g * p for g, p in zip(problem.conductances, on_faces, strict=True)], axes))
-    response = [p - d for p, d in zip(on_faces, problem.drops(adjoint), strict=True)]
-    weight = [(low * r / 2, high * r / 2) for low, high in both_sides(problem.conductances, axes)]
+    g = problem.conductances
+    across = [
+        g_a * _across(r * low, r * high, axis, problem.periodic) / 6
+        for g_a, (low, high), axis in zip(g, sides, axes, strict=True)
+    ]
+    drops = problem.drops(solve(divergence(across, axes)))
+    response = [x - g_a * d for x, g_a, d in zip(across, g, drops, strict=True)]
 
-    dissipation: Array = 0
-    energy: Array = 0
-    change: Array = 0
-    for (low, high), (pull_low, pull_high), (v_low, v_high), (w_low, w_high) in zip(
-        sides, pulls, both_sides(response, axes), weight, strict=True
-    ):
-        dissipation = dissipation + _outer(low, r * low, problem.dim) + _outer(high, r * high, problem.dim)
-        energy = energy + _outer(low, pull_low, problem.dim) + _outer(high, pull_high, problem.dim)
-        change = change + _outer(low, w_low * v_low, problem.dim) + _outer(high, w_high * v_high, problem.dim)
-    swap = (-problem.dim - 1, -problem.dim - 2)
-    f, e = _mean_flux(problem, sides), energy.sum(axis=total) / count
-    df = dissipation / (2 * count)
-    de = (change + change.swapaxes(*swap) - energy) / count
+    squares = _sum_sides([_outer(q, q, dim) for q in flux], axes)
+    mixed = sum(_symmetric(_outer(low, high, dim), dim) for low, high in sides)
+    change = _sum_sides([_symmetric(_outer(q, h, dim), dim) for q, h in zip(flux, response, strict=True)], axes)
+    r = r[(..., None, *[slice(None)] * dim)]
+    df = r * squares / (2 * count)
+    e = (r * (squares + mixed)).sum(axis=tuple(axes)) / (3 * count)
+    de = r * ((squares - mixed) / 3 + change) / count
+    f = _mean_flux(problem, sides)
     # A solve that failed must not take the rest of its batch with it: its imbalance says what it is worth.
     xp, imbalance = namespace(e), _imbalance(problem, flux)
     sound = (xp.isfinite(e) & xp.isfinite(f)).all(-1).all(-1)
@@ -106,9 +107,26 @@ def lower_bounds(problem: Conduction, deviation: Array, solve: Solve) -> LowerBo
     e, f = (xp.where(sound[..., None, None], t, unit) for t in (e, f))
     imbalance = xp.where(sound, imbalance, np.nan)
     x = xp.linalg.solve(e, f)
-    first = _times(None, df, x)
-    slope = first + first.swapaxes(*swap) - _times(x.swapaxes(-1, -2), de, x)
+    slope = 2 * _symmetric(_times(None, df, x), dim) - _times(x.swapaxes(-1, -2), de, x)
     return LowerBounds(log_tensor(f, df), log_tensor(f.swapaxes(-1, -2) @ x, slope), imbalance)
+
+
+def _across(low: Array, high: Array, axis: int, periodic: bool) -> Array:
+    """On each face, `low` of the cell below it plus `high` of the cell above it."""
+    first, last = part(high, axis, slice(0, 1)), part(low, axis, slice(-1, None))
+    inner = part(low, axis, slice(None, -1)) + part(high, axis, slice(1, None))
+    ends = [first + last] * 2 if periodic else [first, last]
+    return namespace(low).concatenate([ends[0], inner, ends[1]], axis=axis)
+
+
+def _sum_sides(faces: Faces, axes: Sequence[int]) -> Array:
+    """Of each cell, the sum over all its faces."""
+    return sum(low + high for low, high in both_sides(faces, axes))
+
+
+def _symmetric(field: Array, dim: int) -> Array:
+    """The symmetric part of a field (..., m, m, *grid)."""
+    return field if field.shape[-dim - 1] == 1 else (field + field.swapaxes(-dim - 1, -dim - 2)) / 2
 
 
 def _mean_flux(problem: Conduction, sides: list[tuple[Array, Array]]) -> Array:
@@ -128,14 +146,6 @@ def _imbalance(problem: Conduction, flux: Faces) -> Array:
             planes = q.mean(axis=tuple(a for a in problem.axes if a != axis))
             worst.append((xp.amax(planes, -1) - xp.amin(planes, -1)) / scale)
     return xp.amax(xp.stack(worst, 0), 0)
-
-
-def _add_up(low: Array, high: Array, axis: int, periodic: bool) -> Array:
-    """Per-cell values at lower and higher faces, summed on the faces."""
-    first, last = part(low, axis, slice(0, 1)), part(high, axis, slice(-1, None))
-    inner = part(low, axis, slice(1, None)) + part(high, axis, slice(None, -1))
-    ends = [first + last] * 2 if periodic else [first, last]
-    return namespace(low).concatenate([ends[0], inner, ends[1]], axis=axis)
 
 
 def _outer(a: Array, b: Array, dim: int) -> Array:
@@ -172,6 +182,13 @@ def _divided_differences(x: Array, f: Array, slope: Array) -> Array:
     gap, rise = x[..., :, None] - x[..., None, :], f[..., :, None] - f[..., None, :]
     tie = abs(gap) < 1e-5 * abs(x).max()
     return xp.where(tie, (slope[..., :, None] + slope[..., None, :]) / 2, rise / xp.where(tie, 1.0, gap))
+
+
+def _eigh(tensor: Array) -> tuple[Array, Array]:
+    """Eigenvalues and -vectors of symmetric tensors (..., m, m)."""
+    if tensor.shape[-1] == 1:
+        return tensor[..., 0], namespace(tensor).ones_like(tensor)
+    return namespace(tensor).linalg.eigh(tensor)
 
 
 def _compose(vectors: Array, values: Array) -> Array:
