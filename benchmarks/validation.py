@@ -67,8 +67,9 @@ def laminates(smoke):
 
 def checkerboard(smoke):
     """Two by two squares conduct sqrt(k1 k2) exactly (Dykhne 1971). The flux is singular at the corner, as
-    r^(lambda - 1) with lambda = (4/pi) atan(1/sqrt c), so that finite volumes and both bounds converge with order
-    2 lambda once the pixels are small enough to see it; the best value is exact at every resolution."""
+    r^(lambda - 1) with lambda = (4/pi) atan(1/sqrt c), so that finite volumes and both bounds converge with
+    order 2 lambda once the pixels are small enough to see it; the best value is exact at every resolution.
+    """
     rows = []
     for contrast in (10.0, 100.0, 1000.0):
         exact, last = np.sqrt(contrast), None
@@ -87,8 +88,10 @@ def checkerboard(smoke):
 
 
 def duality(smoke):
-    """Keller (1964): the conductivity times that of the inverse medium turned by a quarter is 1, also as tensors. The
-    best value keeps it to round-off; what finite volumes lack of it is twice their discretisation error."""
+    """Keller (1964): the conductivity times that of the inverse medium turned by a quarter is 1, also as
+    tensors. The best value keeps it to round-off; what finite volumes lack of it is twice their discretisation
+    error.
+    """
     rows = []
     for boundary in ("dirichlet", "periodic"):
         for contrast in (10.0, 1000.0):
@@ -115,9 +118,11 @@ def disc(side, fraction):
 
 
 def discs(smoke):
-    """Square array of discs against multipoles (`benchmarks/common/perrins.py`), at the area fraction of the pixels.
-    The bounds certify the staircase of pixels, not the circle: the best value shows the staircase's own error, which
-    is of first order in the pixel, and finite volumes look better than they are because theirs has the other sign."""
+    """Square array of discs against multipoles (`benchmarks/common/perrins.py`), at the area fraction of the
+    pixels. The bounds certify the staircase of pixels, not the circle: the best value shows the staircase's own
+    error, which is of first order in the pixel, and finite volumes look better than they are because theirs has
+    the other sign.
+    """
     rows = []
     for contrast in (10.0, 100.0):
         for fraction in (0.2, 0.5, 0.7):
@@ -130,8 +135,9 @@ def discs(smoke):
 
 
 def coated_cylinder(smoke):
-    """Hashin's coated cylinder is neutral: three phases, of which the matrix has just the conductivity that the cylinder
-    does not disturb. Errors against it, the staircase's included."""
+    """Hashin's coated cylinder is neutral: three phases, of which the matrix has just the conductivity that the
+    cylinder does not disturb. Errors against it, the staircase's included.
+    """
     rows = []
     for core, coat in ((100.0, 1.0), (1.0, 100.0), (10.0, 1.0)):
         b, phi = 0.4, 0.5
@@ -159,8 +165,10 @@ def pictures(count):
 
 
 def refinement(count):
-    """Random images of two and three phases (phase field and smoothed noise, 24 x 40 to 32 x 32) against the best value
-    of the same image with every pixel cut into 8 x 8. Where phases touch at corners the interval is wide, and says so."""
+    """Random images of two and three phases (phase field and smoothed noise, 24 x 40 to 32 x 32) against the
+    best value of the same image with every pixel cut into 8 x 8. Where phases touch at corners the interval is
+    wide, and says so.
+    """
     rows = []
     for contrast in (10.0, 100.0):
         contained, groups = 0, {"none": [], "some": []}
@@ -193,8 +201,10 @@ def refinement(count):
 
 
 def agreement(count):
-    """Random images of two or three phases, contrast 10 to 1000, sides 17 to 128: largest relative difference from FiPy
-    over k, k_fv, lower and upper (kxy relative to sqrt(kxx kyy)), and over all pixels' sensitivities, whose mean is 1."""
+    """Random images of two or three phases, contrast 10 to 1000, sides 17 to 128: largest relative difference
+    from FiPy over k, k_fv, lower and upper (kxy relative to sqrt(kxx kyy)), and over all pixels' sensitivities,
+    whose mean is 1.
+    """
     rng = np.random.default_rng(7)
     worst = {(kind.name, boundary): [0.0, 0.0] for kind in BACKENDS[1:] for boundary in ("dirichlet", "periodic")}
     for seed in range(count):
@@ -215,8 +225,9 @@ def agreement(count):
 
 
 def sensitivities(smoke):
-    """Of the best value, against central differences with steps of 0.1 % on random pixels, contrast 10 and 100: largest
-    relative error, and how far the sum is from 1."""
+    """Of the best value, against central differences with steps of 0.1 % on random pixels, contrast 10 and 100:
+    largest relative error, and how far the sum is from 1.
+    """
     rows = []
     for kind in BACKENDS:
         for boundary in ("dirichlet", "periodic"):
@@ -239,8 +250,10 @@ def sensitivities(smoke):
 
 
 def elements(smoke):
-    """Bilinear elements, another discretisation, bound from above (Dirichlet's principle): above the lower bound and the
-    best value, to which they come down under refinement. Ours, which bound volumes, agree with scikit-fem."""
+    """Bilinear elements, another discretisation, bound from above (Dirichlet's principle): above the lower
+    bound and the best value, to which they come down under refinement. Ours, which bound volumes, agree with
+    scikit-fem.
+    """
     rows = []
     for contrast in (10.0, 100.0):
         image = smoothed((32, 32), 2, 11)
@@ -259,9 +272,10 @@ def elements(smoke):
 
 
 def others(smoke):
-    """Two other codes for the same finite volumes. Each puts the fixed temperatures elsewhere: TauFactor 1.2.1 in a cell
-    of its own beyond each end, OpenPNM in the outer layers of pixels. At equal convention (a direct solve of that very
-    network) they agree to their tolerance; the convention itself shifts the value."""
+    """Two other codes for the same finite volumes. Each puts the fixed temperatures elsewhere: TauFactor 1.2.1
+    in a cell of its own beyond each end, OpenPNM in the outer layers of pixels. At equal convention (a direct
+    solve of that very network) they agree to their tolerance; the convention itself shifts the value.
+    """
     rows = []
     for contrast in (10.0, 100.0):
         for side in (16,) if smoke else (32, 64, 128):
@@ -304,8 +318,8 @@ def main():
     versions = header("fipy", "scipy", "torch", "pyamg", "taufactor", "openpnm", "scikit-fem")
     page = [f"# Validation\n\nMade by {command}: {versions}.\n"]
     page.append(
-        "`k_fv` is the finite-volume value, `lower` and `upper` the certified bounds, `k` the best value. One direction,\n"
-        "kxx, and a unit temperature drop between two faces, unless a table says otherwise.\n"
+        "`k_fv` is the finite-volume value, `lower` and `upper` the certified bounds, `k` the best value. One\n"
+        "direction, kxx, and a unit temperature drop between two faces, unless a table says otherwise.\n"
     )
     for title, section in sections.items():
         print(title, file=sys.stderr, flush=True)
