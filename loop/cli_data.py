@@ -23,6 +23,7 @@ def generate(
     seed: Seed = 0,
     simulated: Annotated[int | None, typer.Option(min=0, help="Simulate only the first so many.")] = None,
     conductivity: Conductivity = "0.1,1.0",
+    solver: Solver = "fipy",
     workers: Workers = 0,
     json_: Json = False,
 ) -> None:
@@ -36,10 +37,11 @@ def generate(
 
     phases = _conductivities(conductivity, 2)
     _check_out(out)
+    backend = _solver(solver, (size, size), count)
     images = phasefield(count, size, seed)
     n = count if simulated is None else min(simulated, count)
     with Progress() as progress:
-        parts = simulate_samples(images[:n], phases, "fipy", workers, progress, origin=b"generated", seed=seed)
+        parts = simulate_samples(images[:n], phases, backend, workers, progress, origin=b"generated", seed=seed)
     if n < count:
         parts.append(dataset.unlabelled(images[n:], phases, origin=b"generated", seed=seed))
     _write_dataset(out, parts, json_)
@@ -50,6 +52,7 @@ def import_(
     images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files of one size.")],
     out: Out,
     conductivity: Conductivity = "0.1,1.0",
+    solver: Solver = "fipy",
     workers: Workers = 0,
     json_: Json = False,
 ) -> None:
@@ -72,8 +75,9 @@ def import_(
             )
         if array.shape != arrays[0].shape:
             raise UsageError(f"{path}: {array.shape} pixels but {images[0]} has {arrays[0].shape}; one size a dataset")
+    backend = _solver(solver, arrays[0].shape, len(arrays))
     with Progress() as progress:
-        parts = simulate_samples(np.stack(arrays), phases, "fipy", workers, progress, origin=b"imported")
+        parts = simulate_samples(np.stack(arrays), phases, backend, workers, progress, origin=b"imported")
     _write_dataset(out, parts, json_)
 
 
@@ -95,22 +99,21 @@ def homogenize(
     """
     from loop.executors import open_executor
     from loop.homogenize import homogenize_files
-    from simulators import SOLVERS, read_image
+    from simulators import read_image
 
     if boundary not in ("dirichlet", "periodic"):
         raise UsageError(f"boundary '{boundary}': it must be dirichlet or periodic")
-    if solver not in (*SOLVERS, "auto"):
-        raise UsageError(f"solver '{solver}': it must be one of {', '.join(SOLVERS)} or auto")
     if certify is not None and not 0 < certify < 1:
         raise UsageError(f"--certify {certify}: a relative half-width between 0 and 1, such as 0.01")
     phases = _conductivities(conductivity)
     arrays = [read_image(path, len(phases)) for path in images]
+    kind: Literal["dirichlet", "periodic"] = "periodic" if boundary == "periodic" else "dirichlet"
+    backend = _solver(solver, max((array.shape for array in arrays), key=math.prod), len(arrays), kind)
     with (
         open_executor("process", min(workers or 64, os.cpu_count() or 1, len(images))) as executor,
         Progress() as progress,
     ):
-        kind: Literal["dirichlet", "periodic"] = "periodic" if boundary == "periodic" else "dirichlet"
-        rows = homogenize_files(images, arrays, phases, kind, solver, certify, executor, progress)
+        rows = homogenize_files(images, arrays, phases, kind, backend, certify, executor, progress)
     if json_:
         print_json({"results": rows})
         return
@@ -120,6 +123,21 @@ def homogenize(
     for row in rows:
         if row.get("reason"):
             print(f"{row['file']}: not certified to {certify:g}: {row['reason']}", file=sys.stderr)
+
+
+def _solver(
+    name: str, shape: tuple[int, ...], count: int, boundary: Literal["dirichlet", "periodic"] = "dirichlet"
+) -> str:
+    """The backend's name, that which `auto` picks included, and said."""
+    from simulators import SOLVERS, choose
+
+    if name not in (*SOLVERS, "auto"):
+        raise UsageError(f"solver '{name}': it must be one of {', '.join(SOLVERS)} or auto")
+    if name != "auto":
+        return name
+    picked = choose(shape, count, boundary)
+    print(f"solver auto: {picked}", file=sys.stderr)
+    return picked
 
 
 def _conductivities(words: str, count: int | None = None) -> tuple[float, ...]:

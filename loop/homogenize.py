@@ -12,7 +12,7 @@ from loop.executors import outcome
 from loop.progress import Progress
 from loop.simulate import simulate
 from loop.verify import properties_of
-from simulators import SOLVERS, Boundary, Certificate, HomogenizationError, certify, choose
+from simulators import SOLVERS, Boundary, Certificate, HomogenizationError, certify
 
 
 def homogenize_files(
@@ -30,10 +30,6 @@ def homogenize_files(
     Raises:
         HomogenizationError: for the first file that cannot be homogenized, by name.
     """
-    if solver == "auto":
-        shape = max((image.shape for image in images), key=np.prod)
-        solver = choose(shape, len(images), boundary)
-        progress.say(f"solver auto: {solver}")
     if half_width is None:
         results = simulate(images, phase_conductivity, solver, executor, boundary)
     else:

@@ -106,7 +106,7 @@ def lower_bounds(problem: Conduction, deviation: Array, solve: Solve) -> LowerBo
     unit = like(np.eye(e.shape[-1]), e)
     e, f = (xp.where(sound[..., None, None], t, unit) for t in (e, f))
     imbalance = xp.where(sound, imbalance, np.nan)
-    x = xp.linalg.solve(e, f)
+    x = f / e if e.shape[-1] == 1 else xp.linalg.solve(e, f)
     slope = 2 * _symmetric(_times(None, df, x), dim) - _times(x.swapaxes(-1, -2), de, x)
     return LowerBounds(log_tensor(f, df), log_tensor(f.swapaxes(-1, -2) @ x, slope), imbalance)
 
@@ -178,6 +178,8 @@ def _conjugate(vectors: Array, factors: Array, field: Array) -> Array:
 
 def _divided_differences(x: Array, f: Array, slope: Array) -> Array:
     """(f_a - f_b) / (x_a - x_b) for all pairs of eigenvalues, and f' where they coincide."""
+    if x.shape[-1] == 1:
+        return slope[..., None]
     xp = namespace(x)
     gap, rise = x[..., :, None] - x[..., None, :], f[..., :, None] - f[..., None, :]
     tie = abs(gap) < 1e-5 * abs(x).max()
