@@ -55,7 +55,7 @@ def _import_fipy() -> Any:
     return fipy
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _discretization(grid: tuple[int, ...], periodic: bool) -> "_Discretization":
     return _Discretization(grid, periodic)
 
