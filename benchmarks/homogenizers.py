@@ -1,6 +1,7 @@
 """Time and error of every homogenizer, ours and others', on the same images side by side in one run.
 
-    OMP_NUM_THREADS=1 python benchmarks/homogenizers.py [--sizes 32,64,128,256] [--contrasts 10,100,1000] [--smoke]
+    OMP_NUM_THREADS=1 python benchmarks/homogenizers.py [--sizes 32,64,128,256] [--contrasts 10,100,1000]
+        [--parts planes,periodic,volumes] [--smoke]
 
 Process CPU time, medians over images and repetitions, all methods in turn on each image. Ours give kxx and kyy
 with both bounds and both sensitivity maps; the table shows half of that, to stand beside peers that give one
@@ -146,27 +147,15 @@ def volume(side, contrast, repeats):
     return rows
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="32,64,128,256")
-    parser.add_argument("--contrasts", default="10,100,1000")
-    parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
-    arguments = parser.parse_args()
-    warnings.simplefilter("ignore")
-    sizes = [16] if arguments.smoke else [int(s) for s in arguments.sizes.split(",")]
-    contrasts = [10.0] if arguments.smoke else [float(c) for c in arguments.contrasts.split(",")]
-    print(header("fipy", "scipy", "torch", "pypardiso", "taufactor", "openpnm", "scikit-fem"), "\n")
-    names = available(PEERS)
-    print(
-        "CPU ms an image and direction; fipy, direct and batched with both bounds and sensitivities. x: naive FiPy's time over it\n"
-    )
+def print_planes(sizes, contrasts, names, smoke):
+    print("CPU ms an image and direction; ours with both bounds and sensitivities. x: naive FiPy's over it\n")
     print("| size | contrast | method | CPU ms | x | worst error | worst imbalance |\n|---|---|---|---|---|---|---|")
     for size in sizes:
-        count, repeats = (2, 1) if arguments.smoke else (64 if size <= 64 else 6 if size <= 128 else 2, 3)
+        count, repeats = (2, 1) if smoke else (64 if size <= 64 else 6 if size <= 128 else 2, 3)
         pictures = generate(count, size, seed=5)
         for contrast in contrasts:
             some = pictures if size > 64 else pictures[:64]
-            subset = some if arguments.smoke or size > 64 else some[:6]
+            subset = some if smoke or size > 64 else some[:6]
             rows = plane(size, contrast, list(subset), repeats, names)
             reference = next(ms for name, ms, *_ in rows if name == "naive FiPy")
             if len(some) > len(subset):
@@ -180,20 +169,45 @@ def main():
                     f"| {size} | {contrast:g} | {name} | {ms:.2f} | {reference / ms:.1f} | {wrong} | {tail} |",
                     flush=True,
                 )
+
+
+def print_periodic(sizes, contrasts, names, smoke):
     print("\nPeriodic: the full tensor, bracket and three maps, CPU ms an image\n")
     print("| size | contrast | " + " | ".join(("fipy", "direct", "batched")) + " |\n|---|---|---|---|---|")
     for size in sizes[:3]:
         for contrast in contrasts:
             pictures = list(generate(2, size, seed=5))
-            cells = [f"{ms:.0f}" for _, ms in periodic(size, contrast, pictures, 1 if arguments.smoke else 3)]
+            cells = [f"{ms:.0f}" for _, ms in periodic(size, contrast, pictures, 1 if smoke else 3)]
             print(f"| {size} | {contrast:g} | {' | '.join(cells)} |", flush=True)
-    side = 8 if arguments.smoke else 32
+
+
+def print_volumes(sizes, contrasts, names, smoke):
+    side = 8 if smoke else 32
     print(f"\nVolume of {side}^3: three directions, bounds and maps\n")
     print("| contrast | method | CPU ms | kxx | lower | upper |\n|---|---|---|---|---|---|")
     for contrast in contrasts:
-        for name, ms, result in volume(side, contrast, 1 if arguments.smoke else 3):
+        for name, ms, result in volume(side, contrast, 1 if smoke else 3):
             ends = f"{result.k[0]:.5f} | {result.lower[0]:.5f} | {result.upper[0]:.5f}"
             print(f"| {contrast:g} | {name} | {ms:.0f} | {ends} |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="32,64,128,256")
+    parser.add_argument("--contrasts", default="10,100,1000")
+    parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
+    parser.add_argument("--parts", default="planes,periodic,volumes")
+    arguments = parser.parse_args()
+    smoke = arguments.smoke
+    warnings.simplefilter("ignore")
+    sizes = [16] if smoke else [int(s) for s in arguments.sizes.split(",")]
+    contrasts = [10.0] if smoke else [float(c) for c in arguments.contrasts.split(",")]
+    print(header("fipy", "scipy", "torch", "pypardiso", "taufactor", "openpnm", "scikit-fem"), "\n")
+    names = available(PEERS)
+    for part in arguments.parts.split(","):
+        {"planes": print_planes, "periodic": print_periodic, "volumes": print_volumes}[part](
+            sizes, contrasts, names, smoke
+        )
 
 
 if __name__ == "__main__":
