@@ -181,6 +181,8 @@ def read(path: Path) -> Samples:
             arrays = {name: _read_array(path, file, name) for name in _ARRAYS}
             meta = {name: _read_array(path, file, f"meta/{name}") for name in META}
             stored = _read_array(path, file, "content_hash")
+            if arrays["image"].ndim != 3:
+                raise DatasetError(f"{path}: 'image' is {arrays['image'].shape}; it holds plane images, one a row")
             samples = Samples(
                 **arrays,
                 meta=meta,

@@ -75,7 +75,9 @@ class BatchedHomogenizer:
                 seconds = (time.perf_counter() - began) / len(chunk)
                 for row, (number, kappa) in enumerate(chunk):
                     try:
-                        results[number] = result_of(found, row, kappa, images[number], solver, seconds)
+                        # What is no number is refused by a gate.
+                        with np.errstate(all="ignore"):
+                            results[number] = result_of(found, row, kappa, images[number], solver, seconds)
                     except HomogenizationError as error:
                         results[number] = error
         return [r for r in results if r is not None]
