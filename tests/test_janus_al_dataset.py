@@ -253,7 +253,7 @@ FOREIGN = {
     "rows lost": (swap_for("properties", store(lambda c: c[:2])), r"'properties' is \(2, 3\) where \(5, 3\) belongs"),
     "meta rows lost": (swap_for("meta/round", store(lambda c: c[:2])), r"'meta/round|'round' is \(2,\)"),
     "maps of another size": (swap_for("sensitivity", store(lambda c: c[..., 1:])), r"'sensitivity' is \(5, 2, 6, 6\)"),
-    "flat images": (swap_for("image", store(lambda c: c[:, 0])), "damaged"),
+    "flat images": (swap_for("image", store(lambda c: c[:, 0])), "plane images"),
     "another image": (swap_for("image", store(lambda c: 1 - c)), "do not match their content hashes"),
     "swapped images": (swap_for("image", store(lambda c: c[::-1])), "do not match their content hashes"),
     "another format": (lambda file: file.attrs.update(format="something"), "not a 'janus-al samples' file"),
