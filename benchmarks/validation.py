@@ -89,8 +89,8 @@ def checkerboard(smoke):
 
 def duality(smoke):
     """Keller (1964): the conductivity times that of the inverse medium turned by a quarter is 1, also as
-    tensors. The best value keeps it to round-off; what finite volumes lack of it is twice their discretisation
-    error.
+    tensors. The best value keeps it to round-off; to first order, what finite
+    volumes lack of it is twice their discretisation error.
     """
     rows = []
     for boundary in ("dirichlet", "periodic"):

@@ -5,6 +5,7 @@ installed raises ImportError; `pip install -r benchmarks/requirements.txt` gets 
 """
 
 import io
+import os
 from contextlib import redirect_stdout
 
 import numpy as np
@@ -46,6 +47,7 @@ def network(kappa, ends):
 
 def naive_fipy(kappa):
     """The straightforward script: a new mesh, harmonic face values, constraints, the default solver, one direction."""
+    os.environ["FIPY_SOLVERS"] = "scipy"
     import fipy
 
     ny, nx = kappa.shape
