@@ -10,31 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.problems import checkerboard
+from problems import checkerboard
+from tasks import die, fail, own_process, square
 
 from loop.executors import ExecutorError, PoisonError, SupervisedPool, open_executor, outcome
 from loop.simulate import simulate
 from simulators import DirectHomogenizer, generate
 
 PHASES = (1.0, 10.0)
-
-
-def own_process(seconds=0.0):
-    time.sleep(seconds)
-    return os.getpid()
-
-
-def square(number, seconds=0.0):
-    time.sleep(seconds)
-    return number * number
-
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def fail(number):
-    raise ValueError(f"no {number}")
 
 
 def alive(pid):
@@ -113,20 +96,20 @@ def test_shutdown_waits_or_cancels():
 def test_a_dead_driver_leaves_no_worker():
     """kill -9 of the driver while tasks run."""
     code = (
-        "import time\nfrom loop.executors import SupervisedPool\nfrom tests.test_loop_executors import own_process\n"
+        "import time\nfrom loop.executors import SupervisedPool\nfrom tasks import own_process\n"
         "if __name__ == '__main__':\n"
         "    pool = SupervisedPool(2)\n"
         "    first = {f.result() for f in [pool.submit(own_process, 0.2) for _ in range(4)]}\n"
         "    busy = [pool.submit(own_process, 60) for _ in range(4)]\n"
         "    print(*first, flush=True)\n    time.sleep(60)\n"
     )
-    root = str(Path(__file__).parent.parent)
+    root, here = str(Path(__file__).parent.parent), str(Path(__file__).parent)
     driver = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         text=True,
         cwd=root,
-        env={**os.environ, "PYTHONPATH": root},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, here])},
     )
     pids = [int(word) for word in driver.stdout.readline().split()]
     assert len(pids) == 2
