@@ -105,7 +105,8 @@ def homogenize(
         raise UsageError(f"boundary '{boundary}': it must be dirichlet or periodic")
     if certify is not None and not 0 < certify < 1:
         raise UsageError(f"--certify {certify}: a relative half-width between 0 and 1, such as 0.01")
-    phases = _conductivities(conductivity)
+    # The homogenizer itself refuses a conductivity of 0, and says where nothing would conduct.
+    phases = _conductivities(conductivity, positive=False)
     arrays = [read_image(path, len(phases)) for path in images]
     kind: Literal["dirichlet", "periodic"] = "periodic" if boundary == "periodic" else "dirichlet"
     backend = _solver(solver, max((array.shape for array in arrays), key=math.prod), len(arrays), kind)
@@ -140,13 +141,15 @@ def _solver(
     return picked
 
 
-def _conductivities(words: str, count: int | None = None) -> tuple[float, ...]:
+def _conductivities(words: str, count: int | None = None, positive: bool = True) -> tuple[float, ...]:
     try:
         values = tuple(float(word) for word in words.split(","))
     except ValueError:
         raise UsageError(f"conductivity '{words}': give numbers separated by commas, as in 0.1,1.0") from None
-    if not all(math.isfinite(v) and v > 0 for v in values):
-        raise UsageError(f"conductivity '{words}': each must be finite and above 0")
+    if positive and not all(math.isfinite(v) and v > 0 for v in values):
+        raise UsageError(
+            f"conductivity '{words}': each must be finite and above 0; give an insulator a small value, such as 1e-4"
+        )
     if count is not None and len(values) != count:
         raise UsageError(f"conductivity '{words}': {count} phases need {count} values")
     return values
