@@ -1,6 +1,7 @@
 """KHRONOS against a multilayer perceptron of as many parameters on the borehole function, and its inversion timed.
 
-    OMP_NUM_THREADS=1 python benchmarks/khronos.py [--samples 2000] [--steps 4000] [--seeds 3] [--smoke]
+    OMP_NUM_THREADS=1 python benchmarks/khronos.py [--samples 2000] [--steps 4000] [--seeds 3] [--rank 25] [--intervals 3]
+        [--smoke]
 
 The borehole function (Morris, Mitchell & Ylvisaker 1993): flow through a borehole, smooth in eight variables, here
 scaled to the unit cube. Both learn its standardised logarithm from the same samples with the same optimiser and
@@ -85,6 +86,8 @@ def main():
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rank", type=int, default=25)
+    parser.add_argument("--intervals", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -98,7 +101,7 @@ def main():
         u, test = (torch.rand(n, 8, dtype=torch.float64) for n in (samples, 5000))
         log = torch.log(borehole(u))
         centre, spread = log.mean(), log.std()
-        head = Khronos(8, 1, rank=16, intervals=6).double()
+        head = Khronos(8, 1, rank=arguments.rank, intervals=arguments.intervals).double()
         count = sum(p.numel() for p in head.parameters())
         for name, model in (("KHRONOS", head), ("perceptron", Perceptron(count).double())):
             began = time.process_time()
