@@ -1,7 +1,7 @@
 """KHRONOS against a multilayer perceptron of as many parameters on the borehole function, and its inversion timed.
 
-    OMP_NUM_THREADS=1 python benchmarks/khronos.py [--samples 2000] [--steps 4000] [--seeds 3] [--rank 25] [--intervals 3]
-        [--smoke]
+    OMP_NUM_THREADS=1 python benchmarks/khronos.py [--samples 2000] [--steps 4000] [--seeds 3]
+        [--rank 25] [--intervals 3] [--smoke]
 
 The borehole function (Morris, Mitchell & Ylvisaker 1993): flow through a borehole, smooth in eight variables, here
 scaled to the unit cube. Both learn its standardised logarithm from the same samples with the same optimiser and
