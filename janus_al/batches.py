@@ -1,6 +1,7 @@
 """Samples as tensors for training: what is held out, how targets are scaled, and the exact symmetries.
 
 Mirror images conduct alike, and a transposed image has kxx and kyy exchanged: eight labels for one simulation.
+Under a periodic boundary every translation conducts alike, too.
 """
 
 import math
@@ -35,10 +36,37 @@ class Data:
         self.y = torch.tensor((log_k - mean) / std, dtype=torch.float32, device=device)
         self.slope = torch.tensor(samples.sensitivity, device=device)
         self.scale = scale
+        self.periodic = samples.boundary == "periodic"
         self.train = np.flatnonzero(~held)
         self.simulated = np.flatnonzero(simulated & ~held)
         self.held = np.flatnonzero(held)
         self.held_simulated = np.flatnonzero(held & simulated)
+
+
+class Symmetry:
+    """One symmetry for each of n images, drawn at random."""
+
+    def __init__(self, n: int, side: int, periodic: bool, rng: np.random.Generator) -> None:
+        self.turn = rng.random((3, n)) < 0.5
+        self.shift = rng.integers(side, size=(2, n)) if periodic else None
+
+    def of_images(self, x: Tensor) -> Tensor:
+        """Images or maps (n, ..., side, side), turned and shifted."""
+        x = symmetry(x, self.turn)
+        return x if self.shift is None else translate(x, self.shift)
+
+    def of_properties(self, y: Tensor) -> Tensor:
+        """(n, 2, ...), kxx and kyy along axis 1."""
+        return swap(y, self.turn)
+
+
+def translate(x: Tensor, shift: NDArray[np.integer]) -> Tensor:
+    """Images (n, ..., side, side) rolled by shift[0] down and shift[1] to the right, each by its own."""
+    n, side = len(x), x.shape[-1]
+    pixel = torch.arange(side, device=x.device)
+    row, column = ((pixel - torch.tensor(s, device=x.device)[:, None]) % side for s in shift)
+    image = torch.arange(n, device=x.device)[:, None, None]
+    return x.reshape(n, -1, side, side)[image, :, row[:, :, None], column[:, None, :]].movedim(-1, 1).reshape(x.shape)
 
 
 def symmetry(x: Tensor, turn: NDArray[np.bool_]) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from janus_al.dataset import DatasetError, atomic_path
+from janus_al.dataset import Boundary, DatasetError, atomic_path
 from janus_al.network import Janus, JanusConfig
 
 FORMAT, VERSION = "janus-al model", 1
@@ -19,7 +19,7 @@ class Card:
     """What a model was trained on and how; everything in model.json but the network's configuration."""
 
     phase_conductivity: tuple[float, ...]
-    boundary: str
+    boundary: Boundary
     dataset_digest: str
     simulated: int
     training: dict[str, Any]

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 FORMAT, VERSION = "janus-al samples", 1
 NAMES = ("kxx", "kyy", "volume_fraction")
 CONDUCTIVITIES = ("kxx", "kyy")
+Boundary = Literal["dirichlet", "periodic"]
+BOUNDARIES: tuple[Boundary, ...] = ("dirichlet", "periodic")
 SIMULATED, UNLABELLED = b"simulated", b"unlabelled"
 META: dict[str, Any] = {
     "status": "S16",
@@ -60,7 +62,7 @@ class Samples:
     sensitivity: NDArray[np.float16]
     meta: dict[str, NDArray[Any]]
     phase_conductivity: tuple[float, ...]
-    boundary: str = "dirichlet"
+    boundary: Boundary = "dirichlet"
     unit: str = "W/(m K)"
     hashes: NDArray[np.bytes_] = field(init=False)
 
@@ -99,7 +101,9 @@ def content_hash(image: NDArray[np.integer]) -> str:
     return hashlib.sha256(f"janus-al image {shape}".encode() + labels.tobytes()).hexdigest()
 
 
-def unlabelled(image: NDArray[np.uint8], phase_conductivity: Sequence[float], **meta: Any) -> Samples:
+def unlabelled(
+    image: NDArray[np.uint8], phase_conductivity: Sequence[float], boundary: Boundary = "dirichlet", **meta: Any
+) -> Samples:
     """Samples without simulation; `meta` gives columns of `META` as arrays or one value for all rows."""
     n, ny, nx = image.shape
     nan = np.full((n, len(NAMES)), np.nan)
@@ -113,6 +117,7 @@ def unlabelled(image: NDArray[np.uint8], phase_conductivity: Sequence[float], **
         sensitivity=np.full((n, len(CONDUCTIVITIES), ny, nx), np.nan, dtype=np.float16),
         meta={k: np.full(n, columns.get(k, b"" if str(t)[0] == "S" else 0), dtype=t) for k, t in META.items()},
         phase_conductivity=tuple(float(k) for k in phase_conductivity),
+        boundary=boundary,
     )
 
 
@@ -187,7 +192,7 @@ def read(path: Path) -> Samples:
                 **arrays,
                 meta=meta,
                 phase_conductivity=tuple(float(k) for k in file.attrs["phase_conductivity"]),
-                boundary=str(file.attrs["boundary"]),
+                boundary=BOUNDARIES[BOUNDARIES.index(str(file.attrs["boundary"]))],
                 unit=str(file.attrs["unit"]),
             )
     except DatasetError:

@@ -78,31 +78,16 @@ def invert(
         np.random.default_rng([*seed, member]).standard_normal(model.config.latent) for member in range(len(goals))
     ]
     noise = torch.tensor(np.array(starts), dtype=torch.float32, device=device)
-    z = (model.latent_mean + model.latent_std * noise).requires_grad_()
-    adam = torch.optim.Adam([z], lr=config.rate)
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    for step in range(config.steps):
-        for group in adam.param_groups:
-            group["lr"] = config.rate * (1 - step / config.steps)
-        soft = model.decode(z)
-        again = model.encode(soft)
-        binary = soft + ((soft > 0.5).float() - soft).detach()
-        seen = model.encode(binary)
+
+    def task(z: Tensor, grey: Tensor) -> Tensor:
+        binary = grey + ((grey > 0.5).float() - grey).detach()
         fraction = binary.mean(dim=(1, 2))
-        loss = (
-            config.l_task * _miss(model, z, fraction, low, high)
-            + config.l_binary * _miss(model, seen, fraction, low, high)
-            + config.l_cyc * (z - again).abs().mean(dim=1)
-            + config.l_deep * (soft - model.decode(again)).abs().mean(dim=(1, 2))
-            + config.l_align * (((z - model.latent_mean) / model.latent_std) ** 2).mean(dim=1)
-        ).sum()
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        progress(step + 1, config.steps)
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
+        return config.l_task * _miss(model, z, fraction, low, high) + config.l_binary * _miss(
+            model, model.encode(binary), fraction, low, high
+        )
+
+    prior = (model.latent_mean, model.latent_std)
+    z = descend(model, model.latent_mean + model.latent_std * noise, task, prior, config, progress)
     with torch.no_grad():
         soft = model.decode(z)
         binary = (soft > 0.5).float()
@@ -111,6 +96,44 @@ def invert(
         conductivity = torch.exp(model.predict(seen) * model.log_std + model.log_mean)
         predicted = torch.cat([conductivity, fraction[:, None]], dim=1)
     return Candidates(soft.cpu().numpy(), predicted.double().cpu().numpy(), names, miss.double().cpu().numpy())
+
+
+def descend(
+    model: Janus,
+    start: Tensor,
+    task: Callable[[Tensor, Tensor], Tensor],
+    prior: tuple[Tensor, Tensor],
+    config: InversionConfig,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+) -> Tensor:
+    """Latent vectors (n, latent) that minimise a task and the terms which keep them where the network knows its way.
+
+    Args:
+        model: its weights are held fixed meanwhile.
+        start: (n, latent).
+        task: latent vectors and their grey decodes -> what each member has to lower, (n,).
+        prior: mu and sigma of the latent vectors wanted, (latent,) or (n, latent).
+        config: weights and steps.
+        progress: told the step reached and the number of steps.
+    """
+    mean, std = prior
+    z = start.detach().clone().requires_grad_()
+    adam = torch.optim.Adam([z], lr=config.rate)
+    for step in range(config.steps):
+        for group in adam.param_groups:
+            group["lr"] = config.rate * (1 - step / config.steps)
+        grey = model.decode(z)
+        again = model.encode(grey)
+        loss = (
+            task(z, grey)
+            + config.l_cyc * (z - again).abs().mean(dim=1)
+            + config.l_deep * (grey - model.decode(again)).abs().mean(dim=(1, 2))
+            + config.l_align * (((z - mean) / std) ** 2).mean(dim=1)
+        ).sum()
+        (z.grad,) = torch.autograd.grad(loss, z)
+        adam.step()
+        progress(step + 1, config.steps)
+    return z.detach()
 
 
 def aimed_at(interval: tuple[float, float], config: InversionConfig) -> NDArray[np.float64]:

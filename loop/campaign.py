@@ -50,11 +50,12 @@ class Campaign:
         self.journal = Journal(folder / "journal.jsonl")
         self.targets = self.config.targets()
         self.phases = self.config.microstructure.phase_conductivity
-        self.ledger = Ledger(folder, self.journal, self.phases, self.config.budget.simulations)
+        boundary = self.config.microstructure.boundary
+        self.ledger = Ledger(folder, self.journal, self.phases, boundary, self.config.budget.simulations)
         self.seconds: dict[str, float] = {}
         side, execution = self.config.microstructure.size, self.config.execution
-        self.solver = choose((side, side), 1, "dirichlet") if execution.solver == "auto" else execution.solver
-        self.check = Check(self.phases, self.solver, "dirichlet", self.config.certify)
+        self.solver = choose((side, side), 1, boundary) if execution.solver == "auto" else execution.solver
+        self.check = Check(self.phases, self.solver, boundary, self.config.certify)
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
@@ -186,7 +187,9 @@ class Campaign:
             tried = self.ledger.tried_before(1)
             rest = [image for image in images if content_hash(image) not in tried]
             if rest:
-                unlabelled = dataset.unlabelled(np.stack(rest), self.phases, origin=b"generated", seed=seed)
+                unlabelled = dataset.unlabelled(
+                    np.stack(rest), self.phases, self.ledger.boundary, origin=b"generated", seed=seed
+                )
                 self.ledger.append(0, unlabelled, [])
         elif source is not None and not self.journal.of("shard"):
             self.ledger.append(0, source, [])

@@ -23,6 +23,7 @@ def generate(
     seed: Seed = 0,
     simulated: Annotated[int | None, typer.Option(min=0, help="Simulate only the first so many.")] = None,
     conductivity: Conductivity = "0.1,1.0",
+    boundary: Boundary = "dirichlet",
     solver: Solver = "fipy",
     workers: Workers = 0,
     json_: Json = False,
@@ -37,13 +38,14 @@ def generate(
 
     phases = _conductivities(conductivity, 2)
     _check_out(out)
-    backend = _solver(solver, (size, size), count)
+    kind = _boundary(boundary)
+    backend = _solver(solver, (size, size), count, kind)
     images = phasefield(count, size, seed)
     n = count if simulated is None else min(simulated, count)
     with Progress() as progress:
-        parts = simulate_samples(images[:n], phases, backend, workers, progress, origin=b"generated", seed=seed)
+        parts = simulate_samples(images[:n], phases, backend, workers, progress, kind, origin=b"generated", seed=seed)
     if n < count:
-        parts.append(dataset.unlabelled(images[n:], phases, origin=b"generated", seed=seed))
+        parts.append(dataset.unlabelled(images[n:], phases, kind, origin=b"generated", seed=seed))
     _write_dataset(out, parts, json_)
 
 
@@ -52,6 +54,7 @@ def import_(
     images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files of one size.")],
     out: Out,
     conductivity: Conductivity = "0.1,1.0",
+    boundary: Boundary = "dirichlet",
     solver: Solver = "fipy",
     workers: Workers = 0,
     json_: Json = False,
@@ -75,9 +78,10 @@ def import_(
             )
         if array.shape != arrays[0].shape:
             raise UsageError(f"{path}: {array.shape} pixels but {images[0]} has {arrays[0].shape}; one size a dataset")
-    backend = _solver(solver, arrays[0].shape, len(arrays))
+    kind = _boundary(boundary)
+    backend = _solver(solver, arrays[0].shape, len(arrays), kind)
     with Progress() as progress:
-        parts = simulate_samples(np.stack(arrays), phases, backend, workers, progress, origin=b"imported")
+        parts = simulate_samples(np.stack(arrays), phases, backend, workers, progress, kind, origin=b"imported")
     _write_dataset(out, parts, json_)
 
 
@@ -101,14 +105,12 @@ def homogenize(
     from loop.homogenize import homogenize_files
     from simulators import read_image
 
-    if boundary not in ("dirichlet", "periodic"):
-        raise UsageError(f"boundary '{boundary}': it must be dirichlet or periodic")
+    kind = _boundary(boundary)
     if certify is not None and not 0 < certify < 1:
         raise UsageError(f"--certify {certify}: a relative half-width between 0 and 1, such as 0.01")
     # The homogenizer itself refuses a conductivity of 0, and says where nothing would conduct.
     phases = _conductivities(conductivity, positive=False)
     arrays = [read_image(path, len(phases)) for path in images]
-    kind: Literal["dirichlet", "periodic"] = "periodic" if boundary == "periodic" else "dirichlet"
     backend = _solver(solver, max((array.shape for array in arrays), key=math.prod), len(arrays), kind)
     with (
         open_executor("process", min(workers or 64, os.cpu_count() or 1, len(images))) as executor,
@@ -126,9 +128,15 @@ def homogenize(
             print(f"{row['file']}: not certified to {certify:g}: {row['reason']}", file=sys.stderr)
 
 
-def _solver(
-    name: str, shape: tuple[int, ...], count: int, boundary: Literal["dirichlet", "periodic"] = "dirichlet"
-) -> str:
+def _boundary(name: str) -> Literal["dirichlet", "periodic"]:
+    if name == "dirichlet":
+        return "dirichlet"
+    if name == "periodic":
+        return "periodic"
+    raise UsageError(f"boundary '{name}': it must be dirichlet or periodic")
+
+
+def _solver(name: str, shape: tuple[int, ...], count: int, boundary: Literal["dirichlet", "periodic"]) -> str:
     """The backend's name, that which `auto` picks included, and said."""
     from simulators import SOLVERS, choose
 

@@ -39,7 +39,7 @@ def train(
 
     network, training = load_training(weights, set_ or [])
     samples = dataset.read(data)
-    network = network.of_size(samples.image.shape[1])
+    network = network.suited_to(samples.image.shape[1], samples.boundary)
     check_samples(samples, network)
     on = _device(device, threads)
     out.mkdir(parents=True, exist_ok=True)

@@ -17,9 +17,9 @@ from pydantic import (
     model_validator,
 )
 
+from janus_al.fitting import TrainingConfig
 from janus_al.inversion import InversionConfig
 from janus_al.network import JanusConfig
-from janus_al.training import TrainingConfig
 from loop.targets import PROPERTIES, Target, TargetError, check_reachable, interval
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -40,7 +40,7 @@ class Microstructure(_Section):
     """pixels a side"""
     phase_conductivity: tuple[PositiveFloat, PositiveFloat]
     """of label 0 and label 1"""
-    boundary: Literal["dirichlet"] = "dirichlet"
+    boundary: Literal["dirichlet", "periodic"] = "dirichlet"
 
 
 class Generate(_Section):
@@ -151,7 +151,9 @@ class CampaignConfig(_Section):
     def _consistent(self) -> Self:
         if self.network.size not in {JanusConfig().size, self.microstructure.size}:
             raise ValueError("network.size follows microstructure.size; leave it out")
-        object.__setattr__(self, "network", self.network.of_size(self.microstructure.size))
+        object.__setattr__(
+            self, "network", self.network.suited_to(self.microstructure.size, self.microstructure.boundary)
+        )
         names = [t.name for t in self.targets()]
         if len(set(names)) < len(names):
             raise ValueError(f"target names {names}: each must be given once")

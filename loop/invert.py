@@ -32,7 +32,7 @@ def first_shot_errors(model: Janus, card: checkpoint.Card, count: int, seed: int
     probes, phases = probe_targets(card, count), card.phase_conductivity
     candidates = propose(model, [], probes, (seed, 0), InversionConfig(), 1, (), {}, phases, 0.0)
     errors = []
-    results = simulate([c.image for c in candidates], phases, "fipy", executor)
+    results = simulate([c.image for c in candidates], phases, "fipy", executor, card.boundary)
     for candidate, result in zip(candidates, results, strict=True):
         if isinstance(result, str):
             raise HomogenizationError(result)
@@ -81,7 +81,7 @@ def invert_target(
 
             def physics(images: list[Image]) -> list[Result | None]:
                 results: list[Result | None] = []
-                for image, found in zip(images, simulate(images, phases, "fipy", executor), strict=True):
+                for image, found in zip(images, simulate(images, phases, "fipy", executor, card.boundary), strict=True):
                     results.append(
                         None if isinstance(found, str) else result_of(to_samples([image], [found], phases), 0)
                     )

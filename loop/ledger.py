@@ -15,6 +15,7 @@ from loop import CREATED_BY
 from loop.candidates import Result, result_of
 from loop.journal import Event, Journal
 from loop.simulate import TIMEOUT, simulate, to_samples
+from simulators import Boundary
 
 CHUNK = 16
 """simulations between two commits; a kill loses no more"""
@@ -23,9 +24,11 @@ CHUNK = 16
 class Ledger:
     """Shards, what they hold, and what of the budget is spent; opened from the journal."""
 
-    def __init__(self, folder: Path, journal: Journal, phase_conductivity: Sequence[float], budget: int) -> None:
+    def __init__(
+        self, folder: Path, journal: Journal, phase_conductivity: Sequence[float], boundary: Boundary, budget: int
+    ) -> None:
         self.folder, self.journal = folder, journal
-        self.phases, self.budget = phase_conductivity, budget
+        self.phases, self.boundary, self.budget = phase_conductivity, boundary, budget
         self.spent = 0
         self._shards: list[Samples] = []
         self._known: dict[str, tuple[int, Samples, int]] = {}
@@ -69,7 +72,7 @@ class Ledger:
         for start in range(0, len(todo), CHUNK):
             chunk, began = todo[start : start + CHUNK], time.perf_counter()
             good, bad = [], []
-            for count, result in enumerate(simulate(chunk, self.phases, solver, executor, timeout=timeout)):
+            for count, result in enumerate(simulate(chunk, self.phases, solver, executor, self.boundary, timeout)):
                 if isinstance(result, str):
                     bad.append({"hash": content_hash(chunk[count]), "reason": result})
                 else:

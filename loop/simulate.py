@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import SIMULATED, Samples, content_hash, unlabelled
+from janus_al.dataset import CONDUCTIVITIES, SIMULATED, Samples, content_hash, unlabelled
 from loop.executors import PoisonError, open_executor, outcome
 from simulators import SOLVERS, BatchedHomogenizer, Boundary, HomogenizationError, Homogenized, Homogenizer
 
@@ -67,9 +67,11 @@ def to_samples(
     """Simulated samples; `meta` fills columns such as origin and round."""
     if not len(images):
         raise ValueError("no image was simulated")
+    columns = len(CONDUCTIVITIES)
     rows = unlabelled(
         np.stack(images),
         phase_conductivity,
+        results[0].boundary,
         status=SIMULATED,
         solver=[r.solver.encode() for r in results],
         solver_version=[r.solver_version.encode() for r in results],
@@ -79,7 +81,7 @@ def to_samples(
     )
 
     def table(name: str) -> NDArray[np.float64]:
-        return np.array([[*getattr(r, name), r.volume_fraction] for r in results])
+        return np.array([[*getattr(r, name)[:columns], r.volume_fraction] for r in results])
 
     return replace(
         rows,
@@ -87,7 +89,7 @@ def to_samples(
         properties_fv=table("k_fv"),
         properties_lower=table("lower"),
         properties_upper=table("upper"),
-        sensitivity=np.stack([r.sensitivity * r.sensitivity[0].size for r in results]).astype(np.float16),
+        sensitivity=np.stack([r.sensitivity[:columns] * r.sensitivity[0].size for r in results]).astype(np.float16),
     )
 
 

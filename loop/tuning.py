@@ -16,8 +16,9 @@ import numpy as np
 
 from janus_al import dataset
 from janus_al.dataset import Samples, atomic_path
+from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.network import JanusConfig
-from janus_al.training import TrainingConfig, TrainingError, train
+from janus_al.training import train
 from loop.config import ConfigError
 from loop.executors import open_executor
 from loop.invert import first_shot_errors
@@ -55,7 +56,7 @@ def tune(
     import tomli_w
 
     samples = dataset.read(data)
-    network = network.of_size(samples.image.shape[1])
+    network = network.suited_to(samples.image.shape[1], samples.boundary)
     out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _open_study(out / "study.jsonl", samples, network, training, seed)

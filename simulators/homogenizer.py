@@ -61,7 +61,7 @@ class Homogenized:
     sensitivity_fv: FloatArray
     volume_fraction: float
     flux_imbalance: float
-    boundary: str
+    boundary: Boundary
     solver: str
     solver_version: str
     seconds: float

@@ -9,16 +9,9 @@ import torch
 from janus_al import checkpoint, dataset, losses
 from janus_al.batches import swap, symmetry
 from janus_al.evaluation import evaluate
+from janus_al.fitting import TrainingConfig, TrainingError, learning_rate
 from janus_al.network import JanusConfig
-from janus_al.training import (
-    TrainingConfig,
-    TrainingError,
-    build,
-    encode,
-    learning_rate,
-    shrink_and_perturb,
-    train,
-)
+from janus_al.training import build, encode, shrink_and_perturb, train
 from simulators import FipyHomogenizer, generate
 
 SMALL = JanusConfig(size=16, latent=16, channels=4, rank=4)

@@ -8,8 +8,8 @@ import optuna
 import pytest
 
 from janus_al import dataset
+from janus_al.fitting import TrainingConfig
 from janus_al.network import JanusConfig
-from janus_al.training import TrainingConfig
 from loop import tuning
 from loop.config import ConfigError, load_training
 from loop.simulate import simulate_samples

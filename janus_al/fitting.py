@@ -1,0 +1,170 @@
+"""The training loop: AdamW on a one-cycle schedule, the best weights by validation kept, resumable bit for bit.
+
+Every random choice derives from (seed, step), so a resumed run ends with the very weights of an
+uninterrupted one on the same machine and number of threads.
+"""
+
+import io
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from janus_al.dataset import atomic_path
+from janus_al.network import Janus
+
+
+class TrainingError(ValueError):
+    """Samples that cannot train this network, or settings under which training fails."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of one training run; l_sens = 0 is the paper's way."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    steps: int = 1500
+    batch: int = 48
+    """images a step"""
+    simulated: int = 16
+    """how many of them come from the simulated samples"""
+    cycled: int = 16
+    """how many of them the two cycle terms are computed on, at most"""
+    rate: float = 3e-3
+    """highest learning rate of the one-cycle schedule"""
+    weight_decay: float = 1e-3
+    clip: float = 5.0
+    """largest norm of a gradient step"""
+    precision: str = "float32"
+    """of convolutions and matrix products; bfloat16 is meant for GPUs and many times slower on most CPUs"""
+    l_task: float = 1.0
+    l_rec: float = 20.0
+    l_cyc: float = 0.1
+    l_deep: float = 0.1
+    l_sens: float = 10.0
+    reconstruction: str = "bce"
+    """bce, l1 or l2"""
+    pool: int = 1
+    """sensitivities are compared after averaging over blocks of this many pixels a side"""
+    validation: float = 0.1
+    """part of the images, by content hash, that is held out to choose the best weights"""
+    checks: int = 20
+    """how often the validation loss is computed"""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot train."""
+        if self.precision not in {"float32", "bfloat16"}:
+            raise ValueError(f"precision '{self.precision}': it must be float32 or bfloat16")
+        if self.reconstruction not in {"bce", "l1", "l2"}:
+            raise ValueError(f"reconstruction '{self.reconstruction}': it must be bce, l1 or l2")
+        if not 0 < self.simulated <= self.batch or self.cycled < 1:
+            raise ValueError(
+                f"simulated {self.simulated}, cycled {self.cycled}: of a batch of {self.batch} at least 1, at most all"
+            )
+        weights = {k: v for k, v in asdict(self).items() if k.startswith("l_")}
+        if min(weights.values()) < 0 or self.steps < 1 or not 0 <= self.validation < 1:
+            raise ValueError(f"loss weights {weights}, steps {self.steps}: none may be negative, steps at least 1")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training run leaves beside the weights: its losses at each check, and the time it took."""
+
+    history: list[dict[str, float]]
+    seconds: float
+
+
+def fit(
+    model: Janus,
+    terms: Callable[[int], Mapping[str, Tensor]],
+    validate: Callable[[], float],
+    config: TrainingConfig,
+    run: str,
+    state: Path | None = None,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+) -> Fit:
+    """Train a model in place, and leave it with its best weights, in evaluation mode.
+
+    Args:
+        model: on its device.
+        terms: step -> the losses by name, weighted by the configuration's `l_` fields.
+        validate: what chooses the best weights, lower is better; of equal ones the later.
+        config: steps, rates, weights.
+        run: what identifies the run; a state of another run is refused.
+        state: a file that keeps the run's state; one that exists is resumed, and removed at the end.
+        progress: told the step reached and the number of steps.
+
+    Raises:
+        TrainingError: if training diverges, or the state is another run's.
+    """
+    began = time.perf_counter()
+    device = model.log_mean.device
+    model.train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
+    )
+    step, spent = 0, 0.0
+    best = {k: v.clone() for k, v in model.state_dict().items()}
+    best_score, history = math.inf, list[dict[str, float]]()
+    if state is not None and state.exists():
+        saved = torch.load(state, map_location=device, weights_only=True)
+        if saved["run"] != run:
+            raise TrainingError(f"{state}: the state of another training run; remove it, or write elsewhere")
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step, spent, best, best_score, history = (saved[k] for k in ("step", "spent", "best", "score", "history"))
+    every = max(1, config.steps // config.checks)
+    while step < config.steps:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, config)
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            losses = terms(step)
+            loss = sum((getattr(config, f"l_{name}") * value for name, value in losses.items()), torch.zeros(()))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        step += 1
+        progress(step, config.steps)
+        if step % every and step < config.steps:
+            continue
+        score = validate()
+        if score <= best_score:
+            best_score, best = score, {k: v.clone() for k, v in model.state_dict().items()}
+        row = {name: float(value.detach()) for name, value in losses.items()}
+        history.append({"step": step, "loss": float(loss.detach()), **row, "validation": score})
+        if not math.isfinite(history[-1]["loss"]):
+            raise TrainingError(f"training diverged at step {step}; lower the rate ({config.rate}) or the loss weights")
+        if state is not None and step < config.steps:
+            kept = {
+                "run": run,
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": step,
+                "spent": spent + time.perf_counter() - began,
+                "best": best,
+                "score": best_score,
+                "history": history,
+            }
+            # torch's own writer turns a full disk into an error that does not say so.
+            buffer = io.BytesIO()
+            torch.save(kept, buffer)
+            with atomic_path(state) as temporary:
+                temporary.write_bytes(buffer.getvalue())
+    model.load_state_dict(best)
+    model.eval()
+    if state is not None:
+        state.unlink(missing_ok=True)
+    return Fit(history, spent + time.perf_counter() - began)
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """One cycle: up from a 25th along a cosine over 15 % of the steps, then down to nearly nothing."""
+    up = max(1.0, 0.15 * config.steps)
+    low, part = (1 / 25, step / up) if step < up else (1e-4, 1 - (step - up) / max(1.0, config.steps - up))
+    return config.rate * (low + (1 - low) * (1 - math.cos(math.pi * part)) / 2)
