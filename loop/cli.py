@@ -10,6 +10,7 @@ import typer
 from loop.cli_campaign import campaign_app
 from loop.cli_data import data_app
 from loop.cli_model import model_app
+from loop.cli_reproduce import reproduce_app
 
 app = typer.Typer(
     add_completion=False,
@@ -20,6 +21,7 @@ app = typer.Typer(
 app.add_typer(data_app)
 app.add_typer(model_app)
 app.add_typer(campaign_app, name="campaign")
+app.add_typer(reproduce_app, name="reproduce")
 
 
 def main() -> None:

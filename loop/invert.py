@@ -1,9 +1,11 @@
 """One inversion for one target, outside of any campaign: candidates on disk and what physics says of them."""
 
+import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from janus_al import checkpoint
 from janus_al.dataset import atomic_path, content_hash
 from janus_al.inversion import InversionConfig
 from janus_al.network import Janus
-from loop.candidates import Image, Result, probe_targets, propose, result_of, row_of, shoot
+from loop.candidates import Candidate, Image, Result, probe_targets, propose, result_of, row_of, shoot
 from loop.executors import open_executor
 from loop.simulate import simulate, to_samples
 from loop.targets import Target, check_reachable
@@ -29,15 +31,54 @@ def first_shot_errors(model: Janus, card: checkpoint.Card, count: int, seed: int
     Raises:
         HomogenizationError: an inversion could not be simulated.
     """
-    probes, phases = probe_targets(card, count), card.phase_conductivity
-    candidates = propose(model, [], probes, (seed, 0), InversionConfig(), 1, (), {}, phases, 0.0)
-    errors = []
-    results = simulate([c.image for c in candidates], phases, "fipy", executor, card.boundary)
-    for candidate, result in zip(candidates, results, strict=True):
-        if isinstance(result, str):
-            raise HomogenizationError(result)
-        errors.append(candidate.target.error(dict(zip(result.names, result.k.tolist(), strict=True))))
-    return errors
+    shots = shots_at(model, card, probe_targets(card, count), seed, executor)
+    return [c.target.error(c.trials[0].properties) for c in shots]
+
+
+def shots_at(
+    model: Janus,
+    card: checkpoint.Card,
+    targets: Sequence[Target],
+    seed: int,
+    executor: Executor,
+    config: InversionConfig | None = None,
+    solver: str = "fipy",
+    cut_steps: int = 0,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+) -> list[Candidate]:
+    """One inversion for each target, simulated, its cut then moved in at most `cut_steps` further simulations.
+
+    Raises:
+        HomogenizationError: an inversion could not be simulated.
+    """
+    phases = card.phase_conductivity
+    found = propose(model, [], targets, (seed, 0), config or InversionConfig(), 1, (), {}, phases, 0.0, progress)
+    candidates = [dataclasses.replace(c, probe=False) for c in found]
+    shoot(candidates, physics_of(card, executor, solver), phases, cut_steps)
+    if failed := [c for c in candidates if not c.trials]:
+        raise HomogenizationError(f"{len(failed)} inversions of {len(targets)} could not be simulated")
+    return candidates
+
+
+def physics_of(
+    card: checkpoint.Card, executor: Executor, solver: str = "fipy", done: Callable[[int, int], None] | None = None
+) -> Callable[[list[Image]], list[Result | None]]:
+    """Simulation of images under a model's phases and boundary; None for one that fails."""
+
+    def physics(images: list[Image]) -> list[Result | None]:
+        results: list[Result | None] = []
+        for image, found in zip(
+            images, simulate(images, card.phase_conductivity, solver, executor, card.boundary), strict=True
+        ):
+            if isinstance(found, str):
+                results.append(None)
+            else:
+                results.append(result_of(to_samples([image], [found], card.phase_conductivity), 0))
+            if done is not None:
+                done(len(results), len(images))
+        return results
+
+    return physics
 
 
 def invert_target(
@@ -78,16 +119,7 @@ def invert_target(
     if simulated:
         began = time.perf_counter()
         with open_executor("process", workers) as executor:
-
-            def physics(images: list[Image]) -> list[Result | None]:
-                results: list[Result | None] = []
-                for image, found in zip(images, simulate(images, phases, "fipy", executor, card.boundary), strict=True):
-                    results.append(
-                        None if isinstance(found, str) else result_of(to_samples([image], [found], phases), 0)
-                    )
-                    progress("simulation", len(results), len(images))
-                return results
-
+            physics = physics_of(card, executor, "fipy", partial(progress, "simulation"))
             shoot(candidates, physics, phases, cut_steps)
         seconds["simulation"] = time.perf_counter() - began
     out.mkdir(parents=True, exist_ok=True)
