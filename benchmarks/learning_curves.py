@@ -81,7 +81,7 @@ def run(arguments):
         for way in arguments.ways.split(","):
             for number in numbers:
                 # With every image simulated there are no others.
-                if way.endswith("-alone") and number == len(pool) or way == "decodes":
+                if (way.endswith("-alone") and number == len(pool)) or way == "decodes":
                     continue
                 key = {"way": way, "simulations": number, "seed": seed, "steps": arguments.steps, "pool": len(pool)}
                 if not done(log, key):
