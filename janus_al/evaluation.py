@@ -11,10 +11,11 @@ from janus_al.network import Janus
 
 @torch.no_grad()
 def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
-    """R^2 and relative error of each conductivity, pixel and cycle error.
+    """R^2 and relative error of each conductivity, pixel, cycle and deep-cycle error.
 
     `pixel_mae` is the mean absolute difference of an image and its grey decode, `pixels_wrong` the part of
-    pixels that differ once the decode is cut at 0.5; `cycle_mae` is the mean |z - E(D(z))|.
+    pixels that differ once the decode is cut at 0.5; `cycle_mae` is the mean |z - E(D(z))| and
+    `deep_cycle_mae` the mean |D(z) - D(E(D(z)))|.
     """
     model.eval()
     device = model.log_mean.device
@@ -22,6 +23,7 @@ def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
     z = torch.cat([model.encode(part) for part in x.split(256)])
     decoded = torch.cat([model.decode(part) for part in z.split(256)])
     again = torch.cat([model.encode(part) for part in decoded.split(256)])
+    deep = torch.cat([model.decode(part) for part in again.split(256)])
     rows = np.flatnonzero(samples.simulated)
     predicted = torch.exp(model.predict(z[rows]) * model.log_std + model.log_mean).cpu().double().numpy()
     properties = {}
@@ -41,4 +43,5 @@ def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
         "pixel_mae": float((decoded - x).abs().mean()),
         "pixels_wrong": float(((decoded > 0.5) != (x > 0.5)).float().mean()),
         "cycle_mae": float((again - z).abs().mean()),
+        "deep_cycle_mae": float((deep - decoded).abs().mean()),
     }

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from loop.options import Device, Json, Out, Seed, Threads, UsageError
+from loop.options import Device, Json, Out, Seed, Set, Threads, UsageError, Workers
 from loop.progress import Progress
 from loop.terminal import print_json, print_table
 
@@ -52,3 +52,61 @@ def mnist(
         f"(accuracy {report['judge']['accuracy']:.2%}), {found['recognised_by_head']} by the head"
     )
     print(f"written: {out}/mnist.json, {out}/digits.png")
+
+
+@reproduce_app.command()
+def microstructure(
+    out: Out = Path("reproduced/microstructure"),
+    model: Annotated[Path | None, typer.Option(help="Judge this model instead of training one.")] = None,
+    size: Annotated[int, typer.Option(min=16, max=256, help="Pixels a side; 8 divides it.")] = 64,
+    count: Annotated[int, typer.Option(min=16, help="Images to train on.")] = 16384,
+    simulated: Annotated[int, typer.Option(min=8, help="Simulate only the first so many.")] = 8192,
+    set_: Set = None,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+    json_: Json = False,
+) -> None:
+    """Phase-field microstructures: a model, its sweeps, and the physics of every inversion.
+
+    janus-al reproduce microstructure --size 32 --count 2048 --simulated 512 --set training.steps=1000
+    """
+    from janus_al.device import prepare
+    from loop.config import load_training
+    from loop.microstructure import NETWORK, TRAINING, Data, reproduce_microstructure
+
+    if not simulated <= count:
+        raise UsageError(f"--simulated {simulated}: at most the --count of images, {count}")
+    network, training = load_training(None, set_ or [], NETWORK, TRAINING)
+    data = Data(count, simulated, size, seed)
+    with Progress() as progress:
+        report = reproduce_microstructure(
+            out, data, network, training, model, prepare(device, threads), workers, progress
+        )
+    if json_:
+        print_json(report)
+        return
+    test, shots = report["test"], report["in_range"]
+    columns = ["r2", "relative_error_mean", "relative_error_median"]
+    print_table(["property", *columns], [[n, *(p[c] for c in columns)] for n, p in test["properties"].items()])
+    print(
+        f"pixel MAE {test['pixel_mae']:.4f}, cycle {test['cycle_mae']:.4f}, deep cycle {test['deep_cycle_mae']:.4f}; "
+        f"{test['samples']} test images"
+    )
+    print(
+        f"{shots['shots']} inversions in range, {shots['passes']} passes, median error: "
+        f"{shots['by_head']['median']:.2%} by the head, {shots['first_shot']['median']:.2%} by physics"
+    )
+    for tolerance in ("0.01", "0.002"):
+        moved = shots[f"cut_moved_to_{tolerance}"]
+        print(
+            f"  cut moved to within {float(tolerance):.1%}: {moved['met']} of {shots['shots']} in "
+            f"{moved['simulations_mean']:.1f} simulations each, median error {moved['median']:.2%}"
+        )
+    rows = [
+        [r["kxx"], r["in_range"], *(f"{r[c]['median']:.2%}" for c in ("by_head", "first_shot", "cut_moved")), r["met"]]
+        for r in report["sweep"]
+    ]
+    print_table(["kxx", "in range", "by the head", "first shot", "cut moved", "met of 4"], rows)
+    print(f"written: {out}/microstructure.json and pictures")

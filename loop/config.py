@@ -195,9 +195,16 @@ def load_config(path: Path, weights: Path | None = None, overrides: Sequence[str
     return _validate(CampaignConfig, path, [_read_toml(path), *_more(weights, overrides)])
 
 
-def load_training(weights: Path | None, overrides: Sequence[str]) -> tuple[JanusConfig, TrainingConfig]:
-    """Network and training settings from a weights file and `overrides`, both optional."""
-    settings = _validate(_TrainingFile, weights or Path("--set"), _more(weights, overrides))
+def load_training(
+    weights: Path | None,
+    overrides: Sequence[str],
+    network: JanusConfig | None = None,
+    training: TrainingConfig | None = None,
+) -> tuple[JanusConfig, TrainingConfig]:
+    """Network and training settings: defaults, with a weights file and then `overrides` laid over them."""
+    given = {"network": network or JanusConfig(), "training": training or TrainingConfig()}
+    tables = [_TrainingFile.model_validate(given).model_dump(mode="json"), *_more(weights, overrides)]
+    settings = _validate(_TrainingFile, weights or Path("--set"), tables)
     return settings.network, settings.training
 
 

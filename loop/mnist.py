@@ -27,6 +27,7 @@ from janus_al.inversion import InversionConfig
 from janus_al.judge import judged, train_judge
 from janus_al.network import Janus, JanusConfig
 from janus_al.training import build
+from loop import pictures
 
 CLASSES = tuple("0123456789")
 EACH = 10
@@ -111,7 +112,8 @@ def reproduce_mnist(
             np.stack([test.image[test.label == c][:EACH].reshape(-1, 28 * 28) / 255 for c in range(len(CLASSES))])
         ),
     }
-    draw(out / "digits.png", images, verdict, wanted)
+    taken = [f"{'' if v.argmax() == d else '!'}{v.argmax()}" for v, d in zip(verdict, wanted, strict=True)]
+    pictures.grid(out / "digits.png", images, taken, EACH)
     with atomic_path(out / "mnist.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1))
     return report
@@ -187,22 +189,3 @@ def _diversity(members: NDArray[np.floating]) -> float:
     n = members.shape[1]
     pairs = np.abs(members[:, :, None] - members[:, None]).mean(axis=-1)
     return float(pairs.sum(axis=(1, 2)).mean() / (n * (n - 1)))
-
-
-def draw(path: Path, images: NDArray[np.floating], verdict: NDArray[np.floating], wanted: NDArray[np.integer]) -> None:
-    """The inversions as a grid, a row for each class; what the judge takes for another class is framed."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(len(CLASSES), EACH, figsize=(EACH * 0.8, len(CLASSES) * 0.8))
-    for axis, image, probability, digit in zip(axes.ravel(), images, verdict, wanted, strict=True):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-        axis.set(xticks=[], yticks=[])
-        for spine in axis.spines.values():
-            spine.set(visible=bool(probability.argmax() != digit), color="red", linewidth=3)
-    figure.subplots_adjust(0.01, 0.01, 0.99, 0.99, 0.04, 0.04)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
-    plt.close(figure)

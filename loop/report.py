@@ -2,8 +2,6 @@
 
 import base64
 import io
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from janus_al import checkpoint
 from janus_al.dataset import Samples, atomic_path
 from loop.campaign import Campaign
+from loop.latent_map import plane
 from loop.projections import designs_of, status
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
@@ -162,21 +161,9 @@ def _from_model(
 
 
 def _latent_map(z: NDArray[np.float32], samples: Samples, designs: int) -> str:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "janus-al" / "numba"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        cache = Path(tempfile.mkdtemp(prefix="janus-al-numba-"))
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
-    import warnings
-
     import matplotlib.pyplot as plt
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from umap import UMAP
-
-        flat = UMAP(n_neighbors=min(15, len(z) - 1), random_state=0).fit_transform(z)
+    flat = plane(z)
     known, count = samples.simulated, len(samples)
     figure, axis = plt.subplots(figsize=(5.4, 4.2))
     axis.plot(*flat[:count][~known].T, ".", ms=2, color="0.8", label="not simulated")

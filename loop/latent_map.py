@@ -1,0 +1,26 @@
+"""The latent space on a plane, by UMAP."""
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def plane(z: NDArray[np.floating]) -> NDArray[Any]:
+    """Two coordinates for each of n latent vectors, neighbours kept together; the same for the same vectors."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "janus-al" / "numba"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        cache = Path(tempfile.mkdtemp(prefix="janus-al-numba-"))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from umap import UMAP
+
+        found: NDArray[Any] = UMAP(n_neighbors=min(15, len(z) - 1), random_state=0).fit_transform(z)
+    return found

@@ -1,0 +1,230 @@
+"""The paper's second result: Janus on phase-field microstructures, and what physics says of its inversions."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from janus_al import checkpoint, dataset
+from janus_al.checkpoint import Card
+from janus_al.dataset import Samples, atomic_path
+from janus_al.evaluation import evaluate
+from janus_al.fitting import TrainingConfig
+from janus_al.inversion import InversionConfig
+from janus_al.network import Janus, JanusConfig
+from janus_al.training import encode, train
+from loop import CREATED_BY, pictures
+from loop.candidates import Candidate, probe_targets
+from loop.executors import open_executor
+from loop.invert import physics_of, shots_at
+from loop.latent_map import plane
+from loop.select import aligned_distance
+from loop.simulate import simulate_samples
+from loop.targets import Target, interval
+from simulators import generate
+
+PHASES = (0.1, 1.0)
+TEST = 512
+NETWORK = JanusConfig(size=64, stem=4)
+TRAINING = TrainingConfig(steps=14000, batch=40, simulated=28, cycled=10, l_sens=20.0, validation=0.03)
+PROBES, EACH, DIVERSE = 48, 4, 16
+SOLVER = "direct"
+"""agrees with FiPy to 1e-10 (docs/validation.md), and is several times faster"""
+COMPONENT = np.linspace(-2.0, 2.0, 9)
+"""steps of the traversal, in standard deviations along the first principal component"""
+
+Say = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Data:
+    """How many images are made, how many of them are simulated, and from which seed; the test's is the next."""
+
+    count: int = 16384
+    simulated: int = 8192
+    size: int = 64
+    seed: int = 0
+
+
+def reproduce_microstructure(
+    out: Path,
+    data: Data,
+    network: JanusConfig,
+    training: TrainingConfig,
+    model: Path | None,
+    device: str,
+    workers: int,
+    progress: Say,
+) -> dict[str, Any]:
+    """Make the data, train unless a model is given, and write figures as JSON and PNG.
+
+    Data and model stay in `out`: what is there already is not made again.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if model is None:
+        model = out / "model"
+        if not (model / "model.json").exists():
+            samples = _samples(out / "data.h5", data, workers, progress)
+            suited = network.suited_to(data.size, samples.boundary)
+            trained, card = train(
+                samples,
+                suited,
+                training,
+                data.seed,
+                device,
+                state=out / "state.pt",
+                progress=partial(progress, "training"),
+            )
+            checkpoint.save(model, trained, card)
+    network_, card = checkpoint.load(model, device)
+    size = network_.config.size
+    test = _samples(out / "test.h5", Data(TEST, TEST, size, data.seed + 1), workers, progress)
+    report: dict[str, Any] = {
+        "model": dataclasses.asdict(network_.config),
+        "parameters": sum(p.numel() for p in network_.parameters()),
+        "trained": {"simulated": card.simulated, "seconds": card.seconds, **card.training},
+        "test": evaluate(network_, test),
+    }
+    with open_executor("process", workers) as executor:
+        report["in_range"] = in_range(network_, card, executor, progress)
+        report["sweep"], sweep = property_sweep(network_, card, test, executor)
+        report["diversity"], diverse = diversity_sweep(network_, card, test, executor)
+        report["traversal"], traversal = latent_traversal(network_, card, test, executor)
+    pictures.curves(out / "curves.png", card.history)
+    pictures.grid(out / "sweep.png", *sweep)
+    pictures.grid(out / "diversity.png", *diverse)
+    pictures.grid(out / "traversal.png", *traversal)
+    pictures.latent(out / "latent.png", plane(encode(network_, test.image).cpu().numpy()), test.properties[:, 0])
+    with atomic_path(out / "microstructure.json") as temporary:
+        temporary.write_text(json.dumps(report, indent=1))
+    return report
+
+
+def _samples(path: Path, data: Data, workers: int, progress: Say) -> Samples:
+    """The dataset at `path`, made if it is not there."""
+    if not path.exists():
+        images = generate(data.count, data.size, data.seed)
+        meta: dict[str, Any] = {"origin": b"generated", "seed": data.seed}
+        parts = simulate_samples(images[: data.simulated], PHASES, SOLVER, workers, progress, **meta)
+        if data.simulated < data.count:
+            parts.append(dataset.unlabelled(images[data.simulated :], PHASES, **meta))
+        dataset.write(path, dataset.concatenate(parts), CREATED_BY)
+    return dataset.read(path)
+
+
+def in_range(model: Janus, card: Card, executor: Executor, progress: Say) -> dict[str, Any]:
+    """First shots across the data's 5th to 95th percentile, and the same candidates after moving the cut."""
+    targets, began = probe_targets(card, PROBES), time.perf_counter()
+    shots = shots_at(model, card, targets, 0, executor, solver=SOLVER, progress=partial(progress, "inversion"))
+    report: dict[str, Any] = {
+        "shots": len(shots),
+        "passes": InversionConfig().steps,
+        "seconds": time.perf_counter() - began,
+        "by_head": summary([c.target.error(c.predicted) for c in shots]),
+        "first_shot": summary([c.target.error(c.trials[0].properties) for c in shots]),
+    }
+    for tolerance in (0.01, 0.002):
+        exact = [_with_tolerance(t, tolerance) for t in targets]
+        moved = shots_at(model, card, exact, 0, executor, solver=SOLVER, cut_steps=6)
+        report[f"cut_moved_to_{tolerance:g}"] = {
+            **summary([c.target.error(c.trials[-1].properties) for c in moved]),
+            "met": sum(c.met for c in moved),
+            "simulations_mean": float(np.mean([len(c.trials) for c in moved])),
+            "simulations_median": float(np.median([len(c.trials) for c in moved])),
+        }
+    return report
+
+
+def property_sweep(
+    model: Janus, card: Card, test: Samples, executor: Executor
+) -> tuple[list[dict[str, Any]], pictures.Grid]:
+    """Five values of kxx in the data's range and two beyond all of it, four inversions each."""
+    k = test.properties[:, 0]
+    inside = np.percentile(k, [10, 30, 50, 70, 90])
+    values = [0.9 * k.min(), *inside, 1.1 * k.max()]
+    targets = [Target("sweep", {"kxx": interval("kxx", float(v), tolerance=0.01)}) for v in values for _ in range(EACH)]
+    shots = shots_at(model, card, targets, 1, executor, solver=SOLVER, cut_steps=4)
+    rows = []
+    for number, value in enumerate(values):
+        own = shots[number * EACH : (number + 1) * EACH]
+        rows.append({"kxx": float(value), "in_range": 0 < number < len(values) - 1, **_of_shots(own)})
+    titles = [f"{c.trials[0].properties['kxx']:.3f}" for c in shots]
+    return rows, (np.stack([(c.field > 0.5).astype(np.uint8) for c in shots]), titles, EACH)
+
+
+def diversity_sweep(
+    model: Janus, card: Card, test: Samples, executor: Executor
+) -> tuple[dict[str, Any], pictures.Grid]:
+    """One target, many seeds: how different the inversions are, beside test images of nearly the same kxx."""
+    k = test.properties[:, 0]
+    value = float(np.median(k))
+    target = Target("diversity", {"kxx": interval("kxx", value, tolerance=0.01)})
+    shots = shots_at(model, card, [target] * DIVERSE, 2, executor, solver=SOLVER, cut_steps=4)
+    images = np.stack([c.image for c in shots])
+    alike = test.image[np.argsort(np.abs(k - value))[:DIVERSE]]
+    report = {
+        "kxx": value,
+        **_of_shots(shots),
+        "distance": summary(_distances(images)),
+        "distance_of_data": summary(_distances(alike)),
+    }
+    return report, (images, [f"{c.trials[-1].properties['kxx']:.3f}" for c in shots], 8)
+
+
+def latent_traversal(
+    model: Janus, card: Card, test: Samples, executor: Executor
+) -> tuple[list[dict[str, float]], pictures.Grid]:
+    """Decodes along the first principal component of the encoded images, above the images nearest to each step."""
+    z = encode(model, test.image)
+    mean = z.mean(dim=0)
+    _, spread, axes = torch.linalg.svd(z - mean, full_matrices=False)
+    sigma = float(spread[0]) / len(z) ** 0.5
+    along = ((z - mean) @ axes[0] / sigma).cpu().numpy()
+    points = mean + sigma * torch.tensor(COMPONENT, dtype=z.dtype, device=z.device)[:, None] * axes[0]
+    with torch.no_grad():
+        images = (model.decode(points) > 0.5).cpu().numpy().astype(np.uint8)
+        predicted = torch.exp(model.predict(points)[:, 0] * model.log_std[0] + model.log_mean[0]).cpu().tolist()
+    results = physics_of(card, executor, SOLVER)(list(images))
+    nearest = [int(np.abs(along - t).argmin()) for t in COMPONENT]
+    rows = [
+        {"step": float(t), "kxx_head": p, "kxx": r[0]["kxx"] if r else float("nan"), "kxx_image": test.properties[n, 0]}
+        for t, p, r, n in zip(COMPONENT, predicted, results, nearest, strict=True)
+    ]
+    titles = [f"{r['kxx']:.3f}" for r in rows] + [f"{r['kxx_image']:.3f}" for r in rows]
+    return rows, (np.concatenate([images, test.image[nearest]]), titles, len(COMPONENT))
+
+
+def _of_shots(shots: Sequence[Candidate]) -> dict[str, Any]:
+    return {
+        "by_head": summary([c.target.error(c.predicted) for c in shots]),
+        "first_shot": summary([c.target.error(c.trials[0].properties) for c in shots]),
+        "cut_moved": summary([c.target.error(c.trials[-1].properties) for c in shots]),
+        "met": sum(c.met for c in shots),
+        "simulations_mean": float(np.mean([len(c.trials) for c in shots])),
+    }
+
+
+def summary(values: Sequence[float] | NDArray[np.floating]) -> dict[str, float]:
+    """Mean, median, 90th percentile and largest."""
+    found = np.asarray(values)
+    quantiles = {"median": 0.5, "percentile_90": 0.9, "max": 1.0}
+    return {"mean": float(found.mean()), **{n: float(np.quantile(found, q)) for n, q in quantiles.items()}}
+
+
+def _distances(images: NDArray[np.uint8]) -> list[float]:
+    """Part of the pixels in which each image differs from each later one, at the best translation."""
+    return [float(d) for i, image in enumerate(images[:-1]) for d in aligned_distance(image, images[i + 1 :])]
+
+
+def _with_tolerance(target: Target, tolerance: float) -> Target:
+    middle = {name: sum(ends) / 2 for name, ends in target.intervals.items()}
+    return Target(target.name, {name: interval(name, v, tolerance=tolerance) for name, v in middle.items()})

@@ -1,0 +1,67 @@
+"""Pictures of images and of training, as PNG files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al.dataset import atomic_path
+
+Grid = tuple[NDArray[np.number[Any]], Sequence[str], int]
+"""images (n, ny, nx), a title for each, and how many stand in a row"""
+
+
+def grid(path: Path, images: NDArray[np.number[Any]], titles: Sequence[str], columns: int) -> None:
+    """Images in rows, each under its title; a title that begins with "!" is printed red without it."""
+    plt = _pyplot()
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(1.1 * columns, 1.3 * rows), squeeze=False)
+    for axis in axes.ravel():
+        axis.axis("off")
+    for axis, image, title in zip(axes.ravel(), images, titles, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+        axis.set_title(title.removeprefix("!"), fontsize=7, pad=2, color="red" if title.startswith("!") else "black")
+    _save(figure, path)
+
+
+def curves(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Every loss against the training step, on a logarithmic scale."""
+    plt = _pyplot()
+    figure, axis = plt.subplots(figsize=(6, 4))
+    steps = [row["step"] for row in history]
+    for name in [n for n in (history[0] if history else {}) if n not in {"step", "loss", "validation"}]:
+        axis.semilogy(steps, [row[name] for row in history], label=name)
+    axis.set(xlabel="step", ylabel="loss, unweighted")
+    axis.grid(alpha=0.3)
+    axis.legend(frameon=False)
+    _save(figure, path)
+
+
+def latent(path: Path, flat: NDArray[Any], k: NDArray[np.floating]) -> None:
+    """The latent plane, coloured by conductivity."""
+    plt = _pyplot()
+    figure, axis = plt.subplots(figsize=(5.4, 4.2))
+    dots = axis.scatter(*flat.T, c=k, s=10, cmap="viridis")
+    figure.colorbar(dots, label="kxx")
+    axis.set(xticks=[], yticks=[])
+    _save(figure, path)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    return plt
+
+
+def _save(figure: Any, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure.tight_layout(pad=0.4)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+    plt.close(figure)
