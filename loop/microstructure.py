@@ -91,7 +91,7 @@ def reproduce_microstructure(
     report: dict[str, Any] = {
         "model": dataclasses.asdict(network_.config),
         "parameters": sum(p.numel() for p in network_.parameters()),
-        "trained": {"simulated": card.simulated, "seconds": card.seconds, **card.training},
+        "trained": {"simulations": card.simulated, "seconds": card.seconds, "settings": card.training},
         "test": evaluate(network_, test),
     }
     with open_executor("process", workers) as executor:

@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,19 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaigns") / "whole"
     run_campaign(folder, load_config(Path(__file__).with_name("small.toml")), Progress())
     return folder
+
+
+@pytest.fixture
+def janus(monkeypatch, capsys):
+    """Run a command in this process; returns exit code, stdout, stderr."""
+
+    from loop import cli
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["janus-al", *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
+
+    return run

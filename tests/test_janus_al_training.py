@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from janus_al import checkpoint, dataset, losses
-from janus_al.batches import swap, symmetry
+from janus_al.batches import Symmetry, swap, symmetry, translate
 from janus_al.evaluation import evaluate
 from janus_al.fitting import TrainingConfig, TrainingError, learning_rate
 from janus_al.network import JanusConfig
 from janus_al.training import build, encode, shrink_and_perturb, train
-from simulators import FipyHomogenizer, generate
+from simulators import DirectHomogenizer, FipyHomogenizer, generate
 
 SMALL = JanusConfig(size=16, latent=16, channels=4, rank=4)
+both = pytest.mark.parametrize("network", [SMALL, dataclasses.replace(SMALL, architecture="vit")], ids=["conv", "vit"])
 QUICK = TrainingConfig(steps=12, batch=8, simulated=4, cycled=4, checks=4)
 
 
@@ -79,8 +80,9 @@ def test_learning_rate_cycle():
     assert rates[3] == pytest.approx(1e-4)
 
 
-def test_interrupted_training_resumes_bit_exactly(samples, tmp_path):
-    whole, card = train(samples, SMALL, QUICK, seed=3)
+@both
+def test_interrupted_training_resumes_bit_exactly(samples, tmp_path, network):
+    whole, card = train(samples, network, QUICK, seed=3)
     state = tmp_path / "state.pt"
 
     class Killed(Exception):
@@ -91,11 +93,11 @@ def test_interrupted_training_resumes_bit_exactly(samples, tmp_path):
             raise Killed
 
     with pytest.raises(Killed):
-        train(samples, SMALL, QUICK, seed=3, state=state, progress=kill)
+        train(samples, network, QUICK, seed=3, state=state, progress=kill)
     assert state.exists()
     with pytest.raises(TrainingError, match="another training run"):
-        train(samples, SMALL, QUICK, seed=4, state=state)
-    resumed, resumed_card = train(samples, SMALL, QUICK, seed=3, state=state)
+        train(samples, network, QUICK, seed=4, state=state)
+    resumed, resumed_card = train(samples, network, QUICK, seed=3, state=state)
     assert torch.equal(weights(whole), weights(resumed))
     assert [r["loss"] for r in card.history] == [r["loss"] for r in resumed_card.history]
     assert not state.exists()
@@ -137,6 +139,15 @@ def test_sensitivities_shape_the_gradient(learned):
     assert correlations[1] < 0.3
 
 
+def test_vit_learns(samples):
+    """Fifty steps bring the losses of Janus-ViT down."""
+    config = dataclasses.replace(QUICK, steps=50, checks=50, rate=1e-3)
+    _, card = train(samples, JanusConfig(architecture="vit", size=16, latent=16, channels=8, rank=8), config, seed=0)
+    for name, part in (("task", 0.9), ("sens", 0.9), ("rec", 1.0)):
+        first, last = (np.mean([row[name] for row in rows]) for rows in (card.history[:5], card.history[-5:]))
+        assert last < part * first, name
+
+
 def test_unlabelled_rows_never_enter_the_task(samples):
     garbage = dataclasses.replace(samples, properties=np.where(samples.simulated[:, None], samples.properties, 1e9))
     one, two = (train(s, SMALL, QUICK, seed=3)[0] for s in (samples, garbage))
@@ -149,8 +160,9 @@ def test_shrink_and_perturb():
     torch.testing.assert_close(weights(new), 0.9 * weights(old) + 0.05 * weights(fresh))
 
 
-def test_checkpoint_round_trip(samples, tmp_path):
-    model, card = train(samples, SMALL, QUICK, seed=0)
+@both
+def test_checkpoint_round_trip(samples, tmp_path, network):
+    model, card = train(samples, network, QUICK, seed=0)
     checkpoint.save(tmp_path / "m", model, card)
     again, card_again = checkpoint.load(tmp_path / "m")
     assert card_again == card
@@ -190,10 +202,37 @@ def test_wrong_size_is_refused(samples):
         train(samples, JanusConfig(), QUICK, seed=0)
 
 
-@pytest.mark.parametrize("size", [16, 24, 40])
-def test_any_side_that_8_divides(size):
-    model = build(JanusConfig(size=size, latent=8, channels=4), 0)
-    x = torch.rand(2, size, size)
-    assert model.decode(model.encode(x)).shape == (2, size, size)
-    with pytest.raises(ValueError, match="8 divides"):
-        JanusConfig(size=size + 4)
+def test_every_translation_is_a_symmetry_of_the_periodic_cell():
+    image, homogenizer = generate(1, 16, 9)[0], DirectHomogenizer("periodic")
+    original = homogenizer(image, (0.1, 1.0))
+    drawn = Symmetry(6, 16, True, np.random.default_rng(3))
+    assert np.any(drawn.shift)
+    images = drawn.of_images(torch.tensor(image[None]).expand(6, 16, 16)).numpy()
+    k = drawn.of_properties(torch.tensor(original.k[None, :2]).expand(6, 2)).numpy()
+    maps = torch.tensor(original.sensitivity[None, :2]).expand(6, 2, 16, 16)
+    maps = drawn.of_properties(drawn.of_images(maps)).numpy()
+    assert len({i.tobytes() for i in images}) == 6
+    for row, turned in enumerate(images):
+        result = homogenizer(turned, (0.1, 1.0))
+        np.testing.assert_allclose(result.k[:2], k[row], rtol=1e-9)
+        np.testing.assert_allclose(result.sensitivity[:2], maps[row], atol=1e-9)
+    assert Symmetry(6, 16, False, np.random.default_rng(3)).shift is None
+
+
+def test_translate_rolls_each_image_by_its_own_shift():
+    x, shift = torch.rand(3, 2, 8, 8), np.array([[1, 2, 3], [4, 0, -2]])
+    for image, moved, down, right in zip(x, translate(x, shift), *shift.tolist(), strict=True):
+        assert torch.equal(moved, image.roll((down, right), (-2, -1)))
+
+
+def test_half_precision_learns(samples):
+    few = samples.take(np.flatnonzero(samples.simulated))
+    config = dataclasses.replace(QUICK, steps=6, precision="bfloat16")
+    model, card = train(few, SMALL, config, seed=0)
+    exact, _ = train(few, SMALL, dataclasses.replace(config, precision="float32"), seed=0)
+    assert weights(model).dtype == torch.float32
+    assert not torch.equal(weights(model), weights(exact))
+    torch.testing.assert_close(weights(model), weights(exact), atol=0.02, rtol=0.1)
+    assert all(np.isfinite(row["loss"]) for row in card.history)
+    with pytest.raises(ValueError, match="precision 'float16'"):
+        TrainingConfig(precision="float16")

@@ -9,25 +9,12 @@ import pytest
 from PIL import Image
 from problems import checkerboard, direct_conductivity
 
-from janus_al import dataset
-from loop import cli
-from simulators import generate
+from janus_al import checkpoint, dataset
+from loop.executors import open_executor
+from loop.invert import physics_of
+from simulators import DirectHomogenizer, generate
 
 LAYERS = np.repeat(np.arange(16)[:, None] % 2, 16, axis=1).astype(np.uint8)
-
-
-@pytest.fixture
-def janus(monkeypatch, capsys):
-    """Run a command in this process; returns exit code, stdout, stderr."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["janus-al", *map(str, words)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        captured = capsys.readouterr()
-        return caught.value.code or 0, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +49,9 @@ def test_help_is_fast_and_light():
 
 
 def test_every_command_has_help_with_an_example():
-    for group in (cli.data_app, cli.model_app, cli.campaign_app):
+    from loop import cli
+
+    for group in (cli.data_app, cli.model_app, cli.campaign_app, cli.reproduce_app):
         for command in group.registered_commands:
             assert "janus-al" in command.callback.__doc__, command.callback.__name__
 
@@ -239,3 +228,25 @@ def test_damaged_data_is_exit_4(janus, tmp_path, data):
 def test_no_campaign_there(janus, tmp_path):
     for command in ("status", "report", "resume", "sync"):
         refused(janus("campaign", command, tmp_path / "none"), 2, "no campaign here")
+
+
+def test_periodic_data_train_a_circular_network_and_are_answered_periodically(janus, tmp_path):
+    data, model = tmp_path / "d.h5", tmp_path / "model"
+    periodic = ["--boundary", "periodic", "--solver", "direct"]
+    code, _, words = janus("generate", "--count", 12, "--simulated", 8, "--size", 16, *periodic, "--out", data)
+    assert code == 0, words
+    samples = dataset.read(data)
+    assert samples.boundary == "periodic"
+    settings = ["steps=20", "batch=8", "simulated=4", "cycled=4"]
+    code, _, words = janus("train", data, "--out", model, *(w for s in settings for w in ("--set", f"training.{s}")))
+    assert code == 0, words
+    assert json.loads((model / "model.json").read_text())["network"]["padding"] == "circular"
+    _, card = checkpoint.load(model)
+    with open_executor("process", 1) as executor:
+        answers = physics_of(card, executor)(list(samples.image[8:]))
+    for image, (properties, _) in zip(samples.image[8:], answers, strict=True):
+        k = [DirectHomogenizer(b)(image, (0.1, 1.0)).k[0] for b in ("periodic", "dirichlet")]
+        assert properties["kxx"] == pytest.approx(k[0], rel=1e-8)
+        assert properties["kxx"] != pytest.approx(k[1], rel=1e-4)
+    code, _, words = janus("generate", "--count", 2, "--boundary", "open", "--out", tmp_path / "e.h5")
+    assert (code, "boundary 'open': it must be dirichlet or periodic" in words) == (2, True)

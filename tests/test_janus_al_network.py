@@ -1,0 +1,95 @@
+"""Both architectures: any side, second derivatives, and what circular padding is for."""
+
+import pytest
+import torch
+
+from janus_al.convolutional import Double, decoder, encoder
+from janus_al.network import Janus, JanusConfig
+
+ARCHITECTURES = ("conv", "vit")
+
+
+def build(**settings):
+    torch.manual_seed(0)
+    return Janus(JanusConfig(**{"size": 16, "latent": 6, "channels": 4, "rank": 3, **settings}))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+@pytest.mark.parametrize("size", [16, 24, 40])
+@pytest.mark.parametrize("stem", [2, 4])
+def test_any_side_that_8_divides(architecture, padding, size, stem):
+    model = build(architecture=architecture, padding=padding, size=size, stem=stem)
+    z = model.encode(torch.rand(2, size, size))
+    assert z.shape == (2, 6)
+    assert model.decode(z).shape == (2, size, size)
+    assert model.predict(z).shape == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"size": 20}, "that 8 divides"),
+        ({"architecture": "mlp"}, "architecture 'mlp': it must be conv or vit"),
+        ({"padding": "reflect"}, "padding 'reflect': it must be zeros or circular"),
+        ({"stem": 3}, "stem 3: it must be 2 or 4"),
+    ],
+)
+def test_networks_that_cannot_be_built(change, words):
+    with pytest.raises(ValueError, match=words):
+        JanusConfig(**change)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_second_derivatives(architecture):
+    """The sensitivity loss is a function of d P(E(x)) / dx: its gradient must be that of finite differences."""
+    model = build(architecture=architecture).double()
+    x = torch.rand(2, 16, 16, dtype=torch.float64, requires_grad=True)
+
+    def predicted(x):
+        return model.predict(model.encode(x)).sum()
+
+    assert torch.autograd.gradcheck(predicted, x, fast_mode=True)
+    assert torch.autograd.gradgradcheck(predicted, x, fast_mode=True)
+    (slope,) = torch.autograd.grad(predicted(x), x, create_graph=True)
+    slope.square().sum().backward()
+    for name, parameter in model.encoder.named_parameters():
+        assert parameter.grad is not None, name
+        # A bias at the end of the encoder moves z by a constant, and so the slope, through the head.
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_images_are_told_apart(architecture):
+    """Neither a pixel nor its place is lost on the way to z."""
+    model = build(architecture=architecture).double()
+    x = torch.zeros(3, 16, 16, dtype=torch.float64)
+    x[1, 2, 3] = x[2, 12, 9] = 1
+    z = model.encode(x)
+    assert (z[0] - z[1]).abs().max() > 1e-6
+    assert (z[1] - z[2]).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("stem", [2, 4])
+def test_circular_padding_commutes_with_translation(stem):
+    """Up to the layers that see positions, a shift by 8 pixels is a shift by one of the coarsest cells."""
+    torch.manual_seed(0)
+    x = torch.rand(2, 1, 24, 24)
+    for circular in (True, False):
+        body = encoder(24, 5, 4, stem, circular)[:-2]
+        back = decoder(24, 5, 4, stem, circular)[2:]
+        coarse = body(x)
+        moved = body(x.roll((8, 16), (-2, -1)))
+        same = [torch.allclose(moved, coarse.roll((1, 2), (-2, -1)), atol=1e-5)]
+        same.append(
+            torch.allclose(back(coarse.roll((1, 2), (-2, -1))), back(coarse).roll((8, 16), (-2, -1)), atol=1e-5)
+        )
+        assert same == [circular, circular]
+
+
+def test_doubling_is_bilinear():
+    ramp = torch.arange(4.0).reshape(1, 1, 1, 4).expand(1, 1, 4, 4)
+    inside = Double(circular=False)(ramp)[0, 0, 0]
+    torch.testing.assert_close(inside, torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]))
+    around = Double(circular=True)(ramp)[0, 0, 0]
+    torch.testing.assert_close(around, torch.tensor([0.75, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 2.25]))
