@@ -1,7 +1,7 @@
 """What a simulation teaches: test and first-shot error against the number of simulations, in several ways of training.
 
     OMP_NUM_THREADS=1 python benchmarks/learning_curves.py [--out docs/results/learning-curves] [--steps 1000]
-        [--numbers 32,128,512,2048,8192] [--seeds 3] [--ways ...] [--table] [--smoke]
+        [--numbers 32,64,...,8192] [--seeds 3] [--ways ...] [--table] [--smoke]
 
 A pool of 8,192 phase-field images of 32 x 32 pixels at contrast 10 is made and simulated from a seed. A run draws its
 simulated images from the pool, by seed, and trains for the same number of steps with the same batches, whatever it was
@@ -46,7 +46,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "learning-curves")
     parser.add_argument("--cache", type=Path, default=ROOT / "campaigns" / "learning-curves")
-    parser.add_argument("--numbers", default="32,128,512,2048,8192", help="of simulations")
+    parser.add_argument("--numbers", default="32,64,128,256,512,1024,2048,4096,8192", help="of simulations")
     parser.add_argument("--pool", type=int, default=8192)
     parser.add_argument("--test", type=int, default=512)
     parser.add_argument("--probes", type=int, default=48)

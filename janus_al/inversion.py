@@ -30,9 +30,9 @@ class InversionConfig:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
-    steps: int = 80
+    steps: int = 60
     """Adam steps"""
-    rate: float = 0.05
+    rate: float = 0.2
     """of Adam"""
     l_task: float = 1.0
     l_binary: float = 1.0

@@ -114,7 +114,7 @@ def evaluate(
 def invert(
     model: Model,
     target: Annotated[list[str], typer.Option(help="kxx=0.3, kyy>=0.2, volume_fraction<=0.5; repeat for several.")],
-    out: Out,
+    out: Out = Path("designs"),
     count: Annotated[int, typer.Option(min=1, help="Candidates wanted.")] = 16,
     tolerance: Annotated[float, typer.Option(help="Relative tolerance of every '='.")] = 0.01,
     simulate: Annotated[bool, typer.Option(help="Simulate the candidates and move the cut of those that miss.")] = True,
@@ -128,7 +128,7 @@ def invert(
 ) -> None:
     """Microstructures for a target: inverted, simulated, and brought to the target by moving the cut.
 
-    janus-al invert model --target kxx=0.30 --count 16 --out designs
+    janus-al invert data/janus-64 --target kxx=0.30 --count 16
     """
     from loop.targets import parse_targets
 
