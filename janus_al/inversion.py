@@ -2,12 +2,13 @@
 
 Each member minimises over its z (Batley & Saha 2025, Eq. 12, with a binary term)
 
-    l_task miss(P(z)) + l_binary miss(P(E(b))) + l_cyc |z - E(D(z))| + l_deep |D(z) - D(E(D(z)))|
+    l_task miss(P(z)) + l_binary miss(P(E(b))) + l_cyc |z - E(D(z))| / sigma + l_deep |D(z) - D(E(D(z)))|
     + l_align mean(((z - mu) / sigma)^2)
 
 with b the binarised decode, through which gradients pass as if it were not cut (straight-through), and
 miss the squared distance of the properties from the goal's intervals. mu and sigma are the moments of the
-encoded dataset, from which the starting points are drawn.
+encoded dataset, from which the starting points are drawn; steps are taken in units of sigma, so that they mean the
+same for every network, however far it spreads its latent vectors.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,9 +34,9 @@ class InversionConfig:
     steps: int = 60
     """Adam steps"""
     rate: float = 0.2
-    """of Adam"""
-    l_task: float = 1.0
-    l_binary: float = 1.0
+    """of Adam, in standard deviations of the encoded dataset"""
+    l_task: float = 30.0
+    l_binary: float = 30.0
     l_cyc: float = 1.0
     l_deep: float = 1.0
     l_align: float = 0.1
@@ -117,23 +118,24 @@ def descend(
         progress: told the step reached and the number of steps.
     """
     mean, std = prior
-    z = start.detach().clone().requires_grad_()
-    adam = torch.optim.Adam([z], lr=config.rate)
+    w = ((start - mean) / std).detach().requires_grad_()
+    adam = torch.optim.Adam([w], lr=config.rate)
     for step in range(config.steps):
         for group in adam.param_groups:
             group["lr"] = config.rate * (1 - step / config.steps)
+        z = mean + std * w
         grey = model.decode(z)
         again = model.encode(grey)
         loss = (
             task(z, grey)
-            + config.l_cyc * (z - again).abs().mean(dim=1)
+            + config.l_cyc * ((z - again) / std).abs().mean(dim=1)
             + config.l_deep * (grey - model.decode(again)).abs().mean(dim=(1, 2))
-            + config.l_align * (((z - mean) / std) ** 2).mean(dim=1)
+            + config.l_align * (w**2).mean(dim=1)
         ).sum()
-        (z.grad,) = torch.autograd.grad(loss, z)
+        (w.grad,) = torch.autograd.grad(loss, w)
         adam.step()
         progress(step + 1, config.steps)
-    return z.detach()
+    return (mean + std * w).detach()
 
 
 def aimed_at(interval: tuple[float, float], config: InversionConfig) -> NDArray[np.float64]:

@@ -33,7 +33,6 @@ CLASSES = tuple("0123456789")
 EACH = 10
 """inversions of each digit"""
 NETWORK = JanusConfig(size=28 + 2 * SHIFT, stem=4, properties=CLASSES)
-INVERSION = InversionConfig(steps=50, l_align=0.02)
 
 
 def training_config(images: int, epochs: int, batch: int) -> TrainingConfig:
@@ -87,21 +86,21 @@ def reproduce_mnist(
         )
         row = {"epochs": number, **evaluate_classes(model, test), "seconds": seconds}
         report["runs"].append({**row, "training": asdict(config)})
-    wanted = np.repeat(np.arange(len(CLASSES)), EACH)
+    wanted, inversion = np.repeat(np.arange(len(CLASSES)), EACH), InversionConfig()
     began = time.perf_counter()
     images, confidence = invert_classes(
         model,
         wanted,
         class_moments(model, train),
         seed,
-        INVERSION,
+        inversion,
         partial(progress, "inversion"),
     )
     seconds = time.perf_counter() - began
     verdict = judged(judge, images)
     report["inversion"] = {
         "images": len(wanted),
-        "passes": INVERSION.steps,
+        "passes": inversion.steps,
         "seconds": seconds,
         "recognised_by_head": int((confidence > 0.5).sum()),
         "recognised_by_judge": int((verdict.argmax(axis=1) == wanted).sum()),

@@ -1,11 +1,15 @@
 """The shipped data is what its card says."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from problems import direct_conductivity
 
-from janus_al import dataset
+from janus_al import checkpoint, dataset
+from janus_al.evaluation import evaluate
+from loop.simulate import simulate_samples
 from simulators import FipyHomogenizer, generate
 
 DATA = Path(__file__).parent.parent / "data"
@@ -47,3 +51,31 @@ def test_rebuilds_to_the_same_hashes(name):
 def test_rebuilds_whole(name):
     count, _, seed = FILES[name]
     assert np.array_equal(generate(count, 32, seed), dataset.read(DATA / name).image)
+
+
+def test_model_is_as_good_as_its_card():
+    """On the first 48 images of the test set that its figures are from; they vary by more than a third."""
+    folder = DATA / "janus-64"
+    assert sum(f.stat().st_size for f in folder.iterdir()) <= 8e6
+    model, card = checkpoint.load(folder)
+    assert (card.simulated, card.phase_conductivity, card.boundary) == (8192, (0.1, 1.0), "dirichlet")
+    parts = simulate_samples(generate(48, 64, 1), (0.1, 1.0), "direct", 1, lambda *_: None)
+    report = evaluate(model, dataset.concatenate(parts))
+    for conductivity in report["properties"].values():
+        assert conductivity["r2"] > 0.995
+        assert conductivity["relative_error_mean"] < 0.015
+    assert report["pixel_mae"] < 0.02
+
+
+def test_model_inverts_at_once(janus, tmp_path):
+    """Designs within a percent of a conductivity, by FiPy, without any training."""
+    words = ["invert", DATA / "janus-64", "--target", "kxx=0.30", "--count", 4, "--out", tmp_path, "--json"]
+    code, text, _ = janus(*words)
+    found = json.loads(text)["candidates"]
+    assert (code, len(found)) == (0, 4)
+    for candidate in found:
+        assert candidate["met"]
+        assert candidate["first_shot"]["kxx"] == pytest.approx(0.30, rel=0.06)
+        assert candidate["final"]["kxx"] == pytest.approx(0.30, rel=0.01)
+        image = np.load(candidate["image"])
+        assert direct_conductivity(np.array([0.1, 1.0])[image]) == pytest.approx(candidate["final"]["kxx_fv"], rel=1e-8)
