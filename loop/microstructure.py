@@ -183,13 +183,15 @@ def diversity_sweep(
 def latent_traversal(
     model: Janus, card: Card, test: Samples, executor: Executor
 ) -> tuple[list[dict[str, float]], pictures.Grid]:
-    """Decodes along the first principal component of the encoded images, above the images nearest to each step."""
+    """One test image moved along the first principal component of all, above the images nearest to each step."""
     z = encode(model, test.image)
     mean = z.mean(dim=0)
     _, spread, axes = torch.linalg.svd(z - mean, full_matrices=False)
     sigma = float(spread[0]) / len(z) ** 0.5
     along = ((z - mean) @ axes[0] / sigma).cpu().numpy()
-    points = mean + sigma * torch.tensor(COMPONENT, dtype=z.dtype, device=z.device)[:, None] * axes[0]
+    # From an image: the mean of all is none, and decodes to none.
+    start = int(np.abs(along).argmin())
+    points = z[start] + sigma * torch.tensor(COMPONENT, dtype=z.dtype, device=z.device)[:, None] * axes[0]
     with torch.no_grad():
         images = (model.decode(points) > 0.5).cpu().numpy().astype(np.uint8)
         predicted = torch.exp(model.predict(points)[:, 0] * model.log_std[0] + model.log_mean[0]).cpu().tolist()
