@@ -41,7 +41,7 @@ class TrainingConfig:
     clip: float = 5.0
     """largest norm of a gradient step"""
     precision: str = "float32"
-    """of convolutions and matrix products; bfloat16 is meant for GPUs and many times slower on most CPUs"""
+    """of convolutions and matrix products; bfloat16 is many times slower on CPUs without instructions for it"""
     l_task: float = 1.0
     l_rec: float = 20.0
     l_cyc: float = 0.1
