@@ -182,7 +182,7 @@ def _divided_differences(x: Array, f: Array, slope: Array) -> Array:
         return slope[..., None]
     xp = namespace(x)
     gap, rise = x[..., :, None] - x[..., None, :], f[..., :, None] - f[..., None, :]
-    tie = abs(gap) < 1e-5 * abs(x).max()
+    tie = abs(gap) <= 1e-5 * abs(x).max()
     return xp.where(tie, (slope[..., :, None] + slope[..., None, :]) / 2, rise / xp.where(tie, 1.0, gap))
 
 
