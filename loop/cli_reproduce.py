@@ -108,5 +108,6 @@ def microstructure(
         [r["kxx"], r["in_range"], *(f"{r[c]['median']:.2%}" for c in ("by_head", "first_shot", "cut_moved")), r["met"]]
         for r in report["sweep"]
     ]
+    print("sweep, median errors")
     print_table(["kxx", "in range", "by the head", "first shot", "cut moved", "met of 4"], rows)
     print(f"written: {out}/microstructure.json and pictures")

@@ -150,7 +150,7 @@ def property_sweep(
     """Five values of kxx in the data's range and two beyond all of it, four inversions each."""
     k = test.properties[:, 0]
     inside = np.percentile(k, [10, 30, 50, 70, 90])
-    values = [0.9 * k.min(), *inside, 1.1 * k.max()]
+    values = [0.85 * k.min(), *inside, 1.2 * k.max()]
     targets = [Target("sweep", {"kxx": interval("kxx", float(v), tolerance=0.01)}) for v in values for _ in range(EACH)]
     shots = shots_at(model, card, targets, 1, executor, solver=SOLVER, cut_steps=4)
     rows = []
