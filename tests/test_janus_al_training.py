@@ -10,6 +10,7 @@ from janus_al import checkpoint, dataset, losses
 from janus_al.batches import Symmetry, swap, symmetry, translate
 from janus_al.evaluation import evaluate
 from janus_al.fitting import TrainingConfig, TrainingError, learning_rate
+from janus_al.inversion import InversionConfig, descend
 from janus_al.network import JanusConfig
 from janus_al.training import build, encode, shrink_and_perturb, train
 from simulators import DirectHomogenizer, FipyHomogenizer, generate
@@ -236,3 +237,13 @@ def test_half_precision_learns(samples):
     assert all(np.isfinite(row["loss"]) for row in card.history)
     with pytest.raises(ValueError, match="precision 'float16'"):
         TrainingConfig(precision="float16")
+
+
+def test_a_pass_moves_by_the_rate_in_units_of_the_latent_spread():
+    """Adam's first step is its rate along every coordinate, whatever the gradient: here 0.2 standard deviations."""
+    model = build(SMALL, 0)
+    mean, std = torch.randn(SMALL.latent), torch.rand(SMALL.latent) + 0.1
+    start = torch.randn(3, SMALL.latent)
+    config = InversionConfig(steps=1, rate=0.2, l_cyc=0.0, l_deep=0.0, l_align=0.0)
+    end = descend(model, start, lambda z, grey: (z**2).sum(dim=1), (mean, std), config)
+    torch.testing.assert_close(end, start - 0.2 * std * start.sign(), atol=1e-5, rtol=1e-4)
