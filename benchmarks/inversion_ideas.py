@@ -49,11 +49,8 @@ def ideas(arguments):
                         for s, m in zip(seen, ensemble, strict=True)
                     ]
                 )
-                return (
-                    (logs.mean(dim=0) - wanted) ** 2
-                    + penalty * logs.var(dim=0)
-                    + (picked(model, z, shots) - wanted) ** 2
-                )
+                again = (logs.mean(dim=0) - wanted) ** 2 + penalty * logs.var(dim=0)
+                return config.l_task * (picked(model, z, shots) - wanted) ** 2 + config.l_binary * again
 
             return task
 
@@ -94,7 +91,7 @@ def ideas(arguments):
                 turn = np.repeat(np.array(bits, bool)[:, None], len(z), axis=1)
                 seen.append(swap(model.predict(model.encode(symmetry(binary, turn))), turn))
             k = torch.stack(seen).mean(dim=0).gather(1, shots.column[:, None]).squeeze(1)
-            return (k - wanted) ** 2 + (picked(model, z, shots) - wanted) ** 2
+            return config.l_task * (picked(model, z, shots) - wanted) ** 2 + config.l_binary * (k - wanted) ** 2
 
         return task
 
@@ -103,7 +100,8 @@ def ideas(arguments):
 
         def task(z, grey):
             sharp = torch.sigmoid(4 * torch.logit(grey.clamp(1e-4, 1 - 1e-4)))
-            return (picked(model, z, shots) - wanted) ** 2 + (picked(model, model.encode(sharp), shots) - wanted) ** 2
+            again = (picked(model, model.encode(sharp), shots) - wanted) ** 2
+            return config.l_task * (picked(model, z, shots) - wanted) ** 2 + config.l_binary * again
 
         return task
 
