@@ -137,6 +137,9 @@ def ideas(arguments):
 
         return finish
 
+    def weighed(factor):
+        return replace(default, l_task=factor * default.l_task, l_binary=factor * default.l_binary)
+
     replace = dataclasses.replace
     rows = []
     head_line("inversion")
@@ -148,7 +151,8 @@ def ideas(arguments):
         ("no cycle terms", {"config": replace(default, l_cyc=0.0, l_deep=0.0)}, ""),
         ("no alignment", {"config": replace(default, l_align=0.0)}, ""),
         ("alignment 10 times stronger", {"config": replace(default, l_align=1.0)}, ""),
-        ("task weights 10 times stronger", {"config": replace(default, l_task=10.0, l_binary=10.0)}, ""),
+        ("task weights 10 times stronger", {"config": weighed(10)}, ""),
+        ("task weights 30 times weaker", {"config": weighed(1 / 30)}, ""),
         ("head averaged over the 8 symmetric copies", {"task": symmetrised}, ""),
         ("1 Newton step by physics through the decoder", {"finish": by_physics(1, 1.0)}, "1 simulation more"),
         ("3 Newton steps by physics through the decoder", {"finish": by_physics(3, 1.0)}, "3 simulations more"),

@@ -80,9 +80,9 @@ def lbfgs(model, shots, arguments, count):
                 grey = model.decode(one)
                 again = model.encode(grey)
                 loss = (
-                    (model.predict(one)[0, column] - goal) ** 2
-                    + (model.predict(model.encode(binarised(grey)))[0, column] - goal) ** 2
-                    + config.l_cyc * (one - again).abs().mean()
+                    config.l_task * (model.predict(one)[0, column] - goal) ** 2
+                    + config.l_binary * (model.predict(model.encode(binarised(grey)))[0, column] - goal) ** 2
+                    + config.l_cyc * ((one - again) / std).abs().mean()
                     + config.l_deep * (grey - model.decode(again)).abs().mean()
                     + config.l_align * (((one - mean_) / std) ** 2).mean()
                 )
