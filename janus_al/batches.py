@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from janus_al.dataset import CONDUCTIVITIES, Samples
+from janus_al.identity import canonical_hashes
 from janus_al.network import Janus
 
 
 class Data:
-    """Samples as tensors on the device, split by content hash, with targets standardised."""
+    """Samples as tensors on the device, symmetric copies on one side of the split, with targets standardised."""
 
     def __init__(self, samples: Samples, model: Janus, validation: float, device: str, fit_scaling: bool) -> None:
-        held = np.array([int(h[:8], 16) < validation * 2**32 for h in samples.hashes.astype(str)])
+        held = np.array([int(h[:8], 16) < validation * 2**32 for h in canonical_hashes(samples)])
         simulated = samples.simulated
         if not (simulated & ~held).any():
             held[:] = False

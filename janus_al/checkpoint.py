@@ -27,6 +27,8 @@ class Card:
     history: list[dict[str, float]] = field(default_factory=list)
     property_range: dict[str, tuple[float, float]] = field(default_factory=dict)
     """5th and 95th percentile of each conductivity among the simulated training samples"""
+    images: list[str] = field(default_factory=list)
+    """first digits of the canonical hash of every training image, so that no test shares one"""
 
 
 def save(folder: Path, model: Janus, card: Card) -> None:

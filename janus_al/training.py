@@ -17,6 +17,7 @@ from janus_al.batches import Data, Symmetry
 from janus_al.checkpoint import Card
 from janus_al.dataset import CONDUCTIVITIES, Samples
 from janus_al.fitting import TrainingConfig, TrainingError, fit
+from janus_al.identity import HASH_DIGITS, canonical_hashes
 from janus_al.network import Janus, JanusConfig
 
 Array = NDArray[np.float64]
@@ -70,6 +71,7 @@ def train(
         training={**asdict(config), "seed": seed},
         seconds=fitted.seconds,
         history=fitted.history,
+        images=[key[:HASH_DIGITS] for key in canonical_hashes(samples)],
         property_range={n: tuple(np.percentile(c, [5, 95]).tolist()) for n, c in zip(CONDUCTIVITIES, k.T, strict=True)},
     )
     return model, card

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.checkpoint import Card
-from janus_al.dataset import CONDUCTIVITIES, NAMES, Samples, content_hash
+from janus_al.dataset import CONDUCTIVITIES, NAMES, Boundary, Samples, content_hash
 from janus_al.inversion import InversionConfig, invert
 from janus_al.network import Janus
 from loop.cut import Trial, cut, first_count, next_count
@@ -52,13 +52,14 @@ def propose(
     chosen: Mapping[str, Sequence[Image]],
     phase_conductivity: Sequence[float],
     min_distance: float,
+    boundary: Boundary,
     progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> list[Candidate]:
     """Candidates for each target, chosen from `swarm` times as many inversions, then one for each probe.
 
     Args:
         wanted: targets with the number of candidates for each, at most.
-        known: content hashes of everything ever simulated.
+        known: canonical hashes of everything ever simulated.
         chosen: by target name, images from which its candidates must differ.
         min_distance: part of the pixels by which they must.
     """
@@ -80,6 +81,7 @@ def propose(
             chosen.get(target.name, ()),
             phase_conductivity,
             min_distance,
+            boundary,
         )
         rows += own[best].tolist()
     return [

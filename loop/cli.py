@@ -58,6 +58,7 @@ def _exit_code(error: Exception) -> int:
         "ImageError",
         "HomogenizationError",
         "TrainingError",
+        "LeakageError",
         "DeviceError",
         "ExecutorError",
         "OSError",

@@ -21,6 +21,7 @@ def generate(
     out: Out,
     size: Annotated[int, typer.Option(min=8, max=1024, help="Pixels a side.")] = 32,
     seed: Seed = 0,
+    test: Annotated[bool, typer.Option("--test", help="Images to test on, which no seed gives without it.")] = False,
     simulated: Annotated[int | None, typer.Option(min=0, help="Simulate only the first so many.")] = None,
     conductivity: Conductivity = "0.1,1.0",
     boundary: Boundary = "dirichlet",
@@ -35,12 +36,13 @@ def generate(
     from janus_al import dataset
     from loop.simulate import simulate_samples
     from simulators import generate as phasefield
+    from simulators import stream_for_tests
 
     phases = _conductivities(conductivity, 2)
     _check_out(out)
     kind = _boundary(boundary)
     backend = _solver(solver, (size, size), count, kind)
-    images = phasefield(count, size, seed)
+    images = phasefield(count, size, stream_for_tests(seed) if test else seed)
     n = count if simulated is None else min(simulated, count)
     with Progress() as progress:
         parts = simulate_samples(images[:n], phases, backend, workers, progress, kind, origin=b"generated", seed=seed)

@@ -79,6 +79,7 @@ def evaluate(
     """
     from janus_al import checkpoint, dataset
     from janus_al.evaluation import evaluate as evaluate_model
+    from janus_al.identity import check_test
 
     network, card = checkpoint.load(model, _device(device, threads))
     samples = dataset.read(data)
@@ -89,6 +90,7 @@ def evaluate(
         raise UsageError(
             f"{data}: {kind} is not what {model} was trained for, {(card.phase_conductivity, card.boundary)}"
         )
+    check_test(samples, card.images, str(data))
     report = evaluate_model(network, samples)
     if probes:
         from statistics import mean, median

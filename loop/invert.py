@@ -52,7 +52,8 @@ def shots_at(
         HomogenizationError: an inversion could not be simulated.
     """
     phases = card.phase_conductivity
-    found = propose(model, [], targets, (seed, 0), config or InversionConfig(), 1, (), {}, phases, 0.0, progress)
+    settings = config or InversionConfig()
+    found = propose(model, [], targets, (seed, 0), settings, 1, (), {}, phases, 0.0, card.boundary, progress)
     candidates = [dataclasses.replace(c, probe=False) for c in found]
     shoot(candidates, physics_of(card, executor, solver), phases, cut_steps)
     if failed := [c for c in candidates if not c.trials]:
@@ -113,6 +114,7 @@ def invert_target(
         {},
         phases,
         MIN_DISTANCE,
+        card.boundary,
         lambda step, steps: progress("inversion", step, steps),
     )
     seconds = {"inversion": time.perf_counter() - began, "simulation": 0.0}

@@ -19,6 +19,7 @@ from janus_al.checkpoint import Card
 from janus_al.dataset import Samples, atomic_path
 from janus_al.evaluation import evaluate
 from janus_al.fitting import TrainingConfig
+from janus_al.identity import check_test
 from janus_al.inversion import InversionConfig
 from janus_al.network import Janus, JanusConfig
 from janus_al.training import encode, train
@@ -30,7 +31,7 @@ from loop.latent_map import plane
 from loop.select import aligned_distance
 from loop.simulate import simulate_samples
 from loop.targets import Target, interval
-from simulators import generate
+from simulators import generate, stream_for_tests
 
 PHASES = (0.1, 1.0)
 TEST = 512
@@ -47,7 +48,7 @@ Say = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Data:
-    """How many images are made, how many of them are simulated, and from which seed; the test's is the next."""
+    """How many images are made, how many of them are simulated, and from which seed; the test has its own stream."""
 
     count: int = 16384
     simulated: int = 8192
@@ -87,7 +88,8 @@ def reproduce_microstructure(
             checkpoint.save(model, trained, card)
     network_, card = checkpoint.load(model, device)
     size = network_.config.size
-    test = _samples(out / "test.h5", Data(TEST, TEST, size, data.seed + 1), workers, progress)
+    test = _samples(out / "test.h5", Data(TEST, TEST, size, data.seed), workers, progress, test=True)
+    check_test(test, card.images, "the test set")
     report: dict[str, Any] = {
         "model": dataclasses.asdict(network_.config),
         "parameters": sum(p.numel() for p in network_.parameters()),
@@ -109,10 +111,10 @@ def reproduce_microstructure(
     return report
 
 
-def _samples(path: Path, data: Data, workers: int, progress: Say) -> Samples:
+def _samples(path: Path, data: Data, workers: int, progress: Say, test: bool = False) -> Samples:
     """The dataset at `path`, made if it is not there."""
     if not path.exists():
-        images = generate(data.count, data.size, data.seed)
+        images = generate(data.count, data.size, stream_for_tests(data.seed) if test else data.seed)
         meta: dict[str, Any] = {"origin": b"generated", "seed": data.seed}
         parts = simulate_samples(images[: data.simulated], PHASES, SOLVER, workers, progress, **meta)
         if data.simulated < data.count:

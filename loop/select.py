@@ -5,18 +5,20 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import content_hash
+from janus_al.dataset import Boundary
+from janus_al.identity import canonical_hash, symmetric_copies
 from loop.targets import wiener
 
 
 def aligned_distance(image: NDArray[np.integer], others: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Part of the pixels that differ from each of `others` (n, ny, nx) at the best periodic translation."""
+    """Part of the pixels that differ from each of `others` (n, ny, nx) at the best symmetric copy and translation."""
     if not len(others):
         return np.empty(0)
-    a, b = image.astype(float), np.asarray(others, dtype=float)
-    overlap = np.fft.irfft2(np.conj(np.fft.rfft2(a)) * np.fft.rfft2(b), s=a.shape)
-    differing = a.sum() + b.sum(axis=(1, 2)) - 2 * overlap.max(axis=(1, 2))
-    return np.maximum(differing, 0) / a.size
+    b = np.asarray(others, dtype=float)
+    copies = np.stack([copy for copy in symmetric_copies(image.astype(float)) if copy.shape == image.shape])
+    overlap = np.fft.irfft2(np.conj(np.fft.rfft2(copies)) * np.fft.rfft2(b)[:, None], s=image.shape)
+    differing = image.sum() + b.sum(axis=(1, 2)) - 2 * overlap.max(axis=(1, 2, 3))
+    return np.maximum(differing, 0) / image.size
 
 
 def select(
@@ -28,10 +30,11 @@ def select(
     chosen: Sequence[NDArray[np.uint8]],
     phase_conductivity: Sequence[float],
     min_distance: float,
+    boundary: Boundary,
 ) -> list[int]:
     """Rows to simulate, the best first.
 
-    A candidate is passed over if it was ever simulated, if the conductivities predicted for it are
+    A candidate is passed over if it or a symmetric copy was ever simulated, if the conductivities predicted for it are
     impossible at its volume fraction (Wiener), or if it is nearer than `min_distance` to one in `chosen` or
     to a better candidate. Of those left, the ones predicted nearest to their goal are taken.
 
@@ -40,7 +43,7 @@ def select(
         predicted: conductivities (n, 2) and volume fraction.
         miss: distance of the prediction from the goal.
         wanted: how many at most.
-        known: content hashes of everything ever simulated.
+        known: canonical hashes of everything ever simulated.
         chosen: images that the new ones must differ from.
     """
     taken: list[int] = []
@@ -52,7 +55,7 @@ def select(
         image = images[row]
         harmonic, arithmetic = wiener(image.mean(), phase_conductivity)
         possible = np.all((predicted[row, :-1] >= 0.98 * harmonic) & (predicted[row, :-1] <= 1.02 * arithmetic))
-        key = content_hash(image)
+        key = canonical_hash(image, boundary)
         if key in hashes or not possible:
             continue
         if reference and aligned_distance(image, np.stack(reference)).min() < min_distance:

@@ -7,7 +7,7 @@ from simulators.direct_homogenizer import DirectHomogenizer
 from simulators.fipy_homogenizer import FipyHomogenizer
 from simulators.homogenizer import Boundary, HomogenizationError, Homogenized, Homogenizer, conductivity_field
 from simulators.images import ImageError, read_image, write_png
-from simulators.phasefield import PhaseField, generate
+from simulators.phasefield import PhaseField, generate, stream_for_tests
 
 __all__ = [
     "SOLVERS",
@@ -26,5 +26,6 @@ __all__ = [
     "conductivity_field",
     "generate",
     "read_image",
+    "stream_for_tests",
     "write_png",
 ]

@@ -60,7 +60,15 @@ class PhaseField:
             )
 
 
-def generate(count: int, size: int, seed: int, config: PhaseField | None = None) -> NDArray[np.uint8]:
+Seed = int | np.random.SeedSequence
+
+
+def stream_for_tests(seed: int) -> np.random.SeedSequence:
+    """What test images of a seed are drawn from: no seed's training images ever are, be it this one or another."""
+    return np.random.SeedSequence(seed, spawn_key=(2**32 - 1,))
+
+
+def generate(count: int, size: int, seed: Seed, config: PhaseField | None = None) -> NDArray[np.uint8]:
     """Labels 0 and 1, shape (count, size, size). Image i depends on (seed, i) alone, not on count."""
     config = config or PhaseField()
     images = np.empty((count, size, size), dtype=np.uint8)
@@ -82,9 +90,11 @@ class Start:
     steps: int
 
 
-def draw(index: int, size: int, seed: int, config: PhaseField) -> Start:
+def draw(index: int, size: int, seed: Seed, config: PhaseField) -> Start:
     """The start of one image, from its own stream of random numbers."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
+    parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    own = np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, index))
+    rng = np.random.default_rng(own)
     mean = 2 * rng.uniform(*config.volume_fraction) - 1
     gradient_energy = rng.uniform(*config.gradient_energy) * (size / REFERENCE_SIZE) ** 2
     steps = round(rng.uniform(*config.time) / config.time_step)
@@ -92,7 +102,7 @@ def draw(index: int, size: int, seed: int, config: PhaseField) -> Start:
     return Start(mean + noise - noise.mean(), gradient_energy, steps)
 
 
-def _evolve(indices: range, size: int, seed: int, config: PhaseField) -> Iterator[tuple[int, Array]]:
+def _evolve(indices: range, size: int, seed: Seed, config: PhaseField) -> Iterator[tuple[int, Array]]:
     """Index and final composition of each image, the soonest finished first."""
     starts = {index: draw(index, size, seed, config) for index in indices}
     order = sorted(indices, key=lambda index: -starts[index].steps)

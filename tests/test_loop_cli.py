@@ -124,7 +124,9 @@ def test_generate_and_import(janus, tmp_path, data):
 
 
 def test_evaluate_json(janus, data):
-    code, out, _ = janus("evaluate", data / "model", data / "d.h5", "--json")
+    test = data / "test.h5"
+    assert janus("generate", "--count", 8, "--size", 16, "--test", "--out", test)[0] == 0
+    code, out, _ = janus("evaluate", data / "model", test, "--json")
     report = json.loads(out)
     assert code == 0
     assert set(report["properties"]["kxx"]) == {"r2", "relative_error_mean", "relative_error_median"}
@@ -190,6 +192,7 @@ def test_a_model_wants_square_images_of_its_size(janus, tmp_path, data):
     np.save(tmp_path / "oblong.npy", generate(1, 32, 0)[0][:16])
     assert janus("import", tmp_path / "oblong.npy", tmp_path / "oblong.npy", "--out", tmp_path / "o.h5")[0] == 0
     refused(janus("evaluate", data / "model", tmp_path / "o.h5"), 2, "(16, 32) pixels", "wants 16 x 16")
+    refused(janus("evaluate", data / "model", data / "d.h5"), 2, "40 of 40 test images", "has not seen")
     refused(janus("train", tmp_path / "o.h5", "--out", tmp_path / "m"), 2, "16 x 32 pixels", "square")
     assert not (tmp_path / "m").exists()
 

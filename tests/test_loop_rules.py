@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from janus_al.dataset import DatasetError, content_hash
+from janus_al.dataset import DatasetError
+from janus_al.identity import canonical_hash
 from loop.config import ConfigError, dump_config, load_config
 from loop.cut import Trial, cut, first_count, next_count
 from loop.journal import Journal, read_events
@@ -136,7 +137,7 @@ def test_a_closed_bracket_ends_the_search():
 # --- selection
 
 
-def test_aligned_distance_knows_translations():
+def test_aligned_distance_knows_translations_and_mirror_images():
     image = generate(1, 32, 4)[0]
     other = generate(1, 32, 5)[0]
     moved = np.roll(image, (5, 11), (0, 1))
@@ -144,8 +145,11 @@ def test_aligned_distance_knows_translations():
     flipped[0, :7] ^= 1
     distances = aligned_distance(image, np.stack([image, moved, flipped, other]))
     np.testing.assert_allclose(distances[:3], [0, 0, 7 / 1024], atol=1e-12)
-    brute = min((np.roll(image, (i, j), (0, 1)) != other).mean() for i in range(32) for j in range(32))
+    copies = [c for turned in (image, image.T) for c in (turned, turned[::-1], turned[:, ::-1], turned[::-1, ::-1])]
+    shifts = [(i, j) for i in range(32) for j in range(32)]
+    brute = min((np.roll(copy, shift, (0, 1)) != other).mean() for copy in copies for shift in shifts)
     assert distances[3] == pytest.approx(brute)
+    np.testing.assert_allclose(aligned_distance(image, np.stack(copies)), 0, atol=1e-12)
 
 
 def test_selection_is_new_possible_best_and_diverse():
@@ -158,10 +162,10 @@ def test_selection_is_new_possible_best_and_diverse():
         predicted[row, :2] = math.sqrt(low * high)
     predicted[3, 0] = 1.2
     miss = np.array([0.2, 0.1, 0.0, 0.0, 0.3, 0.4])
-    known = {content_hash(images[2])}
-    rows = select(images, predicted, miss, 3, known, [], PHASES, 0.05)
+    known = {canonical_hash(images[2].T[::-1], "dirichlet")}
+    rows = select(images, predicted, miss, 3, known, [], PHASES, 0.05, "dirichlet")
     assert rows == [1, 4, 5]
-    assert select(images, predicted, miss, 3, known, [images[1]], PHASES, 0.05) == [4, 5]
+    assert select(images, predicted, miss, 3, known, [images[1][::-1]], PHASES, 0.05, "dirichlet") == [4, 5]
 
 
 # --- journal

@@ -1,0 +1,83 @@
+"""Which images are the same microstructure: an image and its symmetric copies conduct alike.
+
+Mirrored and transposed, a square has eight copies; under a periodic boundary each may also be translated. The
+canonical hash is that of one copy, chosen the same way whichever copy is given.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al.dataset import Boundary, Samples, content_hash
+
+Image = NDArray[np.integer]
+HASH_DIGITS = 12
+"""of a canonical hash, where only chance could make two alike"""
+
+
+class LeakageError(ValueError):
+    """A test set that shares images with the training set."""
+
+
+def symmetric_copies(image: Image) -> list[Image]:
+    """The image mirrored left-right, up-down, both and not at all, and the transposes of these; itself first."""
+    copies = [image[::down, ::right] for down in (1, -1) for right in (1, -1)]
+    return [*copies, *(copy.T for copy in copies)]
+
+
+def canonical_hash(image: Image, boundary: Boundary) -> str:
+    """Content hash of the canonical one among all symmetric copies of an image (ny, nx)."""
+    copies = symmetric_copies(image)
+    if boundary == "periodic":
+        copies = _translated(copies)
+    return content_hash(min(copies, key=lambda copy: (copy.shape, copy.tobytes())))
+
+
+def canonical_hashes(samples: Samples) -> list[str]:
+    """Canonical hash of every image, in order."""
+    return [canonical_hash(image, samples.boundary) for image in samples.image]
+
+
+def shared(samples: Samples, others: Sequence[str]) -> list[int]:
+    """Rows whose image, or a symmetric copy of it, is among the `others`, given by their canonical hashes."""
+    known = {key[:HASH_DIGITS] for key in others}
+    return [row for row, key in enumerate(canonical_hashes(samples)) if key[:HASH_DIGITS] in known]
+
+
+def check_test(test: Samples, training: Sequence[str], name: str) -> None:
+    """Refuse test images that were trained on.
+
+    Args:
+        test: the samples to test on.
+        training: canonical hashes of the training images.
+        name: of the test set, for the sentence.
+
+    Raises:
+        LeakageError: test and training share an image or a symmetric copy of one.
+    """
+    if rows := shared(test, training):
+        raise LeakageError(
+            f"{name}: {len(rows)} of {len(test)} test images, the first in row {rows[0]}, are training images or "
+            "mirror images of them; test on images that the model has not seen"
+        )
+
+
+def _translated(copies: list[Image]) -> list[Image]:
+    """Of all translations of all copies, those whose sum with fixed random weights is largest: nearly always one."""
+    sums = []
+    for copy in copies:
+        spectrum = np.fft.rfft2(copy) * np.conj(np.fft.rfft2(_weights(copy.shape)))
+        sums.append(np.rint(np.fft.irfft2(spectrum, s=copy.shape)).astype(np.int64))
+    largest = max(int(s.max()) for s in sums)
+    found = []
+    for copy, total in zip(copies, sums, strict=True):
+        for shift in np.argwhere(total == largest):
+            found.append(np.roll(copy, tuple(-shift), axis=(0, 1)))
+    return found
+
+
+@lru_cache(maxsize=8)
+def _weights(shape: tuple[int, ...]) -> NDArray[np.int64]:
+    return np.random.default_rng(0).integers(1, 2**15, size=shape)
