@@ -4,12 +4,15 @@ Every random choice derives from (seed, step), so a resumed run ends with the ve
 uninterrupted one on the same machine and number of threads.
 """
 
+import hashlib
 import io
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -96,7 +99,8 @@ def fit(
         validate: what chooses the best weights, lower is better; of equal ones the later.
         config: steps, rates, weights.
         run: what identifies the run; a state of another run is refused.
-        state: a file that keeps the run's state; one that exists is resumed, and removed at the end.
+        state: a file that keeps the run's state; one that exists is resumed, and removed at the end. It is a cache:
+            a damaged one is dropped, with a warning.
         progress: told the step reached and the number of steps.
 
     Raises:
@@ -111,8 +115,8 @@ def fit(
     step, spent = 0, 0.0
     best = {k: v.clone() for k, v in model.state_dict().items()}
     best_score, history = math.inf, list[dict[str, float]]()
-    if state is not None and state.exists():
-        saved = torch.load(state, map_location=device, weights_only=True)
+    saved = None if state is None else _read_state(state, device)
+    if saved is not None:
         if saved["run"] != run:
             raise TrainingError(f"{state}: the state of another training run; remove it, or write elsewhere")
         model.load_state_dict(saved["model"])
@@ -151,16 +155,33 @@ def fit(
                 "score": best_score,
                 "history": history,
             }
-            # torch's own writer turns a full disk into an error that does not say so.
-            buffer = io.BytesIO()
-            torch.save(kept, buffer)
-            with atomic_path(state) as temporary:
-                temporary.write_bytes(buffer.getvalue())
+            _write_state(state, kept)
     model.load_state_dict(best)
     model.eval()
     if state is not None:
         state.unlink(missing_ok=True)
     return Fit(history, spent + time.perf_counter() - began)
+
+
+def _write_state(state: Path, kept: dict[str, Any]) -> None:
+    """A checksum, then what torch makes of it; torch's own file writer hides that a disk is full."""
+    buffer = io.BytesIO()
+    torch.save(kept, buffer)
+    with atomic_path(state) as temporary:
+        temporary.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+
+
+def _read_state(state: Path, device: torch.device) -> dict[str, Any] | None:
+    """What was kept, or None where there is nothing or it is damaged."""
+    if not state.exists():
+        return None
+    data = state.read_bytes()
+    if data[:32] == hashlib.sha256(data[32:]).digest():
+        kept: dict[str, Any] = torch.load(io.BytesIO(data[32:]), map_location=device, weights_only=True)
+        return kept
+    warnings.warn(f"{state}: damaged, dropped; training begins again", stacklevel=2)
+    state.unlink()
+    return None
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:

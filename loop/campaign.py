@@ -1,8 +1,8 @@
 """The campaign: propose -> select -> simulate -> move the cut -> append -> retrain -> stop?
 
 The only file that sees everything and the only mutable class. What it has done is in the journal, what it
-has simulated in shards, what it has trained in models; everything else it derives from these. A round that
-was killed is done again: its proposals are the same, and what it had already simulated is not paid twice.
+has proposed and simulated in files that the journal vouches for; everything else it derives from these, the
+models, too. A round that was killed is done again from its proposals, and what it had simulated is not paid twice.
 """
 
 import shutil
@@ -18,23 +18,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al import checkpoint, dataset
-from janus_al.dataset import Samples, content_hash
+from janus_al.checkpoint import Card
+from janus_al.dataset import DatasetError, content_hash
 from janus_al.evaluation import evaluate
+from janus_al.identity import canonical_hash
 from janus_al.network import Janus
 from janus_al.training import shrink_and_perturb, train
 from loop import CREATED_BY
 from loop.candidates import Candidate, Result, probe_targets, propose, row_of, shoot
-from loop.config import CampaignConfig, ConfigError, dump_config, load_config
+from loop.config import CampaignConfig, ConfigError, Generate, check_unchanged, dump_config, load_config
 from loop.journal import Journal
 from loop.ledger import Ledger
+from loop.progress import Progress
+from loop.proposals import Proposals
 from loop.select import aligned_distance
+from loop.sources import read_source
 from loop.targets import Target
 from loop.verify import Check, accepts, verify
 from simulators import choose
 
 STAGES = {"generate": 0, "train": 1, "invert": 2}
-
-Progress = Callable[[str, int, int], None]
 
 
 class Campaign:
@@ -49,13 +52,18 @@ class Campaign:
         self.config = load_config(folder / "campaign.toml")
         self.journal = Journal(folder / "journal.jsonl")
         self.targets = self.config.targets()
+        self.device, self.progress = "cpu", Progress()
         self.phases = self.config.microstructure.phase_conductivity
         boundary = self.config.microstructure.boundary
-        self.ledger = Ledger(folder, self.journal, self.phases, boundary, self.config.budget.simulations)
+        budget, generated = self.config.budget.simulations, self.config.dataset.generate is not None
+        self.ledger = Ledger(folder, self.journal, self.phases, boundary, budget, generated)
+        self.proposals = Proposals(folder, self.journal)
         self.seconds: dict[str, float] = {}
         side, execution = self.config.microstructure.size, self.config.execution
         self.solver = choose((side, side), 1, boundary) if execution.solver == "auto" else execution.solver
         self.check = Check(self.phases, self.solver, boundary, self.config.certify)
+        if begun := self.journal.of("begun"):
+            check_unchanged(folder / "campaign.toml", self.config, begun[0]["config"])
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
@@ -63,15 +71,18 @@ class Campaign:
         `project` is called after the first training, after every round and at the end.
         """
         self.executor, self.device, self.progress = executor, device, progress
-        if finished := self.journal.of("finished"):
-            if self.journal.events[-1]["event"] != "projected":
-                project()
-            return finished[-1]["state"]
+        budget, rounds = self.config.budget, self.journal.of("round")
+        if end := self.journal.end:
+            if end["state"] == "done" or len(rounds) >= budget.rounds or not self.ledger.left:
+                if self.journal.events[-1]["event"] != "projected":
+                    project()
+                return str(end["state"])
+            self.journal.append("extended", rounds=budget.rounds, simulations=budget.simulations)
         self._begin()
-        self._train(0, None)
+        self.model(0)
         project()
-        for number in range(1, self.config.budget.rounds + 1):
-            if self._unmet() and self.ledger.left:
+        for number in range(1, budget.rounds + 1):
+            if number > len(rounds) and self._unmet() and self.ledger.left:
                 self._round(number)
                 project()
         unmet = [t.name for t, _ in self._unmet()]
@@ -85,14 +96,12 @@ class Campaign:
     # --- one round ---------------------------------------------------------------------------------------
 
     def _round(self, number: int) -> None:
-        """One pass of the loop; a round that the journal knows is only replayed in the counts."""
-        for event in self.journal.of("round"):
-            if event["round"] == number:
-                self.ledger.spent = event["spent"]
-                return
-        began, spent_before, self.seconds = time.perf_counter(), self.ledger.spent, {}
-        model, card = checkpoint.load(self._model_folder(number - 1), self.device)
-        candidates = self._propose(number, model, card)
+        """One pass of the loop."""
+        began, self.seconds = time.perf_counter(), {}
+        candidates = self.proposals.candidates(number, self.targets)
+        if candidates is None:
+            candidates = self._propose(number, *self.model(number - 1))
+            self.proposals.commit_candidates(number, candidates)
         with self._clock("simulation"):
             shoot(
                 candidates,
@@ -103,7 +112,7 @@ class Campaign:
         designs = self._accept(candidates)
         goes_on = len(self._unmet(designs)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
         if goes_on:
-            self._train(number, model)
+            self.model(number)
         first = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and not c.probe]
         probes = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and c.probe]
         self.seconds["other"] = time.perf_counter() - began - sum(self.seconds.values())
@@ -116,14 +125,14 @@ class Campaign:
             probe_error_median=median(probes) if probes else None,
             probe_error_mean=sum(probes) / len(probes) if probes else None,
             hits=len([c for c in candidates if c.met and len(c.trials) == 1 and not c.probe]),
-            simulations=self.ledger.spent - spent_before,
+            simulations=self.ledger.spent_in(number),
             spent=self.ledger.spent,
             seconds=self.seconds,
             designs=designs,
             candidates_table=[row_of(c) for c in candidates if c.trials],
         )
 
-    def _propose(self, number: int, model: Janus, card: checkpoint.Card) -> list[Candidate]:
+    def _propose(self, number: int, model: Janus, card: Card) -> list[Candidate]:
         """Candidates for every unmet target, and the probes."""
         settings, designs = self.config.loop, self.designs()
         with self._clock("inversion"):
@@ -134,13 +143,14 @@ class Campaign:
                 (self.config.seed, number, STAGES["invert"]),
                 self.config.inversion,
                 settings.swarm,
-                self.ledger.tried_before(number),
+                self.ledger.tried,
                 {
                     t.name: [self.ledger.image(d["hash"]) for d in designs if d["target"] == t.name]
                     for t in self.targets
                 },
                 self.phases,
                 2 * settings.min_distance,
+                self.ledger.boundary,
                 lambda step, steps: self.progress("inversion", step, steps),
             )
 
@@ -172,25 +182,12 @@ class Campaign:
     def _begin(self) -> None:
         """Copy the source, or generate and simulate one, as the shards of round 0."""
         if self.journal.of("campaign"):
-            if self.config.dataset.generate is not None:
-                shards = [e for e in self.journal.of("shard") if e["round"] == 0]
-                self.ledger.spent = sum(e["simulated"] + len(e["failed"]) for e in shards)
             return
+        if not self.journal.of("begun"):
+            self.journal.append("begun", config=self.config.science())
         settings, source = self.config.dataset, read_source(self.config)
         if source is None and settings.generate is not None:
-            from simulators import generate
-
-            size, seed = self.config.microstructure.size, self.config.seed
-            images = generate(settings.generate.count, size, seed)
-            with self._clock("simulation"):
-                self._simulate(list(images[: settings.generate.simulated]), 0, "generated")
-            tried = self.ledger.tried_before(1)
-            rest = [image for image in images if content_hash(image) not in tried]
-            if rest:
-                unlabelled = dataset.unlabelled(
-                    np.stack(rest), self.phases, self.ledger.boundary, origin=b"generated", seed=seed
-                )
-                self.ledger.append(0, unlabelled, [])
+            self._generate(settings.generate)
         elif source is not None and not self.journal.of("shard"):
             self.ledger.append(0, source, [])
         if settings.test is not None:
@@ -211,19 +208,60 @@ class Campaign:
             versions={"janus-al": CREATED_BY},
         )
 
-    def _train(self, number: int, previous: Janus | None) -> None:
-        """Train the model of a round, from all samples, unless it exists already."""
-        if any(e["round"] == number for e in self.journal.of("trained")):
-            return
-        folder, samples = self._model_folder(number), self.ledger.samples()
+    def _generate(self, settings: Generate) -> None:
+        """Make images, simulate some of them, and commit the others without simulation."""
+        from simulators import generate
+
+        seed, boundary = self.config.seed, self.ledger.boundary
+        images = self.proposals.images(0)
+        if images is None:
+            images = generate(settings.count, self.config.microstructure.size, seed)
+            self.proposals.commit_images(0, images)
+        with self._clock("simulation"):
+            self._simulate(list(images[: settings.simulated]), 0, "generated")
+        rest = [image for image in images if canonical_hash(image, boundary) not in self.ledger.tried]
+        if rest:
+            others = dataset.unlabelled(np.stack(rest), self.phases, boundary, origin=b"generated", seed=seed)
+            self.ledger.append(0, others, [])
+
+    def model(self, number: int) -> tuple[Janus, Card]:
+        """The model of a round, 0 being the first; one that is not there or damaged is trained from shards and seed."""
+        folder = self.folder / "models" / f"r{number:04d}"
+        known = [e for kind in ("trained", "retrained") for e in self.journal.of(kind) if e["round"] == number]
+        if known:
+            try:
+                return checkpoint.load(folder, self.device, known[-1].get("sha256"))
+            except (DatasetError, FileNotFoundError) as error:
+                self.progress.say(f"{error}: training the model of round {number} again, from the shards and the seed")
+        model, card = self._train(number, folder)
+        digest = checkpoint.save(folder, model, card)
+        if known:
+            self.journal.append("retrained", round=number, sha256=digest)
+            return model, card
+        test = self.folder / "test.h5"
+        self.journal.append(
+            "trained",
+            round=number,
+            model=str(folder.relative_to(self.folder)),
+            sha256=digest,
+            seconds=card.seconds,
+            dataset={"samples": len(card.images), "simulated": card.simulated, "digest": card.dataset_digest},
+            weights={k: v for k, v in card.training.items() if k.startswith("l_")},
+            metrics=_flat(evaluate(model, dataset.read(test))) if test.exists() else {},
+        )
+        return model, card
+
+    def _train(self, number: int, folder: Path) -> tuple[Janus, Card]:
+        folder.parent.mkdir(exist_ok=True)
+        samples = self.ledger.samples(through=number)
         seed = int(np.random.SeedSequence([self.config.seed, number, STAGES["train"]]).generate_state(1)[0])
         settings, training = self.config.loop, self.config.training
         start = None
-        if previous is not None and settings.retrain == "warm":
-            start = shrink_and_perturb(previous, seed, settings.shrink, settings.perturb)
+        if number > 0 and settings.retrain == "warm":
+            start = shrink_and_perturb(self.model(number - 1)[0], seed, settings.shrink, settings.perturb)
             training = self.config.warm_training()
         with self._clock("training"):
-            model, card = train(
+            return train(
                 samples,
                 self.config.network,
                 training,
@@ -233,20 +271,6 @@ class Campaign:
                 state=folder.with_suffix(".state"),
                 progress=lambda step, steps: self.progress("training", step, steps),
             )
-            checkpoint.save(folder, model, card)
-        test = self.folder / "test.h5"
-        self.journal.append(
-            "trained",
-            round=number,
-            model=str(folder.relative_to(self.folder)),
-            seconds=card.seconds,
-            dataset={"samples": len(samples), "simulated": card.simulated, "digest": card.dataset_digest},
-            weights={k: v for k, v in card.training.items() if k.startswith("l_")},
-            metrics=_flat(evaluate(model, dataset.read(test))) if test.exists() else {},
-        )
-
-    def _model_folder(self, number: int) -> Path:
-        return self.folder / "models" / f"r{number:04d}"
 
     @contextmanager
     def _clock(self, name: str) -> Iterator[None]:
@@ -274,13 +298,11 @@ def start(folder: Path, config: CampaignConfig) -> Campaign:
     """The campaign of a folder, made if there is none, refused if there is another.
 
     Raises:
-        ConfigError: the folder's campaign has another configuration, or the source does not fit.
+        ConfigError: the folder's campaign has another configuration.
     """
     stored = folder / "campaign.toml"
-    if not stored.is_file():
-        read_source(config)
-    elif load_config(stored).science() != config.science():
-        raise ConfigError(f"{folder}: holds a campaign of another configuration; give another --dir, or resume it")
+    if stored.is_file():
+        check_unchanged(stored, config, load_config(stored).science())
     for part in ("samples", "models"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     for stale in [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")]:
@@ -288,23 +310,6 @@ def start(folder: Path, config: CampaignConfig) -> Campaign:
     with dataset.atomic_path(stored) as temporary:
         temporary.write_text(dump_config(config))
     return Campaign(folder)
-
-
-def read_source(config: CampaignConfig) -> Samples | None:
-    """The source dataset, checked against the configuration; None if it is to be generated."""
-    settings, wanted = config.dataset, config.microstructure
-    for path in (settings.source, settings.test):
-        if path is None:
-            continue
-        samples = dataset.read(path)
-        side = samples.image.shape[1:]
-        kind = (side, samples.phase_conductivity, samples.boundary)
-        asked = ((wanted.size, wanted.size), wanted.phase_conductivity, wanted.boundary)
-        if kind != asked:
-            raise ConfigError(
-                f"{path}: holds (size, phase_conductivity, boundary) {kind} but the configuration asks {asked}"
-            )
-    return None if settings.source is None else dataset.read(settings.source)
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:

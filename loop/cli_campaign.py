@@ -31,12 +31,15 @@ def campaign_run(
 
 
 @campaign_app.command("resume")
-def campaign_resume(dir_: Dir, json_: Json = False) -> None:
-    """Go on with a campaign that was interrupted.
+def campaign_resume(dir_: Dir, set_: Set = None, json_: Json = False) -> None:
+    """Go on with a campaign that was interrupted, or, its budget raised, with one that has spent it.
 
-    janus-al campaign resume campaigns/quickstart
+    janus-al campaign resume campaigns/quickstart --set budget.simulations=800
     """
-    _campaign(dir_, None, json_)
+    from loop.config import load_config
+
+    stored = dir_ / "campaign.toml"
+    _campaign(dir_, load_config(stored, None, set_) if set_ and stored.is_file() else None, json_)
 
 
 @campaign_app.command("status")

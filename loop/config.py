@@ -177,8 +177,8 @@ class CampaignConfig(_Section):
         return dataclasses.replace(self.training, steps=self.loop.retrain_steps)
 
     def science(self) -> dict[str, Any]:
-        """Everything that decides the result."""
-        return self.model_dump(mode="json", exclude={"execution"}, exclude_none=True)
+        """Everything that decides the result and stays as the campaign began; the budget may be raised."""
+        return self.model_dump(mode="json", exclude={"execution", "budget"}, exclude_none=True)
 
 
 class _TrainingFile(_Section):
@@ -256,6 +256,32 @@ def _validate(kind: type[Kind], path: Path, tables: Sequence[dict[str, Any]]) ->
             what = "unknown key; remove it or correct its spelling"
         given = "" if isinstance(first["input"], dict | list) or "unknown" in what else f" (given: {first['input']!r})"
         raise ConfigError(f"{path}: {where}: {what}{given}") from None
+
+
+def check_unchanged(path: Path, config: CampaignConfig, begun: dict[str, Any]) -> None:
+    """Refuse a configuration that differs from the one a campaign began with, `science` of it.
+
+    Raises:
+        ConfigError: with the first key that differs, its value and the one it had.
+    """
+    budget = config.budget.model_dump()
+    before = _validate(CampaignConfig, path, [begun, {"budget": budget}])
+    was, now = _leaves(before.science()), _leaves(config.science())
+    for key in [*was, *now]:
+        if was.get(key) != now.get(key):
+            raise ConfigError(
+                f"{path}: {key} is {now.get(key)!r} but this campaign began with {was.get(key)!r}, another "
+                "configuration; put it back, or give another --dir (budget and execution may change)"
+            )
+
+
+def _leaves(table: dict[str, Any] | list[Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested tables by dotted key, entries of a list by number."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items() if isinstance(table, dict) else enumerate(table, start=1):
+        nested = isinstance(value, dict | list)
+        flat |= _leaves(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat
 
 
 def dump_config(config: CampaignConfig) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,17 @@ class Journal:
     def of(self, event: str) -> list[Event]:
         """All events of one kind, in order."""
         return [e for e in self.events if e["event"] == event]
+
+    @property
+    def end(self) -> Event | None:
+        """See `end_of`."""
+        return end_of(self.events)
+
+
+def end_of(events: Sequence[Event]) -> Event | None:
+    """The event that ended a campaign, unless it was extended since."""
+    last = next((e for e in reversed(events) if e["event"] in {"finished", "extended"}), None)
+    return last if last is not None and last["event"] == "finished" else None
 
 
 def read_events(path: Path) -> Iterator[Event]:

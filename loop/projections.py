@@ -11,7 +11,7 @@ from janus_al import dataset
 from loop import CREATED_BY
 from loop.campaign import Campaign
 from loop.candidates import result_of
-from loop.journal import read_events
+from loop.journal import end_of, read_events
 from loop.verify import verdict
 
 
@@ -91,14 +91,14 @@ def status(folder: Path) -> dict[str, Any]:
     config, events = load_config(folder / "campaign.toml"), list(read_events(folder / "journal.jsonl"))
     rounds = [e for e in events if e["event"] == "round"]
     shards = [e for e in events if e["event"] == "shard"]
-    finished = [e for e in events if e["event"] == "finished"]
+    end = end_of(events)
     paid = [s for s in shards if s["round"] > 0 or config.dataset.generate is not None]
     names = [d["target"] for e in rounds for d in e["designs"]]
     columns = ["round", "candidates", "probes", "first_shot_error_median", "probe_error_median"]
     columns += ["probe_error_mean", "hits", "simulations", "seconds"]
     return {
-        "state": finished[-1]["state"] if finished else "running",
-        "reason": finished[-1]["reason"] if finished else None,
+        "state": end["state"] if end else "running",
+        "reason": end["reason"] if end else None,
         "rounds": len(rounds),
         "simulations": {
             "done": sum(s["simulated"] for s in paid),

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al import checkpoint
 from janus_al.dataset import Samples, atomic_path
 from loop.campaign import Campaign
 from loop.latent_map import plane
@@ -142,7 +141,7 @@ def _from_model(
 
     from janus_al.training import encode
 
-    model, _ = checkpoint.load(campaign.folder / trained[-1]["model"])
+    model, _ = campaign.model(trained[-1]["round"])
     chosen = samples.image[np.linspace(0, len(samples) - 1, min(6, len(samples))).astype(int)]
     with torch.no_grad():
         decoded = model.decode(encode(model, chosen)).numpy()

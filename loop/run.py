@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from janus_al.device import prepare
-from loop.campaign import Campaign, read_source, start
+from loop.campaign import Campaign, start
 from loop.config import CampaignConfig, ConfigError
 from loop.executors import open_executor
 from loop.progress import Progress
 from loop.projections import write_dataset, write_designs
+from loop.sources import check_source
 
 
 class LockedError(RuntimeError):
@@ -28,7 +29,7 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
         LockedError: another process runs it.
     """
     if config is not None and not (folder / "campaign.toml").exists():
-        read_source(config)
+        check_source(config)
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         campaign = Campaign(folder) if config is None else start(folder, config)
@@ -68,7 +69,7 @@ def _project(campaign: Campaign, progress: Progress, broken: set[str]) -> None:
 
     What fails is added to `broken` and not tried again before the end, so that a dead server is waited for twice.
     """
-    finished = bool(campaign.journal.of("finished"))
+    finished = campaign.journal.end is not None
     seconds: dict[str, float] = {}
     stages: dict[str, Callable[[Campaign], object]] = {"dataset": write_dataset, "designs": write_designs}
     if finished:

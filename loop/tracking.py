@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loop.journal import Event, read_events
+from loop.journal import Event, end_of, read_events
 
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
@@ -52,7 +52,7 @@ def sync(folder: Path, live: bool = False) -> SyncResult:
         if begun is None:
             return 0
         config = tomllib.loads((folder / "campaign.toml").read_text())
-        finished = any(e["event"] == "finished" for e in events)
+        finished = end_of(events) is not None
         key = {"campaign_id": begun["campaign_id"]}
         parent = store.run(begun["name"], {**key, "kind": "campaign", "round": "-"}, begun["time"])
         store.fill(

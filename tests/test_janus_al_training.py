@@ -98,10 +98,16 @@ def test_interrupted_training_resumes_bit_exactly(samples, tmp_path, network):
     assert state.exists()
     with pytest.raises(TrainingError, match="another training run"):
         train(samples, network, QUICK, seed=4, state=state)
+    damaged = bytearray(state.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (tmp_path / "damaged.pt").write_bytes(damaged)
     resumed, resumed_card = train(samples, network, QUICK, seed=3, state=state)
     assert torch.equal(weights(whole), weights(resumed))
     assert [r["loss"] for r in card.history] == [r["loss"] for r in resumed_card.history]
     assert not state.exists()
+    with pytest.warns(UserWarning, match=r"damaged\.pt: damaged, dropped; training begins again"):
+        again, _ = train(samples, network, QUICK, seed=3, state=tmp_path / "damaged.pt")
+    assert torch.equal(weights(whole), weights(again))
 
 
 def test_seed_decides(samples):

@@ -1,0 +1,92 @@
+"""What a round is about to pay for, committed before it pays: a round that was killed reads its proposals again.
+
+So it ends as it would have, whether or not this machine, its GPU or its number of threads would propose the same.
+"""
+
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al.dataset import DatasetError, atomic_path
+from loop.candidates import Candidate
+from loop.journal import Journal
+from loop.targets import Target
+
+
+class Proposals:
+    """The proposals of a campaign's rounds: an array in `proposals/` and an event of the journal for each round."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        self.folder, self.journal = folder, journal
+
+    def images(self, number: int) -> NDArray[np.uint8] | None:
+        """Images that a round began to simulate, if it did."""
+        found = self._read(number)
+        return None if found is None else found[0]
+
+    def commit_images(self, number: int, images: NDArray[np.uint8]) -> None:
+        """Commit images before they are simulated."""
+        self._commit(number, images, [])
+
+    def candidates(self, number: int, targets: Sequence[Target]) -> list[Candidate] | None:
+        """Candidates that a round began to simulate, if it did.
+
+        Args:
+            number: of the round.
+            targets: the campaign's; a probe's is in the journal.
+        """
+        found = self._read(number)
+        if found is None:
+            return None
+        fields, rows = found
+        named = {target.name: target for target in targets}
+        return [
+            Candidate(
+                target=_probe_target(row["wanted"]) if row["probe"] else named[row["target"]],
+                probe=row["probe"],
+                field=field,
+                predicted=row["predicted"],
+            )
+            for row, field in zip(rows, fields, strict=True)
+        ]
+
+    def commit_candidates(self, number: int, candidates: Sequence[Candidate]) -> None:
+        """Commit candidates before the first of them is simulated."""
+        rows = [
+            {"target": c.target.name, "wanted": c.target.wanted(), "probe": c.probe, "predicted": dict(c.predicted)}
+            for c in candidates
+        ]
+        self._commit(number, np.stack([c.field for c in candidates]) if candidates else np.empty(0), rows)
+
+    def _commit(self, number: int, array: NDArray[Any], rows: list[dict[str, Any]]) -> None:
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+        name = f"proposals/r{number:04d}-{digest[:12]}.npy"
+        (self.folder / name).parent.mkdir(exist_ok=True)
+        with atomic_path(self.folder / name) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+        self.journal.append("proposed", round=number, file=name, sha256=digest, candidates=rows)
+
+    def _read(self, number: int) -> tuple[NDArray[Any], list[dict[str, Any]]] | None:
+        for event in self.journal.of("proposed"):
+            if event["round"] == number:
+                path = self.folder / event["file"]
+                data = path.read_bytes() if path.is_file() else b""
+                if hashlib.sha256(data).hexdigest() != event["sha256"]:
+                    raise DatasetError(
+                        f"{path}: lost or damaged; its bytes are not those the journal recorded; restore it from a copy"
+                    )
+                return np.load(io.BytesIO(data), allow_pickle=False), event["candidates"]
+        return None
+
+
+def _probe_target(wanted: dict[str, Sequence[float | None]]) -> Target:
+    intervals = {n: (float(low or 0), math.inf if high is None else float(high)) for n, (low, high) in wanted.items()}
+    return Target("probe", intervals)

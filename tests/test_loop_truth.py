@@ -1,0 +1,159 @@
+"""What a campaign relies on: proposals, shards and settings are kept; models and states are made again."""
+
+import json
+import shutil
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli_w
+
+import loop.campaign
+from janus_al.checkpoint import load
+from janus_al.dataset import DatasetError, unlabelled, write
+from janus_al.identity import LeakageError
+from loop.campaign import Campaign
+from loop.config import ConfigError, load_config
+from loop.journal import read_events
+from loop.progress import Progress
+from loop.projections import status
+from loop.run import run_campaign
+from simulators import generate
+
+CONFIG = Path(__file__).with_name("small.toml")
+HARD = (
+    "target=[{name='t', designs=9, kxx={value=0.3, tolerance=0.01}}]",
+    "training.steps=40",
+    "loop.retrain_steps=10",
+    "loop.cut_steps=1",
+    "budget.rounds=2",
+    "budget.simulations=60",
+)
+
+
+@pytest.fixture(scope="module")
+def hard(tmp_path_factory):
+    """A campaign that spends its two rounds and does not reach what is asked for."""
+    folder = tmp_path_factory.mktemp("hard") / "c"
+    run_campaign(folder, load_config(CONFIG, overrides=HARD), Progress())
+    assert (status(folder)["state"], status(folder)["rounds"]) == ("stopped", 2)
+    return folder
+
+
+def killed_after(whole, copy, event, number):
+    """A copy of a campaign whose journal ends with the first event of a kind in a round."""
+    shutil.copytree(whole, copy)
+    lines = (whole / "journal.jsonl").read_text().splitlines(keepends=True)
+    at = [json.loads(line)["event"] == event and json.loads(line)["round"] == number for line in lines].index(True)
+    (copy / "journal.jsonl").write_text("".join(lines[: at + 1]))
+    return copy
+
+
+def ends_as(copy, whole):
+    """The resumed campaign has the same designs, and paid the same."""
+    run_campaign(copy, None, Progress())
+    assert Campaign(copy).designs() == Campaign(whole).designs()
+    assert status(copy)["simulations"] == status(whole)["simulations"]
+
+
+def test_a_killed_round_goes_on_from_its_own_proposals(hard, tmp_path, monkeypatch):
+    """On a machine that would propose otherwise the budget is not overspent and the designs are the same."""
+    copy = killed_after(hard, tmp_path / "c", "shard", 1)
+    assert not any(e["event"] == "round" for e in read_events(copy / "journal.jsonl"))
+    real = loop.campaign.propose
+
+    def otherwise(model, wanted, probes, seed, *more):
+        assert seed[1] != 1, "the round had proposed already"
+        return real(model, wanted, probes, seed, *more)
+
+    monkeypatch.setattr(loop.campaign, "propose", otherwise)
+    ends_as(copy, hard)
+
+
+def test_a_killed_start_keeps_its_images(hard, tmp_path, monkeypatch):
+    import simulators
+
+    copy = killed_after(hard, tmp_path / "c", "shard", 0)
+    monkeypatch.setattr(simulators, "generate", None)
+    ends_as(copy, hard)
+
+
+def test_damaged_proposals_are_refused(hard, tmp_path):
+    copy = killed_after(hard, tmp_path / "c", "proposed", 1)
+    path = next((copy / "proposals").glob("r0001-*"))
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"r0001-.*lost or damaged"):
+        run_campaign(copy, None, Progress())
+
+
+@pytest.mark.parametrize("damage", ["lost", "damaged", "another round's"])
+def test_a_model_that_cannot_be_had_is_trained_again(hard, tmp_path, damage, capsys):
+    copy = killed_after(hard, tmp_path / "c", "trained", 1)
+    model = copy / "models" / "r0001"
+    weights = (model / "weights.safetensors").read_bytes()
+    shutil.rmtree(copy / "models" if damage == "lost" else model)
+    if damage != "lost":
+        shutil.copytree(copy / "models" / "r0000", model)
+    if damage == "damaged":
+        (model / "weights.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    ends_as(copy, hard)
+    assert "training the model of round 1 again" in capsys.readouterr().err
+    assert (model / "weights.safetensors").read_bytes() == weights
+
+
+def test_one_flipped_bit_of_a_model_is_found(hard, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("weights.safetensors", "model.json", "SHA256SUMS"):
+        data = (hard / "models" / "r0000" / name).read_bytes()
+        for index, position in enumerate(rng.integers(len(data), size=20)):
+            copy = tmp_path / f"{name}-{index}"
+            shutil.copytree(hard / "models" / "r0000", copy)
+            flipped = bytearray(data)
+            flipped[position] ^= 1 << int(rng.integers(8))
+            (copy / name).write_bytes(flipped)
+            with pytest.raises(DatasetError):
+                load(copy)
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        ({"seed": 4}, "seed is 4 but this campaign began with 3"),
+        ({"microstructure": {"phase_conductivity": [0.1, 2.0]}}, "phase_conductivity.2 is 2.0 .* began with 1.0"),
+        ({"microstructure": {"size": 24}, "network": {"size": 24}}, "microstructure.size is 24 .* began with 16"),
+        ({"target": [{"name": "two", "kxx": {"value": 0.3}}]}, "target.1.name is 'two' .* began with 't'"),
+        ({"inversion": {"steps": 26}}, "inversion.steps is 26 but this campaign began with 25"),
+    ],
+)
+def test_a_configuration_edited_by_hand_is_refused(hard, tmp_path, edit, words):
+    copy = tmp_path / "c"
+    shutil.copytree(hard, copy)
+    table = tomllib.loads((copy / "campaign.toml").read_text())
+    for key, value in edit.items():
+        table[key] = {**table[key], **value} if isinstance(value, dict) else value
+    (copy / "campaign.toml").write_text(tomli_w.dumps(table))
+    with pytest.raises(ConfigError, match=words):
+        run_campaign(copy, None, Progress())
+
+
+def test_rounds_and_simulations_may_be_raised(hard, tmp_path):
+    """A campaign that stopped goes on with a larger budget, and ends as one that had it from the start."""
+    raised = tmp_path / "raised"
+    run_campaign(raised, load_config(CONFIG, overrides=[*HARD, "budget.rounds=1"]), Progress())
+    assert (status(raised)["state"], status(raised)["rounds"]) == ("stopped", 1)
+    run_campaign(raised, load_config(CONFIG, overrides=HARD), Progress())
+    assert Campaign(raised).designs() == Campaign(hard).designs()
+    for part in ("state", "rounds", "simulations"):
+        assert status(raised)[part] == status(hard)[part]
+
+
+def test_a_test_set_that_shares_images_is_refused_before_anything_is_made(tmp_path):
+    images = generate(3, 16, seed=3)[:, ::-1]
+    write(tmp_path / "test.h5", unlabelled(images, (0.1, 1.0)), "test")
+    config = load_config(CONFIG, overrides=[f"dataset.test='{tmp_path}/test.h5'"])
+    with pytest.raises(LeakageError, match="3 of 3 test images"):
+        run_campaign(tmp_path / "c", config, Progress())
+    assert not (tmp_path / "c").exists()
