@@ -186,7 +186,7 @@ def test_damaged_checkpoint_is_refused(samples, tmp_path):
     checkpoint.save(tmp_path, model, card)
     path = tmp_path / "weights.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(dataset.DatasetError, match="damaged model"):
+    with pytest.raises(dataset.DatasetError, match="lost or damaged"):
         checkpoint.load(tmp_path)
     with pytest.raises(FileNotFoundError, match="no model here"):
         checkpoint.load(tmp_path / "none")

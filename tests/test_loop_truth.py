@@ -139,12 +139,15 @@ def test_a_configuration_edited_by_hand_is_refused(hard, tmp_path, edit, words):
         run_campaign(copy, None, Progress())
 
 
-def test_rounds_and_simulations_may_be_raised(hard, tmp_path):
+def test_rounds_and_simulations_may_be_raised(hard, tmp_path, janus):
     """A campaign that stopped goes on with a larger budget, and ends as one that had it from the start."""
     raised = tmp_path / "raised"
     run_campaign(raised, load_config(CONFIG, overrides=[*HARD, "budget.rounds=1"]), Progress())
     assert (status(raised)["state"], status(raised)["rounds"]) == ("stopped", 1)
-    run_campaign(raised, load_config(CONFIG, overrides=HARD), Progress())
+    code, _, _ = janus("campaign", "resume", raised, "--set", "budget.rounds=2")
+    assert code == 3
+    code, _, error = janus("campaign", "resume", raised, "--set", "seed=5")
+    assert (code, "seed is 5 but this campaign began with 3" in error) == (2, True)
     assert Campaign(raised).designs() == Campaign(hard).designs()
     for part in ("state", "rounds", "simulations"):
         assert status(raised)[part] == status(hard)[part]
