@@ -25,6 +25,10 @@ class TrainingError(ValueError):
     """Samples that cannot train this network, or settings under which training fails."""
 
 
+class StateError(TrainingError):
+    """A state that belongs to another training run."""
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Settings of one training run; l_sens = 0 is the paper's way."""
@@ -104,7 +108,8 @@ def fit(
         progress: told the step reached and the number of steps.
 
     Raises:
-        TrainingError: if training diverges, or the state is another run's.
+        TrainingError: if training diverges.
+        StateError: the state is another run's.
     """
     began = time.perf_counter()
     device = model.log_mean.device
@@ -118,7 +123,7 @@ def fit(
     saved = None if state is None else _read_state(state, device)
     if saved is not None:
         if saved["run"] != run:
-            raise TrainingError(f"{state}: the state of another training run; remove it, or write elsewhere")
+            raise StateError(f"{state}: the state of another training run; remove it, or write elsewhere")
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         step, spent, best, best_score, history = (saved[k] for k in ("step", "spent", "best", "score", "history"))

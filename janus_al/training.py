@@ -57,7 +57,7 @@ def train(
         lambda step: _losses(model, data, config, np.random.default_rng([seed, step])),
         lambda: _validation(model, data, config),
         config,
-        repr((config, seed, samples.digest())),
+        repr((config, model.config, seed, samples.digest())),
         state,
         progress,
     )

@@ -21,6 +21,7 @@ from janus_al import checkpoint, dataset
 from janus_al.checkpoint import Card
 from janus_al.dataset import DatasetError, content_hash
 from janus_al.evaluation import evaluate
+from janus_al.fitting import StateError
 from janus_al.identity import canonical_hash
 from janus_al.network import Janus
 from janus_al.training import shrink_and_perturb, train
@@ -260,17 +261,18 @@ class Campaign:
         if number > 0 and settings.retrain == "warm":
             start = shrink_and_perturb(self.model(number - 1)[0], seed, settings.shrink, settings.perturb)
             training = self.config.warm_training()
+        state = folder.with_suffix(".state")
+
+        def progress(step: int, steps: int) -> None:
+            self.progress("training", step, steps)
+
         with self._clock("training"):
-            return train(
-                samples,
-                self.config.network,
-                training,
-                seed,
-                self.device,
-                start,
-                state=folder.with_suffix(".state"),
-                progress=lambda step, steps: self.progress("training", step, steps),
-            )
+            try:
+                return train(samples, self.config.network, training, seed, self.device, start, state, progress)
+            except StateError as error:
+                self.progress.say(f"{error}: dropped, training begins again")
+                state.unlink()
+                return train(samples, self.config.network, training, seed, self.device, start, state, progress)
 
     @contextmanager
     def _clock(self, name: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ import tomli_w
 import loop.campaign
 from janus_al.checkpoint import load
 from janus_al.dataset import DatasetError, unlabelled, write
+from janus_al.fitting import _write_state
 from janus_al.identity import LeakageError
 from loop.campaign import Campaign
 from loop.config import ConfigError, load_config
@@ -77,6 +78,14 @@ def test_a_killed_start_keeps_its_images(hard, tmp_path, monkeypatch):
     copy = killed_after(hard, tmp_path / "c", "shard", 0)
     monkeypatch.setattr(simulators, "generate", None)
     ends_as(copy, hard)
+
+
+def test_a_training_state_of_another_run_is_dropped(hard, tmp_path, capsys):
+    """One left by another version of the program, for instance."""
+    copy = killed_after(hard, tmp_path / "c", "trained", 0)
+    _write_state(copy / "models" / "r0001.state", {"run": "another"})
+    ends_as(copy, hard)
+    assert "another training run" in capsys.readouterr().err
 
 
 def test_damaged_proposals_are_refused(hard, tmp_path):
