@@ -6,8 +6,9 @@ from simulators.choice import SOLVERS, choose
 from simulators.direct_homogenizer import DirectHomogenizer
 from simulators.fipy_homogenizer import FipyHomogenizer
 from simulators.homogenizer import Boundary, HomogenizationError, Homogenized, Homogenizer, conductivity_field
-from simulators.images import ImageError, read_image, write_png
+from simulators.images import LabelledImage, read_image, read_labelled, write_png
 from simulators.phasefield import PhaseField, generate, stream_for_tests
+from simulators.rasters import ImageError
 
 __all__ = [
     "SOLVERS",
@@ -20,12 +21,14 @@ __all__ = [
     "Homogenized",
     "Homogenizer",
     "ImageError",
+    "LabelledImage",
     "PhaseField",
     "certify",
     "choose",
     "conductivity_field",
     "generate",
     "read_image",
+    "read_labelled",
     "stream_for_tests",
     "write_png",
 ]

@@ -1,26 +1,44 @@
-"""Images of the user: .npy label arrays, and .png or .tif pictures or stacks whose grey levels are the phases."""
+"""Images of the user: files whose stored values become labels by one rule, and pictures of labels."""
 
-import tokenize
-import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_SIDE = 4096
-MAX_CELLS = MAX_SIDE**2
+from simulators.rasters import ImageError, Raster, check_shape, read_npy, read_picture
+
+Stored = int | float | tuple[int, ...]
 
 
-class ImageError(ValueError):
-    """A file that is not a microstructure."""
+@dataclass(frozen=True)
+class LabelledImage:
+    """An image and where its labels come from.
+
+    Attributes:
+        labels: (ny, nx), row 0 on top, or (nz, ny, nx) of a stack, in the smallest unsigned dtype that holds them.
+        stored: the value in the file of label 0, label 1... as many as there are phases; of a colour a tuple.
+        pixels: of each label, 0 where the image has none.
+    """
+
+    labels: NDArray[np.unsignedinteger[Any]]
+    stored: tuple[Stored, ...]
+    pixels: tuple[int, ...]
 
 
-def read_image(path: Path, phases: int) -> NDArray[np.uint8]:
-    """Labels (ny, nx), row 0 on top, or (nz, ny, nx) of a stack.
+def read_image(path: Path, phases: int) -> NDArray[np.unsignedinteger[Any]]:
+    """The labels of `read_labelled`."""
+    return read_labelled(path, phases).labels
 
-    A .npy array holds the labels themselves, a .tif may hold several layers. The grey levels of a
-    picture become labels from dark to bright and must be as many as there are phases, or fewer if they are label
-    values themselves.
+
+def read_labelled(path: Path, phases: int) -> LabelledImage:
+    """An image or stack from a .npy, .png or .tif file.
+
+    A .npy array holds the labels themselves. A picture means what it stores, whatever it looks like: an index and
+    not the colour of its palette, 0 and not its white. Its values become labels from low to high and must be as
+    many as there are phases, or fewer if they are label values themselves. Grey stored as colour is grey, other
+    colours must rise together in every channel; where alone alpha varies, it is what is read.
 
     Raises:
         ImageError: with the file, what is wrong with it and the mend.
@@ -29,9 +47,11 @@ def read_image(path: Path, phases: int) -> NDArray[np.uint8]:
         raise ImageError(f"{path}: no such file")
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return _labels(path, _read_npy(path), phases)
+        values = read_npy(path)
+        _check_labels(path, values, phases)
+        return _labelled(values, tuple(range(phases)))
     if suffix in {".png", ".tif", ".tiff"}:
-        return _labels(path, _grey_to_labels(path, _read_picture(path), phases), phases)
+        return _ranked(path, read_picture(path), phases)
     raise ImageError(f"{path}: cannot read '{suffix}' files; give .npy, .png or .tif")
 
 
@@ -39,61 +59,18 @@ def write_png(path: Path, image: NDArray[np.integer], scale: int = 8) -> None:
     """Write labels as a grey picture, label 0 black, the highest label white, `scale` pixels a pixel."""
     from PIL import Image
 
-    grey = (np.asarray(image, dtype=float) * 255 / max(int(np.max(image)), 1)).astype(np.uint8)
-    Image.fromarray(np.kron(grey, np.ones((scale, scale), dtype=np.uint8))).save(path, "PNG", optimize=True)
+    highest = max(int(np.max(image)), 1)
+    depth = np.uint8 if highest < 256 else np.uint16
+    grey = (np.asarray(image, dtype=float) * np.iinfo(depth).max / highest).astype(depth)
+    Image.fromarray(np.kron(grey, np.ones((scale, scale), dtype=depth))).save(path, "PNG", optimize=True)
 
 
-def _read_npy(path: Path) -> NDArray[np.generic]:
-    try:
-        # A map of the file: reads no archive and no pickle, and allocates nothing for what a header claims.
-        return np.asarray(np.lib.format.open_memmap(path, mode="r"))
-    except (ValueError, OverflowError, tokenize.TokenError, EOFError, OSError) as error:
-        raise ImageError(f"{path}: not a readable .npy array ({error}); save labels with numpy.save") from None
-
-
-def _read_picture(path: Path) -> NDArray[np.generic]:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=["PNG", "TIFF"]) as picture:
-                if max(picture.size) > MAX_SIDE:
-                    raise ImageError(f"{path}: {picture.size[0]} x {picture.size[1]} pixels; {MAX_SIDE} a side at most")
-                count = getattr(picture, "n_frames", 1)
-                if count * picture.size[0] * picture.size[1] > MAX_CELLS:
-                    raise ImageError(f"{path}: {count} layers of {picture.size} pixels; {MAX_CELLS} in all at most")
-                layers = []
-                for number in range(count):
-                    picture.seek(number)
-                    plain = picture.mode in {"1", "L", "F"} or picture.mode.startswith("I")
-                    layers.append(np.array(picture if plain else picture.convert("L")))
-                if any(layer.shape != layers[0].shape for layer in layers):
-                    raise ImageError(f"{path}: its layers differ in size; a stack has one size")
-                return layers[0] if count == 1 else np.stack(layers)
-    except ImageError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path}: not a readable picture ({error})") from None
-
-
-def _grey_to_labels(path: Path, grey: NDArray[np.generic], phases: int) -> NDArray[np.integer]:
-    levels, labels = np.unique(grey, return_inverse=True)
-    if len(levels) == phases:
-        return labels.reshape(grey.shape)
-    if grey.dtype.kind in "ub" and levels.max() < phases:
-        return grey.astype(np.uint8)
-    raise ImageError(
-        f"{path}: {len(levels)} grey levels but {phases} phase conductivities; threshold the picture to "
-        f"{phases} levels or give one conductivity per level"
-    )
-
-
-def _labels(path: Path, array: NDArray[np.generic], phases: int) -> NDArray[np.uint8]:
-    small = array.ndim in (2, 3) and min(array.shape) >= 2
-    if not small or max(array.shape) > MAX_SIDE or array.size > MAX_CELLS:
+def _check_labels(path: Path, array: NDArray[Any], phases: int) -> None:
+    check_shape(path, array.shape)
+    if array.ndim == 3 and array.shape[-1] <= 4 and array.shape[-1] < min(array.shape[:2]):
         raise ImageError(
-            f"{path}: shape {array.shape}; need two or three axes of 2 to {MAX_SIDE} cells, {MAX_CELLS} cells at most"
+            f"{path}: shape {array.shape} may be a colour picture; save its labels with two axes, or a volume of "
+            f"{array.shape[-1]} cells along x as .tif with one page for each layer"
         )
     if array.dtype.kind not in "uib":
         raise ImageError(f"{path}: values of {array.dtype}; labels must be integers, so threshold or round them first")
@@ -101,4 +78,64 @@ def _labels(path: Path, array: NDArray[np.generic], phases: int) -> NDArray[np.u
         raise ImageError(
             f"{path}: labels {array.min()}..{array.max()} but {phases} phase conductivities; label i needs entry i"
         )
-    return array.astype(np.uint8)
+
+
+def _ranked(path: Path, raster: Raster, phases: int) -> LabelledImage:
+    check_shape(path, raster.values.shape[:-1])
+    values = _opaque(path, raster)
+    if values.dtype.kind not in "buif":
+        raise ImageError(f"{path}: values of {values.dtype}; save the picture with real numbers")
+    if values.dtype.kind == "b":
+        values = values.astype(np.uint8)
+    if not np.isfinite(values).all():
+        count = int((~np.isfinite(values)).sum())
+        raise ImageError(f"{path}: {count} values are not finite; give each a phase of its own, or crop the picture")
+    if (values == values[..., :1]).all():
+        grey = values[..., 0]
+        levels, ranks = np.unique(grey, return_inverse=True)
+        stored: tuple[Stored, ...] = tuple(levels.tolist())
+        whole = levels.min() >= 0 and levels.max() < phases and (levels == np.floor(levels)).all()
+        if len(levels) != phases and whole:
+            return _labelled(grey, tuple(range(phases)))
+    else:
+        stored, ranks = _colours(path, values)
+    if len(stored) != phases:
+        raise ImageError(
+            f"{path}: {len(stored)} grey levels but {phases} phase conductivities; threshold the picture to "
+            f"{phases} levels or give one conductivity per level"
+        )
+    return _labelled(ranks.reshape(values.shape[:-1]), stored)
+
+
+def _opaque(path: Path, raster: Raster) -> NDArray[Any]:
+    """The channels that tell phases apart: the colours, or alpha where it alone varies."""
+    if not raster.alpha:
+        return raster.values
+    colour, alpha = raster.values[..., :-1], raster.values[..., -1:]
+    if (alpha == alpha.flat[0]).all():
+        return colour
+    if (colour == colour.reshape(-1, colour.shape[-1])[0]).all():
+        return alpha
+    raise ImageError(
+        f"{path}: both its colours and its transparency vary; flatten it, so that one of them is the phase"
+    )
+
+
+def _colours(path: Path, values: NDArray[Any]) -> tuple[tuple[Stored, ...], NDArray[np.intp]]:
+    if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+        raise ImageError(f"{path}: colours of {values.dtype}; save the labels as a grey or indexed picture")
+    codes = np.zeros(values.shape[:-1], dtype=np.uint64)
+    for channel in np.moveaxis(values, -1, 0):
+        codes = codes << np.uint64(16) | channel
+    _, where, ranks = np.unique(codes, return_index=True, return_inverse=True)
+    found = values.reshape(-1, values.shape[-1])[where].astype(int)
+    if (np.diff(found, axis=0) < 0).any():
+        raise ImageError(
+            f"{path}: {len(found)} colours that no brightness puts in order; save labels as a grey or indexed picture"
+        )
+    return tuple(tuple(colour) for colour in found.tolist()), ranks
+
+
+def _labelled(values: NDArray[Any], stored: tuple[Stored, ...]) -> LabelledImage:
+    labels = values.astype(np.min_scalar_type(int(values.max())))
+    return LabelledImage(labels, stored, tuple(np.bincount(labels.ravel(), minlength=len(stored)).tolist()))

@@ -7,9 +7,10 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from simulators import ImageError, read_image, write_png
+from simulators import ImageError, read_image, read_labelled, write_png
 
 LABELS = np.random.default_rng(5).integers(0, 2, (6, 9)).astype(np.uint8)
 
@@ -205,3 +206,285 @@ def test_stacks(tmp_path, suffix):
         layers = [Image.fromarray(layer * 200) for layer in volume]
         layers[0].save(path, save_all=True, append_images=layers[1:])
     assert np.array_equal(read_image(path, 2), volume)
+
+
+# --- a label is what the file stores
+
+
+def png_of(depth, kind, rows, palette=b""):
+    """A PNG by the book: bits a sample, colour type, rows of packed bytes."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    width = len(rows[0]) * 8 // depth // {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    head = struct.pack(">IIBBBBB", width, len(rows), depth, kind, 0, 0, 0)
+    table = chunk(b"PLTE", palette) if palette else b""
+    data = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + bytes(row) for row in rows)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + table + data + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", ">u2", "i2", "u4", "i4", "u8", "i8", "f2", ">f4", "f8"])
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True, "compression": "zlib"}, {"tile": (16, 16)}], ids=str)
+def test_tiff_means_what_it_stores(tmp_path, dtype, photometric, options):
+    """The labels written are the labels read, whatever the depth, the sign, the layout and the photometry."""
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, LABELS.astype(dtype), photometric=photometric, **options)
+    read = read_labelled(path, 2)
+    assert read.labels.dtype == np.uint8
+    np.testing.assert_array_equal(read.labels, LABELS)
+    assert read.stored == (0, 1)
+    assert read.pixels == ((LABELS == 0).sum(), (LABELS == 1).sum())
+
+
+def test_stored_values_become_labels_from_low_to_high(tmp_path):
+    """The mapping says which value became which label, the signed, the large and the fractional alike."""
+    for values in ([-5, 7], [0, 2**63 - 1], [0.25, 0.5], [3, 4]):
+        tifffile.imwrite(tmp_path / "image.tif", np.asarray(values)[LABELS])
+        read = read_labelled(tmp_path / "image.tif", 2)
+        assert read.stored == tuple(values)
+        np.testing.assert_array_equal(read.labels, LABELS)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".tif", ".png"])
+def test_more_labels_than_a_byte_holds(tmp_path, suffix):
+    labels = np.arange(324).reshape(18, 18)
+    path = tmp_path / f"image{suffix}"
+    if suffix == ".npy":
+        np.save(path, labels)
+    elif suffix == ".tif":
+        tifffile.imwrite(path, labels)
+    else:
+        write_png(path, labels, scale=1)
+    read = read_image(path, 324)
+    assert read.dtype == np.uint16
+    np.testing.assert_array_equal(read, labels)
+
+
+VOLUMES = {n: np.random.default_rng(n).integers(0, 2, (n, 6, 9)).astype(np.uint8) for n in (2, 3, 4, 5)}
+STACKS = {
+    "pages": {"photometric": "minisblack"},
+    "one page, many layers": {"photometric": "minisblack", "truncate": True},
+    "ImageDepth": {"photometric": "minisblack", "volumetric": True},
+    "tiles in three axes": {"photometric": "minisblack", "volumetric": True, "tile": (16, 16, 16)},
+    "ImageJ": {"imagej": True, "metadata": {"axes": "ZYX"}},
+    "OME": {"ome": True, "metadata": {"axes": "ZYX"}, "photometric": "minisblack"},
+    "compressed": {"photometric": "miniswhite", "compression": "lzw"},
+}
+
+
+@pytest.mark.parametrize("options", STACKS.values(), ids=STACKS.keys())
+@pytest.mark.parametrize("layers", VOLUMES)
+def test_tiff_stacks(tmp_path, layers, options):
+    """Slice by slice, three and four of them included, however the file lays them out."""
+    tifffile.imwrite(tmp_path / "stack.tif", VOLUMES[layers], **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "stack.tif", 2), VOLUMES[layers])
+
+
+def test_tiff_written_slice_by_slice(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "stack.tif") as writer:
+        for layer in VOLUMES[3]:
+            writer.write(layer)
+    np.testing.assert_array_equal(read_image(tmp_path / "stack.tif", 2), VOLUMES[3])
+
+
+INDEXED = {
+    "eight bits": png_of(8, 3, LABELS.tolist(), bytes([200, 200, 200, 10, 10, 10])),
+    "one bit": png_of(1, 3, np.packbits(VOLUMES[2][0][:, :8], axis=1).tolist(), b"\xff\xff\xff\0\0\0"),
+}
+
+
+def test_indexed_pictures_give_their_indices(tmp_path):
+    """A palette in which label 0 is the brighter changes nothing, in PNG and TIFF."""
+    (tmp_path / "a.png").write_bytes(INDEXED["eight bits"])
+    (tmp_path / "b.png").write_bytes(INDEXED["one bit"])
+    colours = np.zeros((3, 256), np.uint16)
+    colours[:, 0] = 65535
+    tifffile.imwrite(tmp_path / "c.tif", LABELS, photometric="palette", colormap=colours)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", 2), LABELS)
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png", 2), VOLUMES[2][0][:, :8])
+    np.testing.assert_array_equal(read_image(tmp_path / "c.tif", 2), LABELS)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_pngs_of_few_bits(tmp_path, depth):
+    """Labels 0 and 1 of three, which Pillow would spread over 0..255."""
+    labels = LABELS[:, :8].astype(np.uint8)
+    bits = np.unpackbits(labels[..., None], axis=-1)[..., -depth:].reshape(len(labels), -1)
+    (tmp_path / "a.png").write_bytes(png_of(depth, 0, np.packbits(bits, axis=1).tolist()))
+    read = read_labelled(tmp_path / "a.png", 3)
+    np.testing.assert_array_equal(read.labels, labels)
+    assert read.pixels[2] == 0
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, (1, 1, 1)), (4, (1, 0)), (6, (1, 1, 1, 0)), (6, (0, 0, 0, 1))])
+def test_pngs_of_sixteen_bits_and_channels(tmp_path, kind, channels):
+    """Grey as colour, and alpha alone, to the last bit of sixteen."""
+    pixels = (LABELS[..., None] * np.array(channels)).astype(">u2")
+    (tmp_path / "a.png").write_bytes(png_of(16, kind, [row.tobytes() for row in pixels]))
+    read = read_labelled(tmp_path / "a.png", 2)
+    np.testing.assert_array_equal(read.labels, LABELS)
+    assert read.stored == (0, 1)
+
+
+def rgba(colours, alpha):
+    return np.dstack([np.asarray(colours, np.uint8)[LABELS], np.asarray(alpha, np.uint8)[LABELS]])
+
+
+COLOURS = {
+    "mask in alpha": (rgba([[0, 0, 0]] * 2, [0, 255]), (0, 255)),
+    "opaque grey": (rgba([[9, 9, 9], [50, 50, 50]], [255, 255]), (9, 50)),
+    "transparent grey": (rgba([[9, 9, 9], [50, 50, 50]], [0, 0]), (9, 50)),
+    "red on black": (rgba([[0, 0, 0], [255, 0, 0]], [255, 255]), ((0, 0, 0), (255, 0, 0))),
+}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(("pixels", "stored"), COLOURS.values(), ids=COLOURS.keys())
+def test_colour_pictures(tmp_path, pixels, stored, suffix):
+    """Colours that one order of brightness sorts, whatever the channel; alpha where it alone varies."""
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".tif":
+        tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=["unassalpha"])
+    else:
+        Image.fromarray(pixels).save(path)
+    read = read_labelled(path, 2)
+    np.testing.assert_array_equal(read.labels, LABELS)
+    assert read.stored == stored
+
+
+def tif(array, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, **options)
+    return file.getvalue()
+
+
+def tifs(*arrays):
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for array in arrays:
+            writer.write(array)
+    return file.getvalue()
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def animation():
+    file = io.BytesIO()
+    frames = [Image.fromarray(layer * 255) for layer in VOLUMES[3]]
+    frames[0].save(file, "PNG", save_all=True, append_images=frames[1:])
+    return file.getvalue()
+
+
+def without_a_strip():
+    """A TIFF whose second strip is said to have no bytes, which tifffile fills with zeros."""
+    data = tif(LABELS, rowsperstrip=3, compression="zlib", metadata=None)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        counts = file.pages[0].tags["StripByteCounts"]
+        size = counts.valuebytecount // counts.count
+    at = counts.valueoffset + size
+    return data[:at] + bytes(size) + data[at + size :]
+
+
+def cut_between_pages():
+    """A stack whose second page leads nowhere."""
+    data = tif(VOLUMES[3], photometric="minisblack", metadata=None)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        offset = file.pages[1].offset
+    entries = struct.unpack("<H", data[offset : offset + 2])[0]
+    at = offset + 2 + 12 * entries
+    return data[:at] + struct.pack("<I", len(data) + 50) + data[at + 4 :]
+
+
+NAN = np.where(LABELS == 1, np.nan, 0.5)
+REFUSED = {
+    "nan": ("a.tif", tif(NAN), [f"{(LABELS == 1).sum()} values are not finite"]),
+    "infinity": ("a.tif", tif(np.where(LABELS == 1, np.inf, 0).astype("f4")), ["values are not finite"]),
+    "complex": ("a.tif", tif(LABELS.astype("c8")), ["values of complex64"]),
+    "planes": ("a.tif", tif(VOLUMES[3], photometric="rgb", planarconfig="separate"), ["3 planes", "minisblack"]),
+    "four planes": ("a.tif", tif(VOLUMES[4], photometric="rgb", planarconfig="separate"), ["4 planes"]),
+    "channels": ("a.tif", tif(VOLUMES[2], imagej=True, metadata={"axes": "CYX"}), ["axes CYX", "one channel"]),
+    "time": ("a.tif", tif(VOLUMES[2], imagej=True, metadata={"axes": "TYX"}), ["axes TYX"]),
+    "hyperstack": ("a.tif", tif(np.stack([VOLUMES[3]] * 2), imagej=True), ["axes ZCYX (2, 3, 6, 9)"]),
+    "several sizes": ("a.tif", tifs(LABELS, LABELS[:4]), ["2 pictures, of shapes (6, 9), (4, 9)"]),
+    "several depths": ("a.tif", tifs(LABELS, LABELS.astype("u2")), ["2 pictures"]),
+    "large tif": ("a.tif", tif(np.zeros((2, 4097), bool)), ["shape (2, 4097)", "2 to 4096 cells"]),
+    "many layers": ("a.tif", tif(np.zeros((260, 260, 260), bool), compression="zlib"), ["16777216 cells at most"]),
+    "jpeg": ("a.tif", tif(np.kron(LABELS * 255, np.ones((16, 16), "u1")), compression="jpeg"), ["JPEG", "LZW"]),
+    "two samples": ("a.tif", tif(np.dstack([LABELS] * 3), photometric="minisblack", planarconfig="contig"), ["3 samp"]),
+    "strip missing": ("a.tif", without_a_strip(), ["1 of 2 strips are there"]),
+    "pages missing": ("a.tif", cut_between_pages(), ["not a readable picture", "export it anew"]),
+    "truncated tif": ("a.tif", tif(LABELS)[:-9], ["not a readable picture"]),
+    "animation": ("a.png", animation(), ["an animation"]),
+    "colours without order": ("a.png", png(rgba([[255, 0, 0], [0, 0, 255]], [255, 255])), ["2 colours", "indexed"]),
+    "colour and alpha": ("a.png", png(rgba([[0, 0, 0], [255, 255, 255]], [0, 255])), ["colours and its transparency"]),
+    "colour array": ("a.npy", npy(np.dstack([LABELS] * 3)), ["shape (6, 9, 3) may be a colour picture", ".tif with"]),
+    "colour and alpha array": ("a.npy", npy(np.dstack([LABELS] * 4)), ["shape (6, 9, 4) may be a colour"]),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_ambiguous_or_damaged(tmp_path, capfd, name, content, words):
+    """Refused in one line, with not a word by a library."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(ImageError) as error:
+        read_image(path, 2)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_volume_narrow_along_x_is_read_from_pages(tmp_path):
+    """The way that the refusal of (ny, nx, 3) names."""
+    volume = np.moveaxis(VOLUMES[3], 0, -1)
+    tifffile.imwrite(tmp_path / "a.tif", volume, photometric="minisblack")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", 2), volume)
+    np.save(tmp_path / "cube.npy", VOLUMES[3][:, :3, :3])
+    np.testing.assert_array_equal(read_image(tmp_path / "cube.npy", 2), VOLUMES[3][:, :3, :3])
+
+
+SOUND = {
+    "npy": npy(LABELS),
+    "png": png(rgba([[0, 0, 0], [255, 0, 0]], [255, 255])),
+    "indexed.png": INDEXED["eight bits"],
+    "tif": tif(LABELS, rowsperstrip=2, compression="lzw"),
+    "stack.tif": tif(VOLUMES[3], photometric="minisblack"),
+    "imagej.tif": tif(VOLUMES[3], imagej=True, metadata={"axes": "ZYX"}),
+    "ome.tif": tif(VOLUMES[3], ome=True, metadata={"axes": "ZYX"}, photometric="minisblack"),
+}
+
+
+def damaged(data, random):
+    """Some bits flipped, some words overwritten, some ends cut off."""
+    data = bytearray(data)
+    for _ in range(random.integers(1, 5)):
+        at = int(random.integers(len(data) if random.random() < 0.5 else min(len(data), 200)))
+        data[at] ^= 1 << int(random.integers(8))
+        if random.random() < 0.3:
+            data[at : at + 4] = random.bytes(len(data[at : at + 4]))
+    return data[: int(random.integers(len(data)))] if random.random() < 0.2 else data
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_damaged_at_random(tmp_path, kind):
+    """Read, or refused in one line."""
+    random = np.random.default_rng(len(kind))
+    path = tmp_path / f"a.{kind}"
+    refusals = []
+    for _ in range(150):
+        path.write_bytes(damaged(SOUND[kind], random))
+        try:
+            assert read_image(path, 2).max() < 2
+        except ImageError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 100
+    assert not [r for r in refusals if "\n" in r or not r.startswith(f"{path}: ")]
