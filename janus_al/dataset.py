@@ -33,6 +33,8 @@ META: dict[str, Any] = {
     "flux_imbalance": np.float64,
     "seconds": np.float64,
 }
+LABELS = 256
+"""that an image of a dataset may have, 8 bits each"""
 MAX_BYTES = 8 * 2**30
 
 
@@ -95,16 +97,26 @@ _ARRAYS = ("image", "properties", "properties_fv", "properties_lower", "properti
 
 
 def content_hash(image: NDArray[np.integer]) -> str:
-    """SHA-256 of an image's shape and labels."""
-    labels = np.ascontiguousarray(image, dtype=np.uint8)
+    """SHA-256 of an image's shape and labels, whatever type holds them."""
+    labels = np.asarray(image)
+    if labels.dtype.kind in "bui":
+        ends = [np.min_scalar_type(int(end)) for end in (labels.min(initial=0), labels.max(initial=0))]
+        labels = labels.astype(np.result_type(*ends).newbyteorder("<"))
     shape = "".join(f"{side} " for side in labels.shape)
-    return hashlib.sha256(f"janus-al image {shape}".encode() + labels.tobytes()).hexdigest()
+    kind = "" if labels.dtype == np.uint8 else f"{labels.dtype.str} "
+    return hashlib.sha256(f"janus-al image {shape}{kind}".encode() + labels.tobytes()).hexdigest()
 
 
 def unlabelled(
     image: NDArray[np.uint8], phase_conductivity: Sequence[float], boundary: Boundary = "dirichlet", **meta: Any
 ) -> Samples:
-    """Samples without simulation; `meta` gives columns of `META` as arrays or one value for all rows."""
+    """Samples without simulation; `meta` gives columns of `META` as arrays or one value for all rows.
+
+    Raises:
+        DatasetError: labels that 8 bits do not hold.
+    """
+    if image.max(initial=0) >= LABELS:
+        raise DatasetError(f"label {image.max()}: a dataset holds labels 0 to {LABELS - 1}; merge phases")
     n, ny, nx = image.shape
     nan = np.full((n, len(NAMES)), np.nan)
     columns = {"status": UNLABELLED, "seed": -1, "flux_imbalance": np.nan, "seconds": np.nan, **meta}

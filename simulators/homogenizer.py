@@ -33,6 +33,9 @@ class HomogenizationError(ValueError):
 class Homogenized:
     """Effective conductivity of one image, in the unit of the phase conductivities.
 
+    x runs along the last axis of the image, to the right, y down from its row 0 on top, z from layer to layer: a
+    positive kxy means that heat driven to the right drifts down, as along stripes from top left to bottom right.
+
     Attributes:
         names: the conductivities, ("kxx", "kyy"), with "kzz" for a volume, and for a periodic boundary the
             off-diagonal ones, "kxy"...; every array below has them along its first axis.
@@ -76,7 +79,11 @@ class Homogenizer(Protocol):
         """The backend's name, as stored with each sample."""
 
     def __call__(self, image: NDArray[np.integer], phase_conductivity: Sequence[float]) -> Homogenized:
-        """Homogenize labels (ny, nx) or (nz, ny, nx); raises HomogenizationError where no result can be trusted."""
+        """Homogenize labels (ny, nx) or (nz, ny, nx), integers or booleans.
+
+        Raises:
+            HomogenizationError: no result can be trusted.
+        """
 
 
 def conductivity_field(image: NDArray[np.integer], phase_conductivity: Sequence[float]) -> FloatArray:
@@ -86,6 +93,8 @@ def conductivity_field(image: NDArray[np.integer], phase_conductivity: Sequence[
         HomogenizationError: with the value at fault, the rule and the mend.
     """
     image = np.asarray(image)
+    if image.dtype == bool:
+        image = image.astype(np.uint8)
     if image.ndim not in (2, 3) or min(image.shape) < 2:
         raise HomogenizationError(
             f"image of shape {image.shape}: need two or three axes of 2 cells or more; repeat a single row or layer"

@@ -131,6 +131,20 @@ def test_content_hash():
     assert dataset.content_hash(image) == exact
     assert dataset.content_hash(np.asfortranarray(image.astype(np.uint8))) == exact
     assert dataset.content_hash(image.reshape(3, 2)) != exact
+    assert dataset.content_hash(image.astype(bool)) == exact
+
+
+def test_content_hash_of_labels_beyond_eight_bits():
+    """Labels that differ by a multiple of 256, or in sign, are other labels; the type still does not matter."""
+    images = [np.array([[0, last], [0, 255]]) for last in (1, 257, 65537, 2**32 + 1, -1, -255, 65535)]
+    assert len({dataset.content_hash(image) for image in images}) == len(images)
+    assert dataset.content_hash(images[1].astype(">u2")) == dataset.content_hash(images[1])
+    assert dataset.content_hash(images[0] / 2) != dataset.content_hash(np.zeros((2, 2), int))
+
+
+def test_more_labels_than_a_dataset_holds():
+    with pytest.raises(DatasetError, match="label 256: a dataset holds labels 0 to 255; merge phases"):
+        dataset.unlabelled(np.arange(324).reshape(1, 18, 18) % 257, (1, 2))
 
 
 def test_digest_is_of_the_content(path, tmp_path):

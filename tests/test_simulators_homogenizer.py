@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tests.problems import checkerboard, direct_conductivity, laminate, periodic_tensor
 
-from simulators import BatchedHomogenizer, DirectHomogenizer, FipyHomogenizer, HomogenizationError, generate
+from simulators import BatchedHomogenizer, DirectHomogenizer, FipyHomogenizer, HomogenizationError, certify, generate
 from simulators.direct_homogenizer import solve_directly
 from simulators.homogenizer import gate, homogenize
 
@@ -112,6 +112,38 @@ def test_uniform_image(homogenizer, shape, k):
     for name in ("k", "k_fv", "lower", "upper"):
         agree(diagonal(result, name), np.full(len(shape), k), 1e-12)
     agree(result.sensitivity[: len(shape)], np.full((len(shape), *shape), 1 / np.prod(shape)), 1e-10)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint64, ">i4"])
+def test_type_of_the_labels(homogenizer, dtype):
+    """Labels are labels, booleans and lists included."""
+    image = random_image("phase-field")[:12, :12]
+    expected = homogenizer(image, (1.0, 10.0))
+    for labels in (image.astype(dtype), image.astype(dtype).tolist()):
+        found = homogenizer(labels, (1.0, 10.0))
+        np.testing.assert_array_equal(found.k, expected.k)
+        assert found.volume_fraction == expected.volume_fraction
+    certificate = certify(image.astype(dtype), (1.0, 10.0), homogenizer, 1.0)
+    np.testing.assert_array_equal(certificate.result.k, expected.k)
+
+
+def test_more_labels_than_a_byte_holds(homogenizer):
+    """324 layers conduct their mean along and their harmonic mean across, whatever the type of the labels."""
+    kappa = 1 + np.arange(324) / 100
+    result = homogenizer(np.repeat(np.arange(324, dtype=np.uint16)[:, None], 2, axis=1), kappa)
+    agree(result.k[:2], [kappa.mean(), 1 / (1 / kappa).mean()], 1e-8)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)
+@pytest.mark.parametrize(("step", "sign"), [(1, -1), (-1, 1)], ids=["/", chr(92)])
+def test_sign_of_kxy(kind, step, sign):
+    """x runs right and y down: stripes that run from the top left to the bottom right give a positive kxy."""
+    row, column = np.indices((16, 16))
+    image = (row + step * column) % 8 < 4
+    image[3, 5] ^= True
+    result = kind("periodic")(image, (0.1, 1.0))
+    assert result.names[2] == "kxy"
+    assert result.k[2] == pytest.approx(sign * 0.157, abs=0.02)
 
 
 @pytest.mark.parametrize("contrast", [10.0, 1000.0])
@@ -306,7 +338,6 @@ BAD_INPUT = {
     "insulating layer": (np.arange(16).reshape(4, 4) // 8, (0.0, 2.0), r"percolate along y:"),
     "image with NaN": (np.full((4, 4), np.nan), (1.0, 2.0), "float64"),
     "grey levels": (np.eye(4), (1.0, 2.0), r"float64.*threshold"),
-    "booleans": (np.eye(4, dtype=bool), (1.0, 2.0), "bool"),
 }
 
 
