@@ -63,16 +63,21 @@ def import_(
 ) -> None:
     """Your own images as a dataset, simulated.
 
+    A .npy array holds labels; stored values of a picture, from low to high,
+    become labels 0, 1... as printed.
+
     janus-al import micrographs/*.png --conductivity 0.1,1.0 --out data.h5
     """
     import numpy as np
 
+    from janus_al.dataset import LABELS
+    from loop.labels import mappings, print_mappings, read_images
     from loop.simulate import simulate_samples
-    from simulators import read_image
 
     phases = _conductivities(conductivity)
     _check_out(out)
-    arrays = [read_image(path, len(phases)) for path in images]
+    read = read_images(images, conductivity, len(phases))
+    arrays = [image.labels for image in read]
     for path, array in zip(images, arrays, strict=True):
         if array.ndim != 2:
             raise UsageError(
@@ -80,11 +85,18 @@ def import_(
             )
         if array.shape != arrays[0].shape:
             raise UsageError(f"{path}: {array.shape} pixels but {images[0]} has {arrays[0].shape}; one size a dataset")
+        if array.max() >= LABELS:
+            raise UsageError(
+                f"{path}: label {array.max()}; a dataset holds labels 0 to {LABELS - 1}, `homogenize` takes more"
+            )
     kind = _boundary(boundary)
     backend = _solver(solver, arrays[0].shape, len(arrays), kind)
     with Progress() as progress:
         parts = simulate_samples(np.stack(arrays), phases, backend, workers, progress, kind, origin=b"imported")
-    _write_dataset(out, parts, json_)
+    used = mappings(images, read, phases)
+    if not json_:
+        print_mappings(used)
+    _write_dataset(out, parts, json_, images=used)
 
 
 @data_app.command()
@@ -101,27 +113,36 @@ def homogenize(
 ) -> None:
     """Effective conductivity of images and volumes, with certified bounds.
 
+    A .npy array holds labels; stored values of a picture, from low to high,
+    become labels 0, 1... as printed. x runs right, y down from the top row, z
+    from layer to layer: kxy > 0 where heat driven to the right drifts down.
+
     janus-al homogenize image.png --conductivity 0.1,1.0 --certify 0.01
     """
     from loop.executors import open_executor
     from loop.homogenize import homogenize_files
-    from simulators import read_image
+    from loop.labels import mappings, print_mappings, read_images
 
     kind = _boundary(boundary)
     if certify is not None and not 0 < certify < 1:
         raise UsageError(f"--certify {certify}: a relative half-width between 0 and 1, such as 0.01")
     # The homogenizer itself refuses a conductivity of 0, and says where nothing would conduct.
     phases = _conductivities(conductivity, positive=False)
-    arrays = [read_image(path, len(phases)) for path in images]
+    read = read_images(images, conductivity, len(phases))
+    arrays = [image.labels for image in read]
     backend = _solver(solver, max((array.shape for array in arrays), key=math.prod), len(arrays), kind)
     with (
         open_executor("process", min(workers or 64, os.cpu_count() or 1, len(images))) as executor,
         Progress() as progress,
     ):
         rows = homogenize_files(images, arrays, phases, kind, backend, certify, executor, progress)
+    used = mappings(images, read, phases)
     if json_:
-        print_json({"results": rows})
+        of = {one["file"]: one["mapping"] for one in used}
+        print_json({"results": [{**row, "mapping": of[row["file"]]} for row in rows]})
         return
+    print_mappings(used)
+    print()
     names = [key for key in rows[0] if key.startswith("k") and "_" not in key]
     columns = ["file", "volume_fraction", *(f"{n}{end}" for n in names for end in ("", "_lower", "_upper"))]
     print_table(columns, [[row.get(c, math.nan) for c in columns] for row in rows])
@@ -170,7 +191,7 @@ def _check_out(path: Path) -> None:
         raise UsageError(f"{path}: the folder {path.parent} does not exist; make it first")
 
 
-def _write_dataset(out: Path, parts: list[Any], json_: bool) -> None:
+def _write_dataset(out: Path, parts: list[Any], json_: bool, **more: Any) -> None:
     from janus_al import dataset
     from loop import CREATED_BY
 
@@ -181,6 +202,7 @@ def _write_dataset(out: Path, parts: list[Any], json_: bool) -> None:
         "samples": len(samples),
         "simulated": int(samples.simulated.sum()),
         "digest": samples.digest(),
+        **more,
     }
     if json_:
         print_json(report)

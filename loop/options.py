@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
-Conductivity = Annotated[str, typer.Option(help="Conductivity of label 0, label 1..., comma-separated.")]
+Conductivity = Annotated[str, typer.Option(help="Of label 0, label 1..., as in 0.1,1.0.")]
 Boundary = Annotated[str, typer.Option(help="dirichlet: between two faces, adiabatic sides; or periodic.")]
 Solver = Annotated[str, typer.Option(help="fipy (the reference), direct, batched or auto.")]
 Workers = Annotated[int, typer.Option(min=0, help="Simulation processes; 0: one a core.")]

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from problems import checkerboard, direct_conductivity
 
@@ -109,6 +110,66 @@ def test_homogenize_certify(janus, tmp_path):
     assert "board.npy: not certified to 0.03" in err
 
 
+def mapping_of(row):
+    return [(r["stored"], r["label"], r["conductivity"], r["pixels"]) for r in row["mapping"]]
+
+
+def test_the_mapping_is_told(janus, tmp_path):
+    """Stored value -> label -> conductivity with its pixels: in JSON by file, for people once for files alike."""
+    Image.fromarray(LAYERS * 200).save(tmp_path / "grey.png")
+    np.save(tmp_path / "labels.npy", LAYERS)
+    np.save(tmp_path / "zeros.npy", LAYERS * 0)
+    files = [tmp_path / name for name in ("grey.png", "labels.npy", "zeros.npy")]
+    options = ["--conductivity", "0.1,1.0", "--solver", "direct"]
+    grey, labels, zeros = json.loads(janus("homogenize", *files, *options, "--json")[1])["results"]
+    assert mapping_of(grey) == [(0, 0, 0.1, 128), (200, 1, 1.0, 128)]
+    assert mapping_of(labels) == [(0, 0, 0.1, 128), (1, 1, 1.0, 128)]
+    assert mapping_of(zeros) == [(0, 0, 0.1, 256), (1, 1, 1.0, 0)]
+    code, out, _ = janus("homogenize", *files, *options)
+    table = [line.split()[:4] for line in out.splitlines()[:5]]
+    assert code == 0
+    assert table == [
+        ["stored", "label", "conductivity", "pixels"],
+        *(["0", "0", "0.1", "128"], ["200", "1", "1", "128"], ["0", "0", "0.1", "384"], ["1", "1", "1", "128"]),
+    ]
+    assert f"{files[1]} and 1 more" in out
+    code, out, _ = janus("import", *files, *options, "--out", tmp_path / "d.h5", "--json")
+    assert [one["file"] for one in json.loads(out)["images"]] == [str(file) for file in files]
+    assert mapping_of(json.loads(out)["images"][0]) == mapping_of(grey)
+    code, out, _ = janus("import", *files, *options, "--out", tmp_path / "e.h5")
+    assert [line.split()[:4] for line in out.splitlines()[:5]] == table
+
+
+def test_white_is_zero_and_a_mask_in_alpha(janus, tmp_path):
+    """The kxx of layers is that of label 1 = 1 in each of them, and so it is said."""
+    for dtype in (bool, np.uint8, np.uint16):
+        tifffile.imwrite(tmp_path / f"{np.dtype(dtype)}.tif", LAYERS.astype(dtype)[:12], photometric="miniswhite")
+    Image.fromarray(np.dstack([LAYERS * 0] * 3 + [LAYERS * 255])[:12]).save(tmp_path / "mask.png")
+    files = sorted(tmp_path.iterdir())
+    code, out, _ = janus("homogenize", *files, "--conductivity", "1,10", "--solver", "direct", "--json")
+    assert code == 0
+    for row in json.loads(out)["results"]:
+        assert row["kxx"] == pytest.approx(5.5, rel=1e-10)
+        assert [r["stored"] for r in row["mapping"]] == ([0, 255] if row["file"].endswith(".png") else [0, 1])
+
+
+def test_more_labels_than_a_byte_holds(janus, tmp_path):
+    """324 phases by the command are 324 phases; a dataset says that it holds 256."""
+    np.save(tmp_path / "many.npy", np.arange(324).reshape(18, 18))
+    kappa = ",".join(f"{1 + i / 10:.1f}" for i in range(324))
+    code, out, _ = janus("homogenize", tmp_path / "many.npy", f"--conductivity={kappa}", "--solver", "direct", "--json")
+    (row,) = json.loads(out)["results"]
+    assert code == 0
+    assert row["kxx"] == pytest.approx(
+        DirectHomogenizer()(np.arange(324).reshape(18, 18), 1 + np.arange(324) / 10).k[0]
+    )
+    assert row["kxx"] > 10
+    assert mapping_of(row)[-1] == (323, 323, 33.3, 1)
+    result = janus("import", tmp_path / "many.npy", f"--conductivity={kappa}", "--out", tmp_path / "d.h5")
+    refused(result, 2, "many.npy: label 323", "labels 0 to 255")
+    assert not (tmp_path / "d.h5").exists()
+
+
 def test_generate_and_import(janus, tmp_path, data):
     samples = dataset.read(data / "d.h5")
     assert len(samples) == 40
@@ -186,6 +247,33 @@ def test_images_that_are_refused(janus, tmp_path):
 def test_conductivities_that_are_refused(janus, tmp_path, conductivity):
     np.save(tmp_path / "layers.npy", LAYERS)
     refused(janus("homogenize", tmp_path / "layers.npy", f"--conductivity={conductivity}"), 2)
+
+
+@pytest.mark.parametrize("command", ["homogenize", "import"])
+def test_commas_as_decimal_marks(janus, tmp_path, command):
+    """1,5 and 2,5 are four conductivities, of which two are spare; where no comma can mark decimals, it is told."""
+    np.save(tmp_path / "layers.npy", LAYERS)
+    np.save(tmp_path / "three.npy", np.pad(LAYERS[1:], ((0, 1), (0, 0)), constant_values=2))
+    words = [command, tmp_path / "layers.npy", "--solver", "direct"]
+    out = ["--out", tmp_path / "d.h5"] if command == "import" else []
+    result = janus(*words, *out, "--conductivity", "1,5,2,5")
+    refused(result, 2, "'1,5,2,5' has 4 values", "no image has labels 2 to 3", "decimals with a point")
+    for listed in ("1,5,2", "1,5,2.5", "1.5,2,5"):
+        refused(janus(*words, *out, "--conductivity", listed), 2, "3 values", "no image has label 2;")
+    assert not (tmp_path / "d.h5").exists()
+    code, _, err = janus(*words, *out, "--conductivity", "1.0,5,2e0")
+    assert (code, "3 values, but no image has label 2" in err) == (0, True)
+    out = ["--out", tmp_path / "e.h5"] if command == "import" else []
+    code, _, err = janus(*words, tmp_path / "three.npy", *out, "--conductivity", "1,5,2")
+    assert (code, "no image" in err) == (0, False)
+
+
+def test_unreadable_images_are_named_together(janus, tmp_path):
+    np.save(tmp_path / "layers.npy", LAYERS)
+    (tmp_path / "a.tif").write_bytes(b"II*\0")
+    files = [tmp_path / name for name in ("layers.npy", "a.tif", "none.png")]
+    result = janus("homogenize", *files, "--conductivity", "0.1,1.0")
+    refused(result, 2, "a.tif: not a readable picture", f"refused as well: {files[2]}")
 
 
 def test_a_model_wants_square_images_of_its_size(janus, tmp_path, data):
