@@ -5,7 +5,7 @@ import math
 import mmap
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,8 @@ MAX_SIDE = 4096
 MAX_CELLS = MAX_SIDE**2
 DEPTHS = "ZIQ"
 """tifffile's names of the axis of a stack: slices, images, unnamed"""
+ORIENTATION = 274
+"""the tag's number"""
 
 Read = TypeVar("Read")
 
@@ -88,6 +90,7 @@ def _png(path: Path) -> Raster:
         picture.verify()
     with Image.open(path, formats=["PNG"]) as picture:
         values = np.array(picture)
+        _check_upright(path, picture.getexif().get(ORIENTATION))
     # Pillow spreads two and four bits over eight, and keeps eight of sixteen where there are several channels.
     if stored in ("L;2", "L;4"):
         values = values // (85 if stored == "L;2" else 17)
@@ -104,6 +107,10 @@ def _tiff(path: Path) -> Raster:
 
     # A file of an OME set would open its neighbours.
     with _complaints("tifffile") as complaints, tifffile.TiffFile(path, _multifile=False) as file:
+        # To count the pages of a file whose last one leads back to an earlier one would take for ever.
+        with suppress(IndexError):
+            file.pages[MAX_SIDE]
+            raise ImageError(f"{path}: more than {MAX_SIDE} pages; save a stack of {MAX_SIDE} layers at most")
         first, page = file.series[0], file.series[0].keyframe
         kinds = {(s.axes, s.shape, s.dtype, s.keyframe.photometric) for s in file.series}
         if len(kinds) > 1 or (len(file.series) > 1 and len(first.axes.replace("S", "")) > 2):
@@ -120,6 +127,7 @@ def _tiff(path: Path) -> Raster:
         sides = tuple(n for n, axis in zip(first.shape, first.axes, strict=True) if axis != "S")
         check_shape(path, sides if len(file.series) == 1 else (len(file.series), *sides))
         alpha = _check_channels(path, page)
+        _check_upright(path, page.tags.valueof(ORIENTATION))
         for part in (part for series in file.series for part in series.pages if part is not None):
             _check_strips(path, part)
         layers = [series.asarray(maxworkers=1) for series in file.series]
@@ -151,6 +159,12 @@ def _check_channels(path: Path, page: Any) -> bool:
             "save it as a grey, indexed or RGB picture"
         )
     return alpha
+
+
+def _check_upright(path: Path, orientation: Any) -> None:
+    """Some programs turn what others show as it is stored: kxy would change its sign, or kxx become kyy."""
+    if orientation in range(2, 9):
+        raise ImageError(f"{path}: stored with orientation {orientation}, turned or mirrored; save it upright")
 
 
 def _check_strips(path: Path, page: Any) -> None:

@@ -381,6 +381,14 @@ def animation():
     return file.getvalue()
 
 
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(LABELS).save(file, "PNG", exif=exif)
+    return file.getvalue()
+
+
 def without_a_strip():
     """A TIFF whose second strip is said to have no bytes, which tifffile fills with zeros."""
     data = tif(LABELS, rowsperstrip=3, compression="zlib", metadata=None)
@@ -401,6 +409,16 @@ def cut_between_pages():
     return data[:at] + struct.pack("<I", len(data) + 50) + data[at + 4 :]
 
 
+def pages_in_a_ring(count=200):
+    """A TIFF whose last page leads to its first."""
+    fields = {256: 2, 257: 2, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 2, 279: 4}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+    size = 2 + len(entries) + 4
+    follow = [12 + size * (i + 1) for i in range(count - 1)] + [12 + size * 4]
+    pages = [struct.pack("<H", len(fields)) + entries + struct.pack("<I", offset) for offset in follow]
+    return b"II*\0" + struct.pack("<I", 12) + b"\0\1\1\0" + b"".join(pages)
+
+
 NAN = np.where(LABELS == 1, np.nan, 0.5)
 REFUSED = {
     "nan": ("a.tif", tif(NAN), [f"{(LABELS == 1).sum()} values are not finite"]),
@@ -417,9 +435,12 @@ REFUSED = {
     "many layers": ("a.tif", tif(np.zeros((260, 260, 260), bool), compression="zlib"), ["16777216 cells at most"]),
     "jpeg": ("a.tif", tif(np.kron(LABELS * 255, np.ones((16, 16), "u1")), compression="jpeg"), ["JPEG", "LZW"]),
     "two samples": ("a.tif", tif(np.dstack([LABELS] * 3), photometric="minisblack", planarconfig="contig"), ["3 samp"]),
+    "bottom up": ("a.tif", tif(LABELS, extratags=[(274, "H", 1, 4, True)]), ["orientation 4", "save it upright"]),
+    "on its side": ("a.png", turned(6), ["orientation 6", "save it upright"]),
     "strip missing": ("a.tif", without_a_strip(), ["1 of 2 strips are there"]),
     "pages missing": ("a.tif", cut_between_pages(), ["not a readable picture", "export it anew"]),
     "truncated tif": ("a.tif", tif(LABELS)[:-9], ["not a readable picture"]),
+    "pages in a ring": ("a.tif", pages_in_a_ring(), ["more than 4096 pages"]),
     "animation": ("a.png", animation(), ["an animation"]),
     "colours without order": ("a.png", png(rgba([[255, 0, 0], [0, 0, 255]], [255, 255])), ["2 colours", "indexed"]),
     "colour and alpha": ("a.png", png(rgba([[0, 0, 0], [255, 255, 255]], [0, 255])), ["colours and its transparency"]),
