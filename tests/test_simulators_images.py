@@ -501,11 +501,11 @@ def test_damaged_at_random(tmp_path, kind):
     random = np.random.default_rng(len(kind))
     path = tmp_path / f"a.{kind}"
     refusals = []
-    for _ in range(150):
+    for _ in range(100):
         path.write_bytes(damaged(SOUND[kind], random))
         try:
             assert read_image(path, 2).max() < 2
         except ImageError as error:
             refusals.append(str(error))
-    assert len(refusals) > 100
+    assert len(refusals) > 60
     assert not [r for r in refusals if "\n" in r or not r.startswith(f"{path}: ")]
