@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from loop.options import Boundary, Conductivity, Json, Out, Seed, Solver, UsageError, Workers
+from loop.options import Boundary, Conductivity, Force, Json, Out, Seed, Solver, UsageError, Workers
 from loop.progress import Progress
 from loop.terminal import print_json, print_table
 
@@ -27,28 +27,35 @@ def generate(
     boundary: Boundary = "dirichlet",
     solver: Solver = "fipy",
     workers: Workers = 0,
+    force: Force = False,
     json_: Json = False,
 ) -> None:
     """Phase-field microstructures, simulated.
 
+    Images that cannot be simulated are left out, named by number, and the
+    command ends with exit code 3.
+
     janus-al generate --count 100 --size 32 --seed 0 --out data.h5
     """
     from janus_al import dataset
+    from loop.outputs import check_dataset
     from loop.simulate import simulate_samples
     from simulators import generate as phasefield
     from simulators import stream_for_tests
 
     phases = _conductivities(conductivity, 2)
-    _check_out(out)
+    check_dataset(out, [], force)
     kind = _boundary(boundary)
     backend = _solver(solver, (size, size), count, kind)
     images = phasefield(count, size, stream_for_tests(seed) if test else seed)
     n = count if simulated is None else min(simulated, count)
+    failed: dict[int, str] = {}
+    meta: dict[str, Any] = {"origin": b"generated", "seed": seed}
     with Progress() as progress:
-        parts = simulate_samples(images[:n], phases, backend, workers, progress, kind, origin=b"generated", seed=seed)
+        parts = simulate_samples(images[:n], phases, backend, workers, progress, kind, failed, **meta)
     if n < count:
-        parts.append(dataset.unlabelled(images[n:], phases, kind, origin=b"generated", seed=seed))
-    _write_dataset(out, parts, json_)
+        parts.append(dataset.unlabelled(images[n:], phases, kind, **meta))
+    _write_dataset(out, parts, {f"image {number}": reason for number, reason in failed.items()}, json_)
 
 
 @data_app.command("import")
@@ -59,12 +66,17 @@ def import_(
     boundary: Boundary = "dirichlet",
     solver: Solver = "fipy",
     workers: Workers = 0,
+    force: Force = False,
     json_: Json = False,
 ) -> None:
     """Your own images as a dataset, simulated.
 
     A .npy array holds labels; stored values of a picture, from low to high,
     become labels 0, 1... as printed.
+    All files are read before the first is simulated, and one that is no
+    image, or of another size, is refused. Images that cannot be simulated are
+    left out, named by file, and the command ends with exit code 3. Results are
+    kept in the user's cache (JANUS_AL_CACHE): no image is simulated twice.
 
     janus-al import micrographs/*.png --conductivity 0.1,1.0 --out data.h5
     """
@@ -72,10 +84,11 @@ def import_(
 
     from janus_al.dataset import LABELS
     from loop.labels import mappings, print_mappings, read_images
+    from loop.outputs import check_dataset
     from loop.simulate import simulate_samples
 
     phases = _conductivities(conductivity)
-    _check_out(out)
+    check_dataset(out, images, force)
     read = read_images(images, conductivity, len(phases))
     arrays = [image.labels for image in read]
     for path, array in zip(images, arrays, strict=True):
@@ -91,12 +104,14 @@ def import_(
             )
     kind = _boundary(boundary)
     backend = _solver(solver, arrays[0].shape, len(arrays), kind)
+    failed: dict[int, str] = {}
     with Progress() as progress:
-        parts = simulate_samples(np.stack(arrays), phases, backend, workers, progress, kind, origin=b"imported")
+        stack = np.stack(arrays)
+        parts = simulate_samples(stack, phases, backend, workers, progress, kind, failed, origin=b"imported")
     used = mappings(images, read, phases)
     if not json_:
         print_mappings(used)
-    _write_dataset(out, parts, json_, images=used)
+    _write_dataset(out, parts, {str(images[number]): reason for number, reason in failed.items()}, json_, images=used)
 
 
 @data_app.command()
@@ -122,6 +137,7 @@ def homogenize(
     from loop.executors import open_executor
     from loop.homogenize import homogenize_files
     from loop.labels import mappings, print_mappings, read_images
+    from simulators import HomogenizationError
 
     kind = _boundary(boundary)
     if certify is not None and not 0 < certify < 1:
@@ -135,11 +151,16 @@ def homogenize(
         open_executor("process", min(workers or 64, os.cpu_count() or 1, len(images))) as executor,
         Progress() as progress,
     ):
-        rows = homogenize_files(images, arrays, phases, kind, backend, certify, executor, progress)
+        rows, failed = homogenize_files(images, arrays, phases, kind, backend, certify, executor, progress)
+    if not rows:
+        name, reason = next(iter(failed.items()))
+        raise HomogenizationError(f"{name}: {reason}")
     used = mappings(images, read, phases)
     if json_:
         of = {one["file"]: one["mapping"] for one in used}
-        print_json({"results": [{**row, "mapping": of[row["file"]]} for row in rows]})
+        results = [{**row, "mapping": of[row["file"]]} for row in rows]
+        print_json({"results": results, "failed": [{"image": n, "reason": r} for n, r in failed.items()]})
+        _say_failed(failed)
         return
     print_mappings(used)
     print()
@@ -149,6 +170,7 @@ def homogenize(
     for row in rows:
         if row.get("reason"):
             print(f"{row['file']}: not certified to {certify:g}: {row['reason']}", file=sys.stderr)
+    _say_failed(failed)
 
 
 def _boundary(name: str) -> Literal["dirichlet", "periodic"]:
@@ -186,21 +208,22 @@ def _conductivities(words: str, count: int | None = None, positive: bool = True)
     return values
 
 
-def _check_out(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise UsageError(f"{path}: the folder {path.parent} does not exist; make it first")
-
-
-def _write_dataset(out: Path, parts: list[Any], json_: bool, **more: Any) -> None:
+def _write_dataset(out: Path, parts: list[Any], failed: dict[str, str], json_: bool, **more: Any) -> None:
+    """Write what there is; end with exit code 3 if some images failed, with 2 if nothing is left."""
     from janus_al import dataset
     from loop import CREATED_BY
+    from simulators import HomogenizationError
 
+    if not parts:
+        name, reason = next(iter(failed.items()))
+        raise HomogenizationError(f"{name}: {reason}" + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""))
     samples = dataset.concatenate(parts)
     dataset.write(out, samples, CREATED_BY)
     report: dict[str, Any] = {
         "dataset": str(out),
         "samples": len(samples),
         "simulated": int(samples.simulated.sum()),
+        "failed": [{"image": name, "reason": reason} for name, reason in failed.items()],
         "digest": samples.digest(),
         **more,
     }
@@ -208,3 +231,12 @@ def _write_dataset(out: Path, parts: list[Any], json_: bool, **more: Any) -> Non
         print_json(report)
     else:
         print(f"{out}: {report['samples']} samples, {report['simulated']} simulated, digest {report['digest'][:12]}")
+    _say_failed(failed)
+
+
+def _say_failed(failed: dict[str, str]) -> None:
+    """Name what could not be simulated, and end with exit code 3."""
+    for name, reason in failed.items():
+        print(f"janus-al: {name} was left out: {reason}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(3)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loop.cache import open_cache
 from loop.executors import outcome
 from loop.progress import Progress
 from loop.simulate import simulate
@@ -24,22 +25,20 @@ def homogenize_files(
     half_width: float | None,
     executor: Executor,
     progress: Progress,
-) -> list[dict[str, Any]]:
-    """Rows as `homogenize --json` prints them.
-
-    Raises:
-        HomogenizationError: for the first file that cannot be homogenized, by name.
-    """
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Rows as `homogenize --json` prints them, and the files that cannot be homogenized, with the reason."""
     if half_width is None:
-        results = simulate(images, phase_conductivity, solver, executor, boundary)
+        cache = open_cache(phase_conductivity, solver, boundary)
+        results = simulate(images, phase_conductivity, solver, executor, boundary, cache=cache)
     else:
         ask = (phase_conductivity, solver, boundary, half_width)
         tasks = [executor.submit(_certify, image, *ask) for image in images]
         results = (outcome(task) for task in tasks)
-    rows = []
+    rows, failed = [], dict[str, str]()
     for number, (path, image, found) in enumerate(zip(files, images, results, strict=True), start=1):
         if isinstance(found, str):
-            raise HomogenizationError(f"{path}: {found}")
+            failed[str(path)] = found
+            continue
         progress("simulation", number, len(images))
         certificate = found if isinstance(found, Certificate) else None
         result = found.result if isinstance(found, Certificate) else found
@@ -52,7 +51,7 @@ def homogenize_files(
             row |= {"refinement": certificate.refinement, "half_width": certificate.half_width}
             row |= {"certified": certificate.reached, "reason": certificate.reason}
         rows.append(row)
-    return rows
+    return rows, failed
 
 
 def _certify(

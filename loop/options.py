@@ -14,6 +14,9 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the network.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
 Out = Annotated[Path, typer.Option(help="Where to write.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace what this command made at --out before; nothing else is ever replaced.")
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key, as in --set training.l_sens=0.")]
 Weights = Annotated[Path | None, typer.Option(help="TOML with a [training] section, such as `tune` writes.")]
 Model = Annotated[Path, typer.Argument(help="Folder of a trained model.")]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.dataset import CONDUCTIVITIES, SIMULATED, Samples, content_hash, unlabelled
+from loop.cache import Cache, open_cache
 from loop.executors import PoisonError, open_executor, outcome
 from simulators import SOLVERS, BatchedHomogenizer, Boundary, HomogenizationError, Homogenized, Homogenizer
 
@@ -20,21 +21,32 @@ BATCH = 64
 """images of one task of the batched solver"""
 TIMEOUT = 600.0
 """seconds an image"""
+PRUNE_EVERY = 1024
+"""results between two looks at the size of the cache"""
 
 
 def simulate(
-    images: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
     phase_conductivity: Sequence[float],
     solver: str,
     executor: Executor,
     boundary: Boundary = "dirichlet",
     timeout: float = TIMEOUT,
+    cache: Cache | None = None,
 ) -> Iterator[Homogenized | str]:
-    """Results in the order of the images, each computed once; a string is the reason for which there is none."""
+    """Results in the order of the images, each computed once; a string is the reason for which there is none.
+
+    What is in the cache is not computed, and what is computed goes there as soon as a worker has it.
+    """
     keys = [content_hash(image) for image in images]
     distinct = list(dict(zip(keys, images, strict=True)).items())
+    found: dict[str, Homogenized | str] = {}
+    if cache is not None:
+        cache.prune()
+        found |= {key: kept for key, image in distinct if (kept := cache.get(image)) is not None}
+        distinct = [(key, image) for key, image in distinct if key not in found]
     size = BATCH if solver == "batched" else max(1, TASK_CELLS // max((i.size for i in images), default=1))
-    call = (tuple(phase_conductivity), solver, boundary, timeout)
+    call = (tuple(phase_conductivity), solver, boundary, timeout, cache)
 
     def start(chunk: Sequence[NDArray[np.uint8]]) -> Future[list[Homogenized | str]]:
         return executor.submit(_homogenize, list(chunk), *call)
@@ -50,11 +62,12 @@ def simulate(
 
     chunks = [distinct[i : i + size] for i in range(0, len(distinct), size)]
     tasks = iter([(start([image for _, image in chunk]), chunk) for chunk in chunks])
-    found: dict[str, Homogenized | str] = {}
-    for key in keys:
+    for number, key in enumerate(keys, start=1):
         while key not in found:
             task, chunk = next(tasks)
             found |= zip([k for k, _ in chunk], finish(task, [image for _, image in chunk]), strict=True)
+        if cache is not None and number % PRUNE_EVERY == 0:
+            cache.prune()
         yield found[key]
 
 
@@ -100,23 +113,36 @@ def simulate_samples(
     workers: int,
     progress: Callable[[str, int, int], None],
     boundary: Boundary = "dirichlet",
+    failed: dict[int, str] | None = None,
     **meta: Any,
 ) -> list[Samples]:
     """Images as simulated samples, in one part, or none if there is no image.
 
+    Args:
+        failed: takes the numbers of the images that cannot be simulated, and why; all others become samples.
+
     Raises:
-        HomogenizationError: for the first image that cannot be simulated, by number.
+        HomogenizationError: for the first image that cannot be simulated, by number, if there is no `failed`; what
+            was simulated is in the user's cache.
     """
     if not len(images):
         return []
+    cache, reasons = open_cache(phase_conductivity, solver, boundary), dict[int, str]()
     results: list[Homogenized] = []
     with open_executor("process", workers) as executor:
-        for result in simulate(list(images), phase_conductivity, solver, executor, boundary):
+        for number, result in enumerate(simulate(images, phase_conductivity, solver, executor, boundary, cache=cache)):
             if isinstance(result, str):
-                raise HomogenizationError(f"image {len(results)}: {result}")
+                reasons[number] = result
+                continue
             results.append(result)
-            progress("simulation", len(results), len(images))
-    return [to_samples(list(images), results, phase_conductivity, **meta)]
+            progress("simulation", number + 1, len(images))
+    if failed is None and reasons:
+        number = min(reasons)
+        raise HomogenizationError(f"image {number}: {reasons[number]}")
+    if failed is not None:
+        failed |= reasons
+    good = [image for number, image in enumerate(images) if number not in reasons]
+    return [to_samples(good, results, phase_conductivity, **meta)] if good else []
 
 
 def _homogenize(
@@ -125,6 +151,7 @@ def _homogenize(
     solver: str,
     boundary: Boundary,
     timeout: float,
+    cache: Cache | None,
 ) -> list[Homogenized | str]:
     """One task. A worker that takes too long ends itself, even from within a library that never returns."""
     with open(os.devnull, "w") as nowhere:
@@ -132,11 +159,17 @@ def _homogenize(
         try:
             homogenizer = SOLVERS[solver](boundary)
             if isinstance(homogenizer, BatchedHomogenizer):
-                found = homogenizer.many(images, phase_conductivity)
-                return [str(r) if isinstance(r, HomogenizationError) else r for r in found]
-            return [_one(homogenizer, image, phase_conductivity) for image in images]
+                batch = homogenizer.many(images, phase_conductivity)
+                found = [str(r) if isinstance(r, HomogenizationError) else r for r in batch]
+            else:
+                found = [_one(homogenizer, image, phase_conductivity) for image in images]
         finally:
             faulthandler.cancel_dump_traceback_later()
+    if cache is not None:
+        for image, result in zip(images, found, strict=True):
+            if not isinstance(result, str):
+                cache.put(image, result)
+    return found
 
 
 def _one(homogenizer: Homogenizer, image: NDArray[np.uint8], phases: tuple[float, ...]) -> Homogenized | str:

@@ -6,6 +6,15 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """The cache of simulations is a folder of this run; subprocesses inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("JANUS_AL_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A finished campaign of seconds; tests read it and write elsewhere."""
