@@ -286,6 +286,11 @@ class Campaign:
 
     # --- what has been reached ---------------------------------------------------------------------------
 
+    @property
+    def identity(self) -> str:
+        """What tells this campaign from all others; empty before it has begun."""
+        return next((e["campaign_id"] for e in self.journal.of("campaign")), "")
+
     def designs(self) -> list[dict[str, Any]]:
         """Target, name, content hash and verification of every design, in order of acceptance."""
         return [d for e in self.journal.of("round") for d in e["designs"]]
@@ -307,8 +312,6 @@ def start(folder: Path, config: CampaignConfig) -> Campaign:
         check_unchanged(stored, config, load_config(stored).science())
     for part in ("samples", "models"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    for stale in [*folder.glob(".*.tmp"), *folder.glob("*/.*.tmp")]:
-        stale.unlink()
     with dataset.atomic_path(stored) as temporary:
         temporary.write_text(dump_config(config))
     return Campaign(folder)

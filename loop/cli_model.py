@@ -3,11 +3,11 @@
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from loop.options import Device, Json, Model, Out, Seed, Set, Threads, UsageError, Weights, Workers
+from loop.options import Device, Force, Json, Model, Out, Seed, Set, Threads, UsageError, Weights, Workers
 from loop.progress import Progress
 from loop.terminal import print_json, print_table
 
@@ -23,6 +23,7 @@ def train(
     seed: Seed = 0,
     device: Device = "auto",
     threads: Threads = 1,
+    force: Force = False,
     json_: Json = False,
 ) -> None:
     """Train Janus on a dataset; images without simulation train the label-free terms.
@@ -36,13 +37,17 @@ def train(
     from janus_al.training import check_samples
     from janus_al.training import train as train_model
     from loop.config import load_training
+    from loop.outputs import MODEL, check_folder, claim
 
     network, training = load_training(weights, set_ or [])
     samples = dataset.read(data)
     network = network.suited_to(samples.image.shape[1], samples.boundary)
     check_samples(samples, network)
+    run: dict[str, Any] = {"command": "train", "dataset": samples.digest(), "seed": seed}
+    run |= {"network": asdict(network), "training": asdict(training)}
+    check_folder(out, run, [data], force, finished=MODEL[0])
     on = _device(device, threads)
-    out.mkdir(parents=True, exist_ok=True)
+    claim(out, run, MODEL, finished=MODEL[0])
     with Progress() as progress:
         model, card = train_model(
             samples,
@@ -126,6 +131,7 @@ def invert(
     workers: Workers = 0,
     device: Device = "auto",
     threads: Threads = 1,
+    force: Force = False,
     json_: Json = False,
 ) -> None:
     """Microstructures for a target: inverted, simulated, and brought to the target by moving the cut.
@@ -138,9 +144,8 @@ def invert(
     from loop.invert import invert_target
 
     with Progress() as progress:
-        result = invert_target(
-            model, wanted, out, simulate, cut_steps, swarm, seed, workers, _device(device, threads), progress
-        )
+        on = _device(device, threads)
+        result = invert_target(model, wanted, out, simulate, cut_steps, swarm, seed, workers, on, progress, force=force)
     if (found := len(result["candidates"])) < count:
         print(f"only {found} of {count} differ enough from each other; a larger --swarm finds more", file=sys.stderr)
     if json_:

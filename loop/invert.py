@@ -15,8 +15,10 @@ from janus_al import checkpoint
 from janus_al.dataset import atomic_path, content_hash
 from janus_al.inversion import InversionConfig
 from janus_al.network import Janus
+from loop.cache import open_cache
 from loop.candidates import Candidate, Image, Result, probe_targets, propose, result_of, row_of, shoot
 from loop.executors import open_executor
+from loop.outputs import check_folder, claim
 from loop.simulate import simulate, to_samples
 from loop.targets import Target, check_reachable
 from simulators import HomogenizationError, write_png
@@ -68,13 +70,13 @@ def physics_of(
 
     def physics(images: list[Image]) -> list[Result | None]:
         results: list[Result | None] = []
-        for image, found in zip(
-            images, simulate(images, card.phase_conductivity, solver, executor, card.boundary), strict=True
-        ):
+        phases, boundary = card.phase_conductivity, card.boundary
+        cache = open_cache(phases, solver, boundary)
+        for image, found in zip(images, simulate(images, phases, solver, executor, boundary, cache=cache), strict=True):
             if isinstance(found, str):
                 results.append(None)
             else:
-                results.append(result_of(to_samples([image], [found], card.phase_conductivity), 0))
+                results.append(result_of(to_samples([image], [found], phases), 0))
             if done is not None:
                 done(len(results), len(images))
         return results
@@ -93,15 +95,20 @@ def invert_target(
     workers: int,
     device: str,
     progress: Callable[[str, int, int], None],
+    force: bool = False,
 ) -> dict[str, Any]:
     """Invert, simulate unless told not to, move cuts, and write one image for each candidate.
 
     Raises:
         TargetError: no mixture of the model's phases reaches the target; nothing was written.
+        OutputError: `out` holds something else, or earlier candidates and `force` is not given.
     """
     model, card = checkpoint.load(model_folder, device)
     phases = card.phase_conductivity
     check_reachable(target, phases)
+    run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
+    run |= {"model": str(model_folder), "simulated": simulated, "cut_steps": cut_steps, "swarm": swarm}
+    check_folder(out, run, [model_folder], force, finished="candidates.json")
     config, began = InversionConfig(), time.perf_counter()
     candidates = propose(
         model,
@@ -124,13 +131,15 @@ def invert_target(
             physics = physics_of(card, executor, "fipy", partial(progress, "simulation"))
             shoot(candidates, physics, phases, cut_steps)
         seconds["simulation"] = time.perf_counter() - began
-    out.mkdir(parents=True, exist_ok=True)
+    paths = [out / f"candidate-{number:03d}.npy" for number, _ in enumerate(candidates, start=1)]
+    files = [path.with_suffix(suffix).name for path in paths for suffix in (".npy", ".png")]
+    claim(out, run, ["candidates.json", *files], finished="candidates.json")
     rows = []
-    for number, candidate in enumerate(candidates, start=1):
-        path = out / f"candidate-{number:03d}.npy"
+    for path, candidate in zip(paths, candidates, strict=True):
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.save(file, candidate.image)
-        write_png(path.with_suffix(".png"), candidate.image)
+        with atomic_path(path.with_suffix(".png")) as temporary:
+            write_png(temporary, candidate.image)
         row: dict[str, Any] = {
             "image": str(path),
             "predicted": dict(candidate.predicted),

@@ -1,6 +1,7 @@
 """The paper's second result: Janus on phase-field microstructures, and what physics says of its inversions."""
 
 import dataclasses
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from loop.candidates import Candidate, probe_targets
 from loop.executors import open_executor
 from loop.invert import physics_of, shots_at
 from loop.latent_map import plane
+from loop.outputs import check_folder, claim
 from loop.select import aligned_distance
 from loop.simulate import simulate_samples
 from loop.targets import Target, interval
@@ -69,8 +71,19 @@ def reproduce_microstructure(
     """Make the data, train unless a model is given, and write figures as JSON and PNG.
 
     Data and model stay in `out`: what is there already is not made again.
+
+    Raises:
+        OutputError: `out` holds a run with other settings, or something else.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    run: dict[str, Any] = {"command": "reproduce microstructure", "seed": data.seed}
+    if model is None:
+        run |= {"data": dataclasses.asdict(data), "network": dataclasses.asdict(network)}
+        run |= {"training": dataclasses.asdict(training)}
+    else:
+        checkpoint.load(model)
+        run |= {"model": hashlib.sha256((model / "model.json").read_bytes()).hexdigest()}
+    check_folder(out, run, () if model is None else [model], force=None)
+    claim(out, run, [])
     if model is None:
         model = out / "model"
         if not (model / "model.json").exists():

@@ -1,6 +1,7 @@
 """The paper's first result: Janus on handwritten digits, its inversions judged by a classifier of their own."""
 
 import gzip
+import hashlib
 import json
 import struct
 import time
@@ -28,6 +29,7 @@ from janus_al.judge import judged, train_judge
 from janus_al.network import Janus, JanusConfig
 from janus_al.training import build
 from loop import pictures
+from loop.outputs import check_folder, claim
 
 CLASSES = tuple("0123456789")
 EACH = 10
@@ -63,9 +65,13 @@ def reproduce_mnist(
 
     Raises:
         DatasetError: the files are not MNIST's.
+        OutputError: `out` holds a run with other settings, or something else.
     """
     train, test = read_mnist(folder, "train", limit), read_mnist(folder, "t10k", limit)
-    out.mkdir(parents=True, exist_ok=True)
+    bits = b"".join(a.tobytes() for a in (train.image, train.label, test.image, test.label))
+    run = {"command": "reproduce mnist", "seed": seed, "images": hashlib.sha256(bits).hexdigest(), "batch": batch}
+    check_folder(out, run, [folder], force=None)
+    claim(out, run, [])
     began = time.perf_counter()
     judge = train_judge(train, len(CLASSES), seed + 1)
     certain = judged(judge, test.image / 255)

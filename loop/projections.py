@@ -1,18 +1,22 @@
 """What people read, derived from a campaign's journal, shards and models: dataset.h5, designs/ and the status."""
 
+import contextlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from janus_al import dataset
+from janus_al.dataset import content_hash
 from loop import CREATED_BY
 from loop.campaign import Campaign
 from loop.candidates import result_of
 from loop.journal import end_of, read_events
+from loop.outputs import OutputError, inside
 from loop.verify import verdict
+
+DESIGN_FILES = ("design.json", "image.npy", "image.png")
 
 
 def write_dataset(campaign: Campaign) -> Path:
@@ -23,25 +27,61 @@ def write_dataset(campaign: Campaign) -> Path:
 
 
 def write_designs(campaign: Campaign) -> list[Path]:
-    """One folder a design: image.npy, image.png and design.json; folders of no design are removed."""
+    """One folder a design: design.json, image.npy and image.png; those of designs that are no more are removed.
+
+    A folder is the campaign's if its design.json says so. Nothing else in designs/ is touched.
+
+    Raises:
+        OutputError: something else stands where a design belongs; all others have been written.
+    """
     from simulators import write_png
 
-    root = campaign.folder / "designs"
+    root, designs = campaign.folder / "designs", designs_of(campaign)
+    if root.is_symlink() or (root.exists() and not root.is_dir()):
+        raise OutputError(f"{root}: a link or a file where the campaign's folder belongs; move it away")
     root.mkdir(exist_ok=True)
-    designs = designs_of(campaign)
-    for stray in set(root.iterdir()) - {root / d["name"] for d in designs}:
-        shutil.rmtree(stray)
-    for design in designs:
-        folder = root / design["name"]
-        folder.mkdir(exist_ok=True)
+    folders = {inside(root, d["name"], campaign.journal.path): d for d in designs}
+    for folder in sorted(set(root.iterdir()) - set(folders)):
+        if _is_ours(folder, campaign.identity):
+            for name in DESIGN_FILES:
+                (folder / name).unlink(missing_ok=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+    taken = []
+    for folder, design in folders.items():
+        if not folder.exists() and not folder.is_symlink():
+            folder.mkdir()
+        elif _holds_files(folder) and not _is_ours(folder, campaign.identity, design["lineage"]["hash"]):
+            taken.append(folder)
+            continue
+        description = {k: v for k, v in design.items() if k != "image"}
+        with dataset.atomic_path(folder / "design.json") as temporary:
+            temporary.write_text(json.dumps(description, indent=1))
         with dataset.atomic_path(folder / "image.npy") as temporary, temporary.open("wb") as file:
             np.save(file, design["image"])
         with dataset.atomic_path(folder / "image.png") as temporary:
             write_png(temporary, design["image"])
-        description = {k: v for k, v in design.items() if k != "image"}
-        with dataset.atomic_path(folder / "design.json") as temporary:
-            temporary.write_text(json.dumps(description, indent=1))
-    return [root / d["name"] for d in designs]
+    if taken:
+        raise OutputError(f"{taken[0]}: not made by this campaign, which has a design of that name; move it away")
+    return list(folders)
+
+
+def _is_ours(folder: Path, identity: str, key: str = "") -> bool:
+    """Whether a campaign wrote a design into a folder: its design.json says so, or its image has that hash."""
+    files = [folder / name for name in DESIGN_FILES]
+    if folder.is_symlink() or not folder.is_dir() or any(path.is_symlink() for path in files):
+        return False
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        found = json.loads((folder / "design.json").read_text())
+        if found["name"] == folder.name and found["lineage"]["campaign"] == identity:
+            return True
+    with contextlib.suppress(OSError, ValueError):
+        return content_hash(np.load(folder / "image.npy", allow_pickle=False)) == key
+    return False
+
+
+def _holds_files(folder: Path) -> bool:
+    return folder.is_symlink() or not folder.is_dir() or any(not p.name.startswith(".") for p in folder.iterdir())
 
 
 def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
@@ -68,6 +108,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                     "verdict": verdict(targets[entry["target"]].intervals, properties),
                     **{part: entry[part] for part in ("reference", "certificate") if part in entry},
                     "lineage": {
+                        "campaign": campaign.identity,
                         "round": event["round"],
                         "seed": campaign.config.seed,
                         "model": f"models/r{event['round'] - 1:04d}",

@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from janus_al.dataset import remove_stale
 from janus_al.device import prepare
 from loop.campaign import Campaign, start
-from loop.config import CampaignConfig, ConfigError
+from loop.config import CampaignConfig, ConfigError, dump_config, load_config
 from loop.executors import open_executor
+from loop.outputs import check_free
 from loop.progress import Progress
 from loop.projections import write_dataset, write_designs
 from loop.sources import check_source
@@ -26,9 +28,11 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
 
     Raises:
         ConfigError, TargetError: bad configuration; nothing was written.
+        OutputError: the folder holds something else; nothing was written.
         LockedError: another process runs it.
     """
-    if config is not None and not (folder / "campaign.toml").exists():
+    if config is not None and not _is_campaign(folder):
+        check_free(folder)
         check_source(config)
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
@@ -39,6 +43,14 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
             broken: set[str] = set()
             campaign.run(executor, device, progress, lambda: _project(campaign, progress, broken))
         return campaign
+
+
+def _is_campaign(folder: Path) -> bool:
+    """Whether a folder's campaign.toml was written by a campaign: it has a journal, or is as campaigns write it."""
+    stored = folder / "campaign.toml"
+    if not stored.is_file():
+        return False
+    return (folder / "journal.jsonl").exists() or stored.read_text() == dump_config(load_config(stored))
 
 
 @contextlib.contextmanager
@@ -59,6 +71,7 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         raise LockedError(f"{folder}: another process is running this campaign; wait for it or stop it") from None
     try:
+        remove_stale(folder)
         yield
     finally:
         lock.release()

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from janus_al import dataset
-from janus_al.dataset import Samples, atomic_path
+from janus_al.dataset import Samples, atomic_path, remove_stale
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.network import JanusConfig
 from janus_al.training import train
 from loop.config import ConfigError
 from loop.executors import open_executor
 from loop.invert import first_shot_errors
+from loop.outputs import OutputError, check_free
 from simulators import HomogenizationError
 
 RANGES = {
@@ -51,13 +52,16 @@ def tune(
 
     Raises:
         ConfigError: `out` holds a study of other data or settings.
+        OutputError: it holds something else.
     """
     import optuna
     import tomli_w
 
     samples = dataset.read(data)
     network = network.suited_to(samples.image.shape[1], samples.boundary)
+    check_free(out, marker="study.jsonl")
     out.mkdir(parents=True, exist_ok=True)
+    remove_stale(out)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _open_study(out / "study.jsonl", samples, network, training, seed)
     with open_executor("process", workers) as executor:
@@ -138,6 +142,8 @@ def _open_study(path: Path, samples: Samples, network: JanusConfig, training: Tr
 
     if path.exists():
         data = path.read_bytes()
+        if data and not data.startswith(b'{"op_code"'):
+            raise OutputError(f"{path}: is no study of Optuna's; give another --out")
         with path.open("rb+") as file:
             file.truncate(data.rfind(b"\n") + 1)
     name = str(path.resolve())

@@ -68,7 +68,7 @@ def test_reproduce_mnist(digits, tmp_path, janus):
     again = json.loads(janus(*command)[1])
     assert again["runs"] == report["runs"], "a finished run is read, not repeated"
     code, _, words = janus(*command, "--batch", "50")
-    assert (code, "the model of another run" in words) == (2, True)
+    assert (code, "began with another batch; give another --out" in words) == (2, True)
     code, _, words = janus(*command[:-3], "--epochs", "two")
     assert (code, "epochs 'two': give whole numbers" in words) == (2, True)
 
