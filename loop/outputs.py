@@ -53,7 +53,7 @@ def check_dataset(path: Path, inputs: Iterable[Path], force: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: a folder; name a file, such as {path / 'data.h5'}")
     if path.exists():
-        found = count(path)
+        found = count(path) if path.is_file() else None
         if found is None:
             raise OutputError(f"{path}: exists and is no dataset of Janus-AL; give another --out")
         if not force:

@@ -197,6 +197,7 @@ def test_a_dataset_is_replaced_only_by_force(janus, image, tmp_path):
         ("notes.txt", "is no dataset of Janus-AL"),
         ("notes.txt/d.h5", "does not exist"),
         ("link.h5", "a link to"),
+        ("pipe", "is no dataset of Janus-AL"),
         ("a" * 250 + ".h5", "File name too long"),
         ("a" * 245, "File name too long"),
     ],
@@ -206,6 +207,7 @@ def test_files_that_cannot_be_a_dataset(janus, image, tmp_path, name, words):
     (tmp_path / "folder").mkdir()
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "link.h5").symlink_to(tmp_path / "none.h5")
+    os.mkfifo(tmp_path / "pipe")
     before = state_of(tmp_path)
     refused(janus("import", image, "--out", tmp_path / name, "--force", *FAST), 2, words)
     assert state_of(tmp_path) == before
