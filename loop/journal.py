@@ -81,7 +81,7 @@ def read_events(path: Path) -> Iterator[Event]:
 def _check_names(event: Event, path: Path) -> None:
     """Every name in an event that becomes a path."""
     kind = event.get("event")
-    if kind == "shard" and event.get("file") is not None:
+    if kind in {"shard", "proposed"} and event.get("file") is not None:
         inside(path.parent, event["file"], path, depth=2)
     elif kind == "trained":
         inside(path.parent, event.get("model"), path, depth=2)
