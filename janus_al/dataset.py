@@ -19,6 +19,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al.columns import attribute, dataset_at, opened, read_columns
+from janus_al.errors import DatasetError
+
 FORMAT, VERSION = "janus-al samples", 1
 NAMES = ("kxx", "kyy", "volume_fraction")
 CONDUCTIVITIES = ("kxx", "kyy")
@@ -37,11 +40,8 @@ META: dict[str, Any] = {
 }
 LABELS = 256
 """that an image of a dataset may have, 8 bits each"""
-MAX_BYTES = 8 * 2**30
-
-
-class DatasetError(ValueError):
-    """A file that is damaged, or is no dataset of ours."""
+ROUNDING = 1e-6
+"""part of a value by which its bounds may miss it"""
 
 
 @dataclass(frozen=True)
@@ -185,71 +185,93 @@ def read(path: Path) -> Samples:
 
     Raises:
         FileNotFoundError: there is none.
-        DatasetError: it is damaged, is no dataset of ours, or would reach outside itself.
+        LockedError: another program has it open for writing.
+        DatasetError: it is damaged, is no dataset of ours, would reach outside itself, or says what cannot be.
     """
-    import h5py
-
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT or file.attrs.get("version") != VERSION:
-                raise DatasetError(
-                    f"{path}: not a '{FORMAT}' file of version {VERSION}; make one with `janus-al import`"
-                )
-            arrays = {name: _read_array(path, file, name) for name in _ARRAYS}
-            meta = {name: _read_array(path, file, f"meta/{name}") for name in META}
-            stored = _read_array(path, file, "content_hash")
-            if arrays["image"].ndim != 3:
-                raise DatasetError(f"{path}: 'image' is {arrays['image'].shape}; it holds plane images, one a row")
-            samples = Samples(
-                **arrays,
-                meta=meta,
-                phase_conductivity=tuple(float(k) for k in file.attrs["phase_conductivity"]),
-                boundary=BOUNDARIES[BOUNDARIES.index(str(file.attrs["boundary"]))],
-                unit=str(file.attrs["unit"]),
-            )
-    except DatasetError:
-        raise
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise DatasetError(f"{path}: damaged ({error}); restore it from a copy or from the campaign's shards") from None
-    rows = arrays["image"].shape[0]
-    shapes = dict.fromkeys(_ARRAYS[1:-1], (rows, len(NAMES))) | dict.fromkeys(META, (rows,))
-    shapes["sensitivity"] = (rows, len(CONDUCTIVITIES), *arrays["image"].shape[1:])
-    found = {name: column.shape for name, column in (arrays | meta).items()}
-    for name, shape in shapes.items():
-        if found[name] != shape:
-            raise DatasetError(f"{path}: '{name}' is {found[name]} where {shape} belongs; restore the file from a copy")
-    if not np.array_equal(stored, samples.hashes):
+    with opened(path) as file:
+        about = {name: attribute(path, file, name) for name in ("format", "version", "boundary", "unit")}
+        if (about["format"], about["version"]) != (FORMAT, VERSION):
+            raise DatasetError(f"{path}: not a '{FORMAT}' file of version {VERSION}; make one with `janus-al import`")
+        if about["boundary"] not in BOUNDARIES or not isinstance(about["unit"], str):
+            raise DatasetError(f"{path}: boundary {about['boundary']!r}, unit {about['unit']!r}: it has lost its kind")
+        phases = attribute(path, file, "phase_conductivity")
+        if not isinstance(phases, list) or not all(isinstance(k, int | float) and 0 < k < np.inf for k in phases):
+            raise DatasetError(f"{path}: phase_conductivity {phases}: each must be finite and above 0")
+        for name in _ARRAYS[1:]:
+            expected = CONDUCTIVITIES if name == "sensitivity" else NAMES
+            names = attribute(path, dataset_at(path, file, name), "names") or list(expected)
+            if names != list(expected):
+                raise DatasetError(f"{path}: '{name}' holds {names}; this version knows {', '.join(expected)} only")
+        shape = dataset_at(path, file, "image").shape
+        if shape is None or len(shape) != 3 or 0 in shape:
+            raise DatasetError(f"{path}: 'image' is {shape}; it holds plane images, one a row, and at least one")
+        columns = read_columns(path, file, _promised(*shape))
+    if columns["image"].min() < 0 or columns["image"].max() >= len(phases):
+        raise DatasetError(
+            f"{path}: labels {columns['image'].min()}..{columns['image'].max()} but {len(phases)} phase "
+            "conductivities; label i needs entry i"
+        )
+    columns["image"] = columns["image"].astype(np.uint8)
+    samples = Samples(
+        **{name: columns[name] for name in _ARRAYS},
+        meta={name: columns[f"meta/{name}"] for name in META},
+        phase_conductivity=tuple(float(k) for k in phases),
+        boundary=about["boundary"],
+        unit=about["unit"],
+    )
+    if not np.array_equal(columns["content_hash"], samples.hashes):
         raise DatasetError(f"{path}: images do not match their content hashes; restore the file from a copy")
+    _check_values(path, samples)
     return samples
 
 
 def count(path: Path) -> tuple[int, int] | None:
     """How many samples a file holds and how many of them are simulated; None if it is no dataset of ours."""
-    import h5py
-
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                return None
-            status = _read_array(path, file, "meta/status")
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError):
-        return None
-    return len(status), int((status == SIMULATED).sum())
+    with contextlib.suppress(DatasetError), opened(path) as file:
+        if attribute(path, file, "format") == FORMAT:
+            shape = dataset_at(path, file, "meta/status").shape
+            status = read_columns(path, file, {"meta/status": (META["status"], shape)})["meta/status"]
+            return len(status), int((status == SIMULATED).sum())
+    return None
 
 
-def _read_array(path: Path, file: Any, name: str) -> NDArray[Any]:
-    import h5py
+def _promised(n: int, ny: int, nx: int) -> dict[str, tuple[Any, tuple[int, ...]]]:
+    """Type and shape of every column of a file of so many images of this size."""
+    table = dict.fromkeys(_ARRAYS[1:-1], (np.float64, (n, len(NAMES))))
+    return {
+        "image": (np.uint8, (n, ny, nx)),
+        **table,
+        "sensitivity": (np.float16, (n, len(CONDUCTIVITIES), ny, nx)),
+        "content_hash": ("S64", (n,)),
+        **{f"meta/{name}": (kind, (n,)) for name, kind in META.items()},
+    }
 
-    group = name.rpartition("/")[0]
-    inside = all(isinstance(file.get(part, getlink=True), h5py.HardLink) for part in (group, name) if part)
-    dataset = file[name] if inside else None
-    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
-        raise DatasetError(f"{path}: '{name}' is missing or reaches outside the file")
-    if dataset.dtype.kind not in "uifS" or dataset.size * dataset.dtype.itemsize > MAX_BYTES:
-        raise DatasetError(f"{path}: '{name}' is {dataset.dtype} {dataset.shape}, which no dataset of ours is")
-    return dataset[()]
+
+def _check_values(path: Path, samples: Samples) -> None:
+    """Refuse simulated rows whose values no simulation gives."""
+    status = samples.meta["status"]
+    if (strange := status[~np.isin(status, (SIMULATED, UNLABELLED))]).size:
+        words = strange[0].decode(errors="replace")
+        raise DatasetError(f"{path}: status {words!r}: it must be 'simulated' or 'unlabelled'")
+    rows = np.flatnonzero(samples.simulated)
+    value, fv, lower, upper = (getattr(samples, f"properties{end}")[rows] for end in ("", "_fv", "_lower", "_upper"))
+    table, slack = np.stack([value, fv, lower, upper]), ROUNDING * np.abs(value)
+    conducts = np.isin(NAMES, CONDUCTIVITIES)
+    possible = np.isfinite(table) & np.where(conducts, table > 0, (table >= 0) & (table <= 1))
+    with np.errstate(invalid="ignore"):
+        between = (lower <= value + slack) & (value - slack <= upper)
+    rules = {
+        "finite, conductivities above 0 and volume fractions from 0 to 1": possible.all(axis=(0, 2)),
+        "between its bounds": between.all(axis=1),
+        "finite in its sensitivities": np.isfinite(samples.sensitivity[rows]).all(axis=(1, 2, 3)),
+    }
+    for rule, kept in rules.items():
+        if not kept.all():
+            row = rows[~kept][0]
+            raise DatasetError(
+                f"{path}: row {row} is simulated but not {rule} (properties {samples.properties[row].tolist()}); "
+                "simulate it again"
+            )
 
 
 @contextlib.contextmanager

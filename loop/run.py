@@ -7,6 +7,7 @@ from pathlib import Path
 
 from janus_al.dataset import remove_stale
 from janus_al.device import prepare
+from janus_al.errors import LockedError
 from loop.campaign import Campaign, start
 from loop.config import CampaignConfig, ConfigError, dump_config, load_config
 from loop.executors import open_executor
@@ -14,10 +15,6 @@ from loop.outputs import check_free
 from loop.progress import Progress
 from loop.projections import write_dataset, write_designs
 from loop.sources import check_source
-
-
-class LockedError(RuntimeError):
-    """Another process is running this campaign."""
 
 
 def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress) -> Campaign:

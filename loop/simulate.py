@@ -102,7 +102,10 @@ def to_samples(
         properties_fv=table("k_fv"),
         properties_lower=table("lower"),
         properties_upper=table("upper"),
-        sensitivity=np.stack([r.sensitivity[:columns] * r.sensitivity[0].size for r in results]).astype(np.float16),
+        # One pixel that carries the heat of a large image has more than float16 holds.
+        sensitivity=np.stack([r.sensitivity[:columns] * r.sensitivity[0].size for r in results])
+        .clip(max=np.finfo(np.float16).max)
+        .astype(np.float16),
     )
 
 

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis.extra.numpy import arrays, from_dtype
 
 from janus_al import dataset
 from janus_al.dataset import DatasetError, Samples
+from janus_al.errors import LockedError
 
 ARRAYS = ("image", "properties", "properties_fv", "properties_lower", "properties_upper", "sensitivity")
 
@@ -31,7 +33,10 @@ def some_samples(count=5, shape=(6, 7), seed=0):
     known = np.arange(count) < count - 1
     arrays = {name: getattr(samples, name).copy() for name in ARRAYS[1:]}
     for array in arrays.values():
-        array[known] = rng.random(array[known].shape)
+        array[known] = rng.uniform(0.1, 1, array[known].shape)
+    bounds = np.sort([arrays[f"properties{end}"][known] for end in ("_lower", "", "_upper")], axis=0)
+    for end, values in zip(("_lower", "", "_upper"), bounds, strict=True):
+        arrays[f"properties{end}"][known] = values
     meta = samples.meta | {
         "status": np.where(known, b"simulated", b"unlabelled").astype("S16"),
         "solver": np.where(known, b"fipy", b"").astype("S16"),
@@ -71,14 +76,15 @@ def test_round_trip(path):
 
 @st.composite
 def any_samples(draw):
-    count, ny, nx = draw(st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(1, 5)))
+    count, ny, nx = draw(st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5)))
     conductivity = draw(st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=4))
     text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
     shapes = {name: (count, 3) for name in ARRAYS[1:-1]} | {"sensitivity": (count, 2, ny, nx)}
+    meta = {n: draw(arrays(np.dtype(t), count, elements=from_dtype(np.dtype(t)))) for n, t in dataset.META.items()}
     return Samples(
         image=draw(arrays(np.uint8, (count, ny, nx), elements=st.integers(0, len(conductivity) - 1))),
         **{n: draw(arrays(np.float16 if n == "sensitivity" else np.float64, shape)) for n, shape in shapes.items()},
-        meta={n: draw(arrays(np.dtype(t), count, elements=from_dtype(np.dtype(t)))) for n, t in dataset.META.items()},
+        meta=meta | {"status": np.full(count, b"unlabelled", dtype="S16")},
         phase_conductivity=tuple(conductivity),
         boundary=draw(st.sampled_from(["dirichlet", "periodic"])),
         unit=draw(text),
@@ -88,7 +94,7 @@ def any_samples(draw):
 @settings(max_examples=40, deadline=None)
 @given(samples=any_samples())
 def test_round_trip_of_any_samples(samples):
-    """Any values, NaN and infinities of any bits among them, any number of rows, none included."""
+    """Any values where nothing is simulated, NaN and infinities of any bits among them, any number of rows."""
     with tempfile.TemporaryDirectory() as folder:
         dataset.write(Path(folder, "a.h5"), samples, created_by="test")
         assert_identical(dataset.read(Path(folder, "a.h5")), samples)
@@ -253,6 +259,48 @@ def nothing(file, name, content, folder):
     pass
 
 
+def claim_rows(file, name, content, folder):
+    """As many rows as the others have, but of maps so large that 80 kB would become 16 GB."""
+    file.create_dataset(name, (5, 2, 20000, 20000), np.float16, chunks=(1, 1, 20000, 20000), compression="gzip")
+
+
+def compressed_twice(file, name, content, folder):
+    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    settings.set_chunk(content.shape)
+    for _ in range(2):
+        settings.set_deflate(4)
+    space = h5py.h5s.create_simple(content.shape)
+    h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(content.dtype), space, settings).write(
+        space, space, np.ascontiguousarray(content)
+    )
+
+
+def huge_chunks(file, name, content, folder):
+    file.create_dataset(name, data=content, chunks=(2**20, 6, 7), maxshape=(None, 6, 7), compression="gzip")
+
+
+def references(file, name, content, folder):
+    file.create_dataset(name, data=[file["image"].ref] * 5, dtype=h5py.ref_dtype)
+
+
+def cell(row, column, value):
+    """The columns of properties with one value changed."""
+
+    def change(content):
+        content[row, column] = value
+        return content
+
+    return store(change)
+
+
+def attributes(**values):
+    return lambda file: file.attrs.update(values)
+
+
+def names(column, *values):
+    return lambda file: file[column].attrs.update(names=list(values))
+
+
 OUTSIDE = r"'(image|properties|meta/status)' is missing or reaches outside the file"
 FOREIGN = {
     "external link": (swap_for("image", link_outside), OUTSIDE),
@@ -262,7 +310,7 @@ FOREIGN = {
     "virtual column": (swap_for("image", compose_outside), OUTSIDE),
     "missing column": (swap_for("properties", nothing), OUTSIDE),
     "missing group": (swap_for("meta", nothing), OUTSIDE),
-    "vast column": (swap_for("image", claim_vast), r"'image' is uint8 \(2147483648, 6, 7\)"),
+    "vast column": (swap_for("image", claim_vast), r"'image' is uint8 \(2147483648, 6, 7\).*stores 0"),
     "objects": (swap_for("meta/origin", store(lambda c: [b"a", b"bc"])), "'meta/origin' is object"),
     "rows lost": (swap_for("properties", store(lambda c: c[:2])), r"'properties' is \(2, 3\) where \(5, 3\) belongs"),
     "meta rows lost": (swap_for("meta/round", store(lambda c: c[:2])), r"'meta/round|'round' is \(2,\)"),
@@ -272,7 +320,50 @@ FOREIGN = {
     "swapped images": (swap_for("image", store(lambda c: c[::-1])), "do not match their content hashes"),
     "another format": (lambda file: file.attrs.update(format="something"), "not a 'janus-al samples' file"),
     "another version": (lambda file: file.attrs.update(version=2), "of version 1"),
-    "no conductivities": (lambda file: file.attrs.__delitem__("phase_conductivity"), "damaged"),
+    "no conductivities": (lambda file: file.attrs.__delitem__("phase_conductivity"), "phase_conductivity None"),
+    "conductivity NaN": (
+        attributes(phase_conductivity=[0.1, np.nan]),
+        r"\[0\.1, nan\]: each must be finite and above 0",
+    ),
+    "conductivity 0": (attributes(phase_conductivity=[0.0, 1.0]), "finite and above 0"),
+    "one conductivity": (attributes(phase_conductivity=[0.1]), r"labels 0\.\.1 but 1 phase cond"),
+    "conductivity of text": (attributes(phase_conductivity=["a", "b"]), "finite and above 0"),
+    "a single conductivity": (attributes(phase_conductivity=0.1), "finite and above 0"),
+    "conductivity twice": (attributes(phase_conductivity=[[0.1], [1.0]]), r"'phase_conductivity' is float64 \(2, 1\)"),
+    "many conductivities": (attributes(phase_conductivity=np.ones(3000)), r"'phase_conductivity' is float64 \(3000,\)"),
+    "format of numbers": (attributes(format=1.5), "not a 'janus-al samples' file"),
+    "empty format": (attributes(format=h5py.Empty("f8")), "'format' is float64 None"),
+    "another boundary": (attributes(boundary="neumann"), "boundary 'neumann'"),
+    "no unit": (lambda file: file.attrs.__delitem__("unit"), "unit None"),
+    "other properties": (
+        names("properties", "E11", "E22", "G12"),
+        r"holds \['E11', 'E22', 'G12'\]; this version knows kxx, kyy",
+    ),
+    "properties turned": (names("properties_lower", "kyy", "kxx", "volume_fraction"), "'properties_lower' holds"),
+    "other maps": (names("sensitivity", "E11", "E22"), r"'sensitivity' holds \['E11', 'E22'\]"),
+    "maps too large": (swap_for("sensitivity", claim_rows), r"\(5, 2, 20000, 20000\) where \(5, 2, 6, 7\) belongs"),
+    "compressed twice": (swap_for("image", compressed_twice), r"filters \[1, 1\]"),
+    "huge chunks": (swap_for("image", huge_chunks), r"chunks of \(1048576, 6, 7\)"),
+    "references": (swap_for("meta/round", references), "'meta/round' is object where int64 belongs"),
+    "images of bytes": (swap_for("image", store(lambda c: c.astype("S1"))), r"'image' is \|S1 where uint8 belongs"),
+    "grey images": (swap_for("image", store(lambda c: c.astype(float))), "'image' is float64 where uint8 belongs"),
+    "label 2": (swap_for("image", store(lambda c: c + 1)), r"labels 1\.\.2 but 2 phase conductivities"),
+    "label 257": (swap_for("image", store(lambda c: c.astype(int) + 256)), r"labels 256\.\.257 but 2"),
+    "negative label": (swap_for("image", store(lambda c: -c.astype(int))), r"labels -1\.\.0"),
+    "rounds of half": (swap_for("meta/round", store(lambda c: c + 0.5)), "'meta/round' is float64 where int64 belongs"),
+    "vast rounds": (swap_for("meta/round", store(lambda c: c.astype(np.uint64))), "is uint64 where int64 belongs"),
+    "no sample": (
+        lambda file: [swap_for(name, store(lambda c: c[:0]))(file) for name in (*ARRAYS, "content_hash")],
+        r"'image' is \(0, 6, 7\); it holds plane images, one a row, and at least one",
+    ),
+    "another status": (swap_for("meta/status", store(lambda c: np.full(5, b"done", "S16"))), "status 'done'"),
+    "property NaN": (swap_for("properties", cell(2, 0, np.nan)), "row 2 is simulated but not finite"),
+    "property inf": (swap_for("properties_upper", cell(2, 1, np.inf)), "row 2 is simulated but not finite"),
+    "property below 0": (swap_for("properties", cell(3, 1, -0.2)), "row 3 .*conductivities above 0"),
+    "property 0": (swap_for("properties_fv", cell(0, 0, 0.0)), "row 0 .*conductivities above 0"),
+    "fraction above 1": (swap_for("properties", cell(1, 2, 1.1)), "row 1 .*fractions from 0 to 1"),
+    "bounds crossed": (swap_for("properties_upper", cell(1, 0, 0.09)), "row 1 is simulated but not between its bounds"),
+    "map NaN": (swap_for("sensitivity", cell(1, 0, np.nan)), "row 1 is simulated but not finite in its sens"),
 }
 
 
@@ -283,6 +374,51 @@ def test_foreign_file(path, edit, words):
     with h5py.File(path, "a") as file:
         edit(file)
     with pytest.raises(DatasetError, match=words):
+        dataset.read(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_other_types_of_the_same_values(path, order):
+    """Files that others wrote, in either byte order: wider integers, floats and maps are read as ours."""
+    with h5py.File(path, "a") as file:
+        for name, kind in {"image": "i8", "properties": "f8", "sensitivity": "f4", "meta/round": "i4"}.items():
+            swap_for(name, store(lambda c, kind=kind: c.astype(order + kind)))(file)
+    assert_identical(dataset.read(path), some_samples())
+
+
+def test_many_references_to_one_text(path):
+    """An attribute of many texts that are stored once does not grow into gigabytes."""
+    with h5py.File(path, "a") as file:
+        file["properties"].attrs["names"] = ["kxx"] * 4000
+    with pytest.raises(DatasetError, match=r"'names' is object \(4000,\)"):
+        dataset.read(path)
+
+
+def test_open_elsewhere(path, janus):
+    """A file that another program is writing is not damaged: it is in use, exit code 5."""
+    code = f"import h5py, sys; file = h5py.File({str(path)!r}, 'a'); print('open', flush=True); sys.stdin.read()"
+    other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout.readline() == "open\n"
+    exit_code, out, err = janus("train", path, "--out", path.parent / "model")
+    other.communicate()
+    assert (exit_code, out) == (5, "")
+    assert err == f"janus-al: {path}: another program has it open for writing; close it there\n"
+    assert os.listdir(path.parent) == ["samples.h5"]
+
+
+def test_left_open(path):
+    """The mark of a writer that died is told apart from damage."""
+    with h5py.File(path.with_name("new.h5"), "w", libver="latest") as file:
+        file.swmr_mode = True
+        file.flush()
+        path.write_bytes(path.with_name("new.h5").read_bytes())
+    with pytest.raises(LockedError, match="h5clear -s"):
+        dataset.read(path)
+
+
+def test_more_than_the_memory_is_refused_before_it_is_taken(path, monkeypatch):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
+    with pytest.raises(DatasetError, match=r"takes 0\.0 GB of memory and 0\.0 GB are free"):
         dataset.read(path)
 
 
