@@ -8,33 +8,57 @@ import json
 import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 
-from janus_al.dataset import Boundary, DatasetError, atomic_path
+from janus_al.dataset import CONDUCTIVITIES, Boundary, atomic_path
+from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.network import Janus, JanusConfig
 
 FORMAT, VERSION = "janus-al model", 2
 """version 1 has no checksums"""
 SUMS = "SHA256SUMS"
+MAX_JSON = 2**26
+"""bytes of model.json, at most: a history of a hundred thousand checks"""
+MEND = "restore it from a copy, or train it again"
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
 class Card:
     """What a model was trained on and how; everything in model.json but the network's configuration."""
 
-    phase_conductivity: tuple[float, ...]
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    phase_conductivity: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=2)]
     boundary: Boundary
     dataset_digest: str
-    simulated: int
+    simulated: Annotated[int, Field(ge=0, lt=2**53)]
     training: dict[str, Any]
-    seconds: float = 0.0
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
-    property_range: dict[str, tuple[float, float]] = field(default_factory=dict)
+    property_range: dict[str, tuple[Positive, Positive]] = field(default_factory=dict)
     """5th and 95th percentile of each conductivity among the simulated training samples"""
     images: list[str] = field(default_factory=list)
     """first digits of the canonical hash of every training image, so that no test shares one"""
+
+
+@dataclass(frozen=True)
+class _Format:
+    format: str
+    version: int
+
+
+@dataclass(frozen=True)
+class _Description(_Format):
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+    network: JanusConfig
+    card: Card
+    versions: dict[str, str]
 
 
 def save(folder: Path, model: Janus, card: Card) -> str:
@@ -86,28 +110,56 @@ def load(folder: Path, device: str = "cpu", sha256: str | None = None) -> tuple[
 
     Raises:
         FileNotFoundError: the folder holds no model.
-        DatasetError: a file is damaged, of another format or another model's.
+        DatasetError: a file is damaged, of another format, another model's, or says what no training writes.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     path = folder / "model.json"
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no model here; make one with `janus-al train DATA.h5 --out {folder}`")
+    if (size := path.stat().st_size) > MAX_JSON:
+        raise DatasetError(f"{path}: {size} bytes; a model's description has {MAX_JSON} at most")
+    text = path.read_bytes()
     try:
-        description = json.loads(path.read_text())
-        if description["format"] != FORMAT or description["version"] not in (1, VERSION):
+        about = TypeAdapter(_Format).validate_json(text)
+        if about.format != FORMAT or about.version not in (1, VERSION):
             raise DatasetError(f"{path}: not a '{FORMAT}' of version 1 to {VERSION}")
-        if sha256 is not None or description["version"] > 1:
+        if sha256 is not None or about.version > 1:
             _check_sums(folder, sha256)
-        network = description["network"]
-        model = Janus(JanusConfig(**{**network, "properties": tuple(network["properties"])}))
-        model.load_state_dict(load_file(folder / "weights.safetensors"))
-        card = description["card"]
-        card["phase_conductivity"] = tuple(card["phase_conductivity"])
-        card["property_range"] = {k: tuple(v) for k, v in card["property_range"].items()}
-    except DatasetError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise DatasetError(f"{folder}: damaged model ({error})") from None
-    return model.to(device).eval(), Card(**card)
+        description = TypeAdapter(_Description).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise DatasetError(f"{folder}: damaged model ({path.name}: {first_error(error)}); {MEND}") from None
+    network, card = description.network, description.card
+    for what, names in (("properties", network.properties), ("property_range", tuple(card.property_range))):
+        if sorted(names) != sorted(CONDUCTIVITIES):
+            raise DatasetError(f"{path}: {what} of {names}; this version knows {', '.join(CONDUCTIVITIES)} only")
+    return read_weights(folder / "weights.safetensors", network).to(device).eval(), card
+
+
+def read_weights(path: Path, network: JanusConfig) -> Janus:
+    """A network with the weights of a file, compared with the file's header before anything is allocated.
+
+    Raises:
+        DatasetError: the file is missing or damaged, holds other weights, or weights that are not finite.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            found = {name: (s.get_dtype(), tuple(s.get_shape())) for name, s in slices.items()}
+            if network.architecture == "vit" and network.depth > len(found):
+                raise ValueError(f"depth {network.depth} but {len(found)} arrays of weights")
+            with torch.device("meta"):
+                model = Janus(network)
+            wanted = {name: ("F32", tuple(value.shape)) for name, value in model.state_dict().items()}
+            for name in sorted(wanted.keys() | found.keys()):
+                if wanted.get(name) != found.get(name):
+                    raise ValueError(f"{name} is {found.get(name)} where {wanted.get(name)} belongs")
+            weights = {name: file.get_tensor(name) for name in found}
+        strange = [name for name, value in weights.items() if not value.isfinite().all()]
+        strange += [name for name in ("log_std", "latent_std") if (weights[name] <= 0).any()]
+        if strange:
+            raise ValueError(f"{strange[0]} holds values that no training gives")
+        model.load_state_dict(weights, assign=True)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, SafetensorError) as error:
+        raise DatasetError(f"{path.parent}: damaged model ({path.name}: {one_line(error)}); {MEND}") from None
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

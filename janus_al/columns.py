@@ -132,7 +132,8 @@ def read_columns(
         raise DatasetError(f"{path}: claims to store {stored} bytes, more than it has; restore it from a copy")
     if needed > (free := psutil.virtual_memory().available):
         raise DatasetError(
-            f"{path}: takes {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; read it on a larger machine"
+            f"{path}: takes {needed / 1e9:.1f} GB of memory of which {free / 1e9:.1f} GB are free; "
+            "read it on a larger machine"
         )
     with np.errstate(over="ignore", invalid="ignore"):
         return {

@@ -52,6 +52,9 @@ class JanusConfig:
         ):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} {getattr(self, name)!r}: it must be {allowed[0]} or {allowed[1]}")
+        least = min(("latent", "channels", "depth", "rank", "intervals"), key=lambda name: getattr(self, name))
+        if getattr(self, least) < 1 or not self.properties:
+            raise ValueError(f"{least} {getattr(self, least)}, properties {self.properties}: at least 1 of each")
         if self.size < 16 or self.size % 8:
             raise ValueError(f"size {self.size}: the network wants a side of at least 16 that 8 divides")
 

@@ -418,7 +418,7 @@ def test_left_open(path):
 
 def test_more_than_the_memory_is_refused_before_it_is_taken(path, monkeypatch):
     monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1000))
-    with pytest.raises(DatasetError, match=r"takes 0\.0 GB of memory and 0\.0 GB are free"):
+    with pytest.raises(DatasetError, match=r"takes 0\.0 GB of memory of which 0\.0 GB are free"):
         dataset.read(path)
 
 

@@ -1,10 +1,13 @@
 """Losses, symmetries, schedule, resume, warm start and what a small network can learn."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from janus_al import checkpoint, dataset, losses
 from janus_al.batches import Symmetry, swap, symmetry, translate
@@ -190,6 +193,108 @@ def test_damaged_checkpoint_is_refused(samples, tmp_path):
         checkpoint.load(tmp_path)
     with pytest.raises(FileNotFoundError, match="no model here"):
         checkpoint.load(tmp_path / "none")
+
+
+def described(**changes):
+    """An edit of model.json: values by dotted name, `...` removes one."""
+
+    def edit(folder):
+        table = json.loads((folder / "model.json").read_text())
+        for name, value in changes.items():
+            *outer, last = name.split("__")
+            inner = table
+            for part in outer:
+                inner = inner[part]
+            inner.pop(last, None)
+            if value is not ...:
+                inner[last] = value
+        (folder / "model.json").write_text(json.dumps(table))
+
+    return edit
+
+
+def weighted(change):
+    """An edit of the weights."""
+
+    def edit(folder):
+        arrays = load_file(folder / "weights.safetensors")
+        change(arrays)
+        save_file(arrays, folder / "weights.safetensors")
+
+    return edit
+
+
+def text(words):
+    return lambda folder: (folder / "model.json").write_bytes(words)
+
+
+HOSTILE = {
+    "size": (described(network__size=4096), r"decoder\.0\.bias is .* where .* belongs"),
+    "vast latent": (described(network__latent=10**9), "damaged model"),
+    "latent beyond count": (described(network__latent=10**30), "damaged model"),
+    "latent 0": (described(network__latent=0), "latent 0"),
+    "rank -3": (described(network__rank=-3), "rank -3"),
+    "depth": (described(network__depth=10**6, network__architecture="vit"), "depth 1000000 but"),
+    "no depth": (described(network__depth=None), r"network\.depth: .* \(given: None\)"),
+    "channels NaN": (described(network__channels=float("nan")), "network.channels"),
+    "size of text": (described(network__size="16"), "network.size"),
+    "size of half": (described(network__size=16.5), "network.size"),
+    "unknown network key": (described(network__width=3), "network.width"),
+    "other properties": (
+        described(network__properties=["E11", "E22"]),
+        r"properties of \('E11', 'E22'\); this version",
+    ),
+    "no property": (described(network__properties=[]), "properties"),
+    "unknown card key": (described(card__colour="red"), "card.colour"),
+    "missing card key": (described(card__boundary=...), "card.boundary: Field required"),
+    "no card": (described(card=...), "card: Field required"),
+    "card null": (described(card=None), "card: .*given: None"),
+    "one conductivity": (described(card__phase_conductivity=[1.0]), "card.phase_conductivity"),
+    "conductivity NaN": (described(card__phase_conductivity=[float("nan"), 1.0]), r"card\.phase_conductivity\[0\]"),
+    "conductivity 0": (described(card__phase_conductivity=[0, 1.0]), r"card\.phase_conductivity\[0\]"),
+    "conductivity null": (described(card__phase_conductivity=None), "card.phase_conductivity"),
+    "boundary": (described(card__boundary="neumann"), "card.boundary"),
+    "simulated": (described(card__simulated=10**40), "card.simulated"),
+    "history": (described(card__history=[{"step": "one"}]), r"card\.history\[0\]\.step"),
+    "no range": (described(card__property_range={}), "property_range of"),
+    "range of three": (described(card__property_range={"kxx": [1, 2, 3], "kyy": [1, 2]}), "card.property_range.kxx"),
+    "another version": (described(version=2), "not a 'janus-al model' of version 1"),
+    "another format": (described(format="x"), "not a 'janus-al model'"),
+    "no format": (described(format=...), "format: Field required"),
+    "no object": (text(b"[]"), "damaged model"),
+    "null": (text(b"null"), "damaged model"),
+    "empty": (text(b""), "damaged model"),
+    "no text": (text(b"\xff\xfe"), "damaged model"),
+    "nested": (text(b"[" * 10**6), "damaged model"),
+    "digits": (text(b"1" * 10**6), "damaged model"),
+    "weights NaN": (weighted(lambda w: w["head.bias"].fill_(float("nan"))), "head.bias holds values"),
+    "weights inf": (weighted(lambda w: w["encoder.1.weight"][0].fill_(float("inf"))), "holds values"),
+    "no spread": (weighted(lambda w: w["log_std"].zero_()), "log_std holds values"),
+    "weights missing": (weighted(lambda w: w.pop("log_mean")), "log_mean is None where"),
+    "weights too many": (weighted(lambda w: w.update(more=torch.ones(3))), r"more is \('F32', \(3,\)\) where None"),
+    "weights turned": (weighted(lambda w: w.update({"head.mix": w["head.mix"].T.contiguous()})), "head.mix is"),
+    "weights of half": (weighted(lambda w: w.update(log_std=w["log_std"].half())), "log_std is .'F16'"),
+    "no weights": (lambda folder: (folder / "weights.safetensors").unlink(), "damaged model"),
+    "empty weights": (lambda folder: (folder / "weights.safetensors").write_bytes(b""), "damaged model"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained(samples, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    checkpoint.save(folder, *train(samples, SMALL, QUICK, seed=0))
+    return folder
+
+
+@pytest.mark.parametrize(("edit", "words"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_hostile_checkpoint_is_refused(trained, tmp_path, edit, words):
+    """In one sentence, and before anything is built that the weights do not fill."""
+    shutil.copytree(trained, tmp_path / "m")
+    edit(tmp_path / "m")
+    with pytest.raises(dataset.DatasetError, match=words) as caught:
+        checkpoint.load(tmp_path / "m")
+    assert str(caught.value).startswith(str(tmp_path / "m"))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
