@@ -3,17 +3,21 @@
 import gzip
 import hashlib
 import json
+import math
 import struct
 import time
+import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
+from janus_al.checkpoint import read_weights
 from janus_al.classes import (
     SHIFT,
     Labelled,
@@ -22,7 +26,8 @@ from janus_al.classes import (
     invert_classes,
     train_classes,
 )
-from janus_al.dataset import DatasetError, atomic_path
+from janus_al.dataset import atomic_path
+from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.inversion import InversionConfig
 from janus_al.judge import judged, train_judge
@@ -32,9 +37,14 @@ from loop import pictures
 from loop.outputs import check_folder, claim
 
 CLASSES = tuple("0123456789")
+SIDE = 28
+MOST = 2**20
+"""entries of a file; the largest of MNIST's kind, EMNIST, has 814,255"""
+BLOCK = 2**20
+"""bytes read at once, so that a header that promises too much takes no memory"""
 EACH = 10
 """inversions of each digit"""
-NETWORK = JanusConfig(size=28 + 2 * SHIFT, stem=4, properties=CLASSES)
+NETWORK = JanusConfig(size=SIDE + 2 * SHIFT, stem=4, properties=CLASSES)
 
 
 def training_config(images: int, epochs: int, batch: int) -> TrainingConfig:
@@ -114,7 +124,7 @@ def reproduce_mnist(
         "confidence_of_judge": float(verdict[np.arange(len(wanted)), wanted].mean()),
         "mean_distance_within_class": _diversity(images.reshape(len(CLASSES), EACH, -1)),
         "mean_distance_within_class_of_data": _diversity(
-            np.stack([test.image[test.label == c][:EACH].reshape(-1, 28 * 28) / 255 for c in range(len(CLASSES))])
+            np.stack([test.image[test.label == c][:EACH].reshape(-1, SIDE * SIDE) / 255 for c in range(len(CLASSES))])
         ),
     }
     taken = [f"{'' if v.argmax() == d else '!'}{v.argmax()}" for v, d in zip(verdict, wanted, strict=True)]
@@ -122,6 +132,14 @@ def reproduce_mnist(
     with atomic_path(out / "mnist.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1))
     return report
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What run.json says of a finished run."""
+
+    run: dict[str, Any]
+    seconds: float
 
 
 def _trained(
@@ -133,18 +151,20 @@ def _trained(
     progress: Callable[[int, int], None],
 ) -> tuple[Janus, float]:
     """The model of one run and the seconds it took; a run that is on disk is read, one begun is gone on with."""
-    from safetensors.torch import load_file, save
+    from safetensors.torch import save
 
     model = build(NETWORK, seed).to(device)
     identity = {"training": asdict(config), "network": asdict(NETWORK), "seed": seed, "images": len(data)}
     identity = json.loads(json.dumps(identity))
     done, weights = folder / "run.json", folder / "weights.safetensors"
     if done.exists():
-        found = json.loads(done.read_text())
-        if found["run"] != identity:
+        try:
+            found = TypeAdapter(_Done).validate_json(done.read_bytes())
+        except ValidationError as error:
+            raise DatasetError(f"{done}: damaged ({first_error(error)}); remove {folder}, or restore it") from None
+        if found.run != identity:
             raise TrainingError(f"{folder}: the model of another run; remove it, or give another --out")
-        model.load_state_dict(load_file(weights))
-        return model.eval(), float(found["seconds"])
+        return read_weights(weights, NETWORK).to(device).eval(), found.seconds
     folder.mkdir(parents=True, exist_ok=True)
     fitted = train_classes(model, data, config, seed, folder / "state.pt", progress)
     with atomic_path(weights) as temporary:
@@ -160,24 +180,41 @@ def read_mnist(folder: Path, part: str, limit: int | None = None) -> Labelled:
     Raises:
         DatasetError: a file is missing, damaged or of another format.
     """
-    image = read_idx(_find(folder, f"{part}-images-idx3-ubyte"))
-    label = read_idx(_find(folder, f"{part}-labels-idx1-ubyte"))
-    if image.ndim != 3 or label.shape != image.shape[:1] or image.shape[1:] != (28, 28):
-        raise DatasetError(f"{folder}: {part} has images {image.shape} and labels {label.shape}; MNIST has 28 x 28")
+    paths = [_find(folder, f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1")]
+    label = read_idx(paths[1], ())
+    image = read_idx(paths[0], (SIDE, SIDE))
+    if len(image) != len(label):
+        raise DatasetError(f"{paths[1]}: {len(label)} labels for {len(image)} images; fetch both files again")
+    if (strange := np.flatnonzero(label >= len(CLASSES))).size:
+        raise DatasetError(f"{paths[1]}: label {label[strange[0]]} of image {strange[0]}; a digit is one of 0..9")
     return Labelled(image[:limit], label[:limit])
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
-    """An array of bytes in IDX format (LeCun): two zero bytes, type 8, the number of axes, their lengths, the data."""
+def read_idx(path: Path, sides: tuple[int, ...]) -> NDArray[np.uint8]:
+    """An array of bytes (n, *sides) in IDX format (LeCun): two zero bytes, type 8, the number of axes, their lengths,
+    the data. No more is read than the header promises, which is at most `MOST` entries.
+
+    Raises:
+        DatasetError: the file is damaged, holds more or less than its header says, or something else.
+    """
     try:
-        raw = (gzip.decompress if path.suffix == ".gz" else bytes)(path.read_bytes())
-        zero, kind, axes = struct.unpack(">HBB", raw[:4])
-        shape = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes])
-        if (zero, kind) != (0, 8):
-            raise ValueError("its first bytes are not those of an IDX file of unsigned bytes")
-        return np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * axes).reshape(shape)
-    except (OSError, EOFError, ValueError, struct.error) as error:
-        raise DatasetError(f"{path}: damaged ({error}); fetch it again") from None
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            zero, kind, axes = struct.unpack(">HBB", file.read(4))
+            if (zero, kind) != (0, 8):
+                raise ValueError("its first bytes are not those of an IDX file of unsigned bytes")
+            shape = struct.unpack(f">{axes}I", file.read(4 * axes))
+            if shape[1:] != sides or axes == 0 or not 0 < shape[0] <= MOST:
+                raise ValueError(f"its header promises {shape}, not 1 to {MOST} entries of {sides or 'one byte'}")
+            size = math.prod(shape)
+            parts = [part for start in range(0, size, BLOCK) if (part := file.read(min(BLOCK, size - start)))]
+            raw = b"".join(parts)
+            if len(raw) < size or file.read(1):
+                raise ValueError(
+                    f"its header promises {size} bytes and {'more' if len(raw) == size else len(raw)} follow"
+                )
+        return np.frombuffer(raw, dtype=np.uint8).reshape(shape)
+    except (OSError, EOFError, ValueError, MemoryError, struct.error, zlib.error) as error:
+        raise DatasetError(f"{path}: damaged ({one_line(error)}); fetch it again") from None
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -3,12 +3,14 @@
 import gzip
 import json
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from janus_al.classes import Labelled
 from janus_al.dataset import DatasetError
-from loop.mnist import read_idx, read_mnist
+from loop.mnist import _trained, read_idx, read_mnist, training_config
 
 
 def write_idx(path, array):
@@ -35,16 +37,66 @@ def test_idx_round_trip(tmp_path):
     array = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
     for name in ("plain", "zipped.gz"):
         write_idx(tmp_path / name, array)
-        np.testing.assert_array_equal(read_idx(tmp_path / name), array)
+        np.testing.assert_array_equal(read_idx(tmp_path / name, (3, 4)), array)
 
 
-@pytest.mark.parametrize(
-    "raw", [b"", b"\0\0\x08\x03", struct.pack(">HBBI", 0, 8, 1, 9) + b"short", struct.pack(">HBBI", 0, 9, 1, 1) + b"a"]
-)
-def test_damaged_idx(tmp_path, raw):
-    (tmp_path / "file").write_bytes(raw)
-    with pytest.raises(DatasetError, match="damaged"):
-        read_idx(tmp_path / "file")
+HEADER = struct.pack(">HBBI", 0, 8, 1, 9)
+DAMAGED = {
+    "empty": b"",
+    "no lengths": b"\0\0\x08\x03",
+    "no axes": b"\0\0\x08\0" + b"a",
+    "short": HEADER + b"short",
+    "long": HEADER + b"0123456789",
+    "of floats": struct.pack(">HBBI", 0, 13, 1, 1) + b"abcd",
+    "no entries": struct.pack(">HBBI", 0, 8, 1, 0),
+    "too many entries": struct.pack(">HBBI", 0, 8, 1, 2**32 - 1) + b"abc",
+    "entries of images": struct.pack(">HBB3I", 0, 8, 3, 1, 2, 2) + b"abcd",
+}
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+@pytest.mark.parametrize("raw", DAMAGED.values(), ids=DAMAGED.keys())
+def test_damaged_idx(tmp_path, raw, end):
+    path = tmp_path / f"file{end}"
+    path.write_bytes(gzip.compress(raw) if end else raw)
+    with pytest.raises(DatasetError, match=r"damaged \(.+\); fetch it again"):
+        read_idx(path, ())
+
+
+def test_damaged_gzip(tmp_path):
+    """A byte changed anywhere, a file cut short, and text that calls itself gzip."""
+    whole = gzip.compress(HEADER + b"012345678")
+    cases = [whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :] for i in range(10, len(whole))]
+    cases += [whole[:20], b"no gzip", b""]
+    for raw in cases:
+        (tmp_path / "file.gz").write_bytes(raw)
+        with pytest.raises(DatasetError, match="damaged"):
+            read_idx(tmp_path / "file.gz", ())
+
+
+@pytest.mark.parametrize("promise", [10, 2**32 - 1])
+def test_a_gzip_that_expands_takes_no_memory(tmp_path, promise):
+    """64 MB of zeros in 64 kB, behind a header that promises little, or much more."""
+    raw = struct.pack(">HBB3I", 0, 8, 3, promise, 28, 28) + bytes(2**26)
+    (tmp_path / "file.gz").write_bytes(gzip.compress(raw))
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match="promises"):
+        read_idx(tmp_path / "file.gz", (28, 28))
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+
+
+def test_labels_that_are_no_digits(digits):
+    """A label above 9, and a label too few, are named before any training."""
+    path = digits / "t10k-labels-idx1-ubyte"
+    label = (np.arange(100) % 10).astype(np.uint8)
+    label[7] = 11
+    write_idx(path, label)
+    with pytest.raises(DatasetError, match=r"t10k-labels-idx1-ubyte: label 11 of image 7; a digit is one of 0\.\.9"):
+        read_mnist(digits, "t10k")
+    write_idx(path, label[:99])
+    with pytest.raises(DatasetError, match="99 labels for 100 images"):
+        read_mnist(digits, "t10k")
 
 
 def test_read_mnist_limits_and_names_what_is_missing(digits, tmp_path):
@@ -71,6 +123,15 @@ def test_reproduce_mnist(digits, tmp_path, janus):
     assert (code, "began with another batch; give another --out" in words) == (2, True)
     code, _, words = janus(*command[:-3], "--epochs", "two")
     assert (code, "epochs 'two': give whole numbers" in words) == (2, True)
+
+
+@pytest.mark.parametrize("text", ["null", '{"run": {}, "seconds": "long"}', '{"run": {'])
+def test_a_damaged_run_is_refused(tmp_path, text):
+    """What a finished run of `reproduce` left, read again."""
+    (tmp_path / "run.json").write_text(text)
+    data = Labelled(np.zeros((64, 28, 28), np.uint8), np.zeros(64, np.uint8))
+    with pytest.raises(DatasetError, match=r"run\.json: damaged \(.+\); remove"):
+        _trained(tmp_path, data, training_config(64, 1, 64), 0, "cpu", lambda *_: None)
 
 
 def test_reproduce_microstructure(tmp_path, janus):
