@@ -137,6 +137,8 @@ def unlabelled(
 
 def concatenate(parts: Sequence[Samples]) -> Samples:
     """All rows of several sets of samples of one kind, in order."""
+    if not parts:
+        raise DatasetError("no samples to join: the campaign has none yet; run or resume it first")
     first = parts[0]
     for part in parts[1:]:
         kinds = [(p.phase_conductivity, p.unit, p.boundary, p.image.shape[1:]) for p in (first, part)]

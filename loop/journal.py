@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from janus_al.dataset import DatasetError
-from loop.outputs import inside
+from janus_al.errors import DatasetError
+from loop.events import checked
 
 Event = dict[str, Any]
 
@@ -64,27 +64,11 @@ def read_events(path: Path) -> Iterator[Event]:
     """Events of a journal; a torn last line does not count, a torn line before it is damage.
 
     Raises:
-        DatasetError: a line in the middle is not JSON, or a name in it leads out of the campaign's folder.
+        DatasetError: a line is damaged, is missing, or says what no campaign writes; see `loop.events`.
     """
     if not path.exists():
         return
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            raise DatasetError(f"{path}: line {number} is damaged; restore the journal from a copy") from None
-        _check_names(event, path)
-        yield event
-
-
-def _check_names(event: Event, path: Path) -> None:
-    """Every name in an event that becomes a path."""
-    kind = event.get("event")
-    if kind in {"shard", "proposed"} and event.get("file") is not None:
-        inside(path.parent, event["file"], path, depth=2)
-    elif kind == "trained":
-        inside(path.parent, event.get("model"), path, depth=2)
-    elif kind == "round":
-        for design in event.get("designs", ()):
-            inside(path.parent, design.get("name"), path)
+    try:
+        yield from checked(path.read_bytes().split(b"\n")[:-1])
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from None

@@ -31,12 +31,24 @@ def inside(folder: Path, name: object, origin: Path, depth: int = 1) -> Path:
     Raises:
         DatasetError: it is no such name.
     """
+    try:
+        return folder / plain(name, depth)
+    except ValueError as error:
+        raise DatasetError(f"{origin}: damaged; {error}; restore it from a copy") from None
+
+
+def plain(name: object, depth: int = 1) -> str:
+    """A name that stays where it is put, so many names deep; the one rule for names that come from files.
+
+    Raises:
+        ValueError: it is none.
+    """
     parts = name.split("/") if isinstance(name, str) else []
-    plain = all(part.isprintable() and part not in {"", ".", ".."} and not set(part) & set("\\:") for part in parts)
-    if len(parts) != depth or not plain:
+    fine = all(part.isprintable() and part not in {"", ".", ".."} and not set(part) & set("\\:") for part in parts)
+    if len(parts) != depth or not fine:
         kind = "a plain name" if depth == 1 else f"{depth} plain names joined by '/'"
-        raise DatasetError(f"{origin}: damaged; it names a file {name!r} where {kind} belongs; restore it from a copy")
-    return folder.joinpath(*parts)
+        raise ValueError(f"it names a file {name!r} where {kind} belongs")
+    return "/".join(parts)
 
 
 def check_dataset(path: Path, inputs: Iterable[Path], force: bool) -> None:

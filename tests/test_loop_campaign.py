@@ -160,13 +160,13 @@ from pathlib import Path
 from loop.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(Path(sys.argv[1]))
-journal.append("round", number=1)
+journal.append("note", number=1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (journal.path.stat().st_size + 10, resource.RLIM_INFINITY))
 try:
-    journal.append("round", number=2)
+    journal.append("note", number=2)
 except OSError:
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    journal.append("round", number=3)
+    journal.append("note", number=3)
 """
     path = tmp_path / "journal.jsonl"
     subprocess.run([sys.executable, "-P", "-c", code, str(path)], check=True)

@@ -14,12 +14,16 @@ ROUND = {
     "time": 1200.0,
     "round": 1,
     "candidates": 12,
+    "probes": 0,
     "hits": 5,
+    "simulations": 14,
+    "spent": 18,
     "first_shot_error_median": 0.02,
     "probe_error_median": None,
+    "probe_error_mean": None,
     "seconds": {"inversion": 3.5},
     "designs": [],
-    "candidates_table": [{"error": 1.0}],
+    "candidates_table": [],
 }
 
 
@@ -43,7 +47,9 @@ def write_campaign(folder, name, finished):
     source = {"path": "d.h5", "digest": "a" * 64, "samples": 9, "simulated": 4}
     dataset = {"samples": 9, "simulated": 4, "digest": "b" * 64}
     trained = {"round": 0, "model": "models/r0000", "seconds": 7.0, "dataset": dataset, "weights": WEIGHTS}
+    shard = {"round": 0, "file": "samples/s.h5", "sha256": "c" * 64, "samples": 9, "simulated": 4, "failed": []}
     events = [
+        {"event": "shard", "time": 900.0, **shard},
         {"event": "campaign", "time": 1000.0, "campaign_id": name, "name": name, "seed": 0, "source": source},
         {"event": "trained", "time": 1100.0, **trained, "metrics": {"kxx_r2": 0.99}},
         ROUND,

@@ -1,0 +1,209 @@
+"""What the lines of a journal must say before anything is derived from them, and in which order they come.
+
+Only what is read is described: further fields, and events of other names, are let through.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
+
+from janus_al.errors import DatasetError, first_error, one_line
+from loop.outputs import plain
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Inside = Annotated[str, AfterValidator(partial(plain, depth=2))]
+Name = Annotated[str, AfterValidator(plain)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class _Event(_Table):
+    event: str
+    time: float
+
+
+class _Failure(_Table):
+    hash: Hash
+    reason: str
+
+
+class _Shard(_Event):
+    round: Count
+    file: Inside | None
+    sha256: Hash | None
+    samples: Count
+    simulated: Count
+    failed: list[_Failure]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.file is None) != (self.samples == 0) or (self.file is None) != (self.sha256 is None):
+            raise ValueError(f"file {self.file}, sha256 {self.sha256}, {self.samples} samples: all or none")
+        return self
+
+
+class _Counts(_Table):
+    samples: Count
+    simulated: Count
+    digest: str
+
+
+class _Source(_Counts):
+    path: str
+
+
+class _Campaign(_Event):
+    campaign_id: str
+    name: str
+    source: _Source
+
+
+class _Begun(_Event):
+    config: dict[str, Any]
+
+
+class _Proposal(_Table):
+    target: str
+    wanted: dict[str, Annotated[list[float | None], Field(min_length=2, max_length=2)]]
+    probe: bool
+    predicted: dict[str, float]
+
+
+class _Proposed(_Event):
+    round: Count
+    file: Inside
+    sha256: Hash
+    candidates: list[_Proposal]
+
+
+class _Retrained(_Event):
+    round: Count
+    sha256: Hash
+
+
+class _Trained(_Event):
+    round: Count
+    model: Inside
+    sha256: Hash | None = None
+    seconds: float
+    dataset: _Counts
+    weights: dict[str, float]
+    metrics: dict[str, float]
+
+
+class _Conductivities(_Table):
+    kxx: float
+    kyy: float
+
+
+class _Candidate(_Table):
+    target: str
+    hash: Hash
+    predicted: _Conductivities
+    first_shot: _Conductivities
+    error: float
+    simulations: Count
+    met: bool
+
+
+class _Design(_Table):
+    target: str
+    name: Name
+    hash: Hash
+
+
+class _Round(_Event):
+    round: Count
+    candidates: Count
+    probes: Count
+    first_shot_error_median: float | None
+    probe_error_median: float | None
+    probe_error_mean: float | None
+    hits: Count
+    simulations: Count
+    spent: Count
+    seconds: dict[str, float]
+    designs: list[_Design]
+    candidates_table: list[_Candidate]
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if lost := {d.hash for d in self.designs} - {c.hash for c in self.candidates_table}:
+            raise ValueError(f"design {min(lost)[:12]}... is none of the round's candidates")
+        return self
+
+
+class _Finished(_Event):
+    state: Literal["done", "stopped"]
+    reason: str
+
+
+KINDS: dict[str, type[_Event]] = {
+    "shard": _Shard,
+    "begun": _Begun,
+    "proposed": _Proposed,
+    "retrained": _Retrained,
+    "campaign": _Campaign,
+    "trained": _Trained,
+    "round": _Round,
+    "finished": _Finished,
+}
+
+
+def checked(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The events of a journal's lines, each checked as it comes.
+
+    Raises:
+        DatasetError: for the first line that is damaged, or that does not follow from those before it.
+    """
+    order = _Order()
+    for number, line in enumerate(lines, start=1):
+        try:
+            event = from_json(line, allow_inf_nan=False)
+            if not isinstance(event, dict):
+                raise ValueError("it is no JSON object")
+            kind = KINDS.get(_Event.model_validate(event).event, _Event)
+            order.take(kind.model_validate(event))
+        except ValueError as error:
+            what = first_error(error) if isinstance(error, ValidationError) else one_line(error)
+            raise DatasetError(f"line {number} is damaged ({what}); restore the journal from a copy") from None
+        yield event
+
+
+class _Order:
+    """What has been said so far."""
+
+    def __init__(self) -> None:
+        self.begun, self.samples, self.round = False, 0, 0
+        self.designs: set[str] = set()
+
+    def take(self, event: _Event) -> None:
+        """Take the next event.
+
+        Raises:
+            ValueError: lines before it are missing, or it says again what was said.
+        """
+        early = isinstance(event, _Trained | _Round | _Finished) or (isinstance(event, _Shard) and event.round > 0)
+        if early and not self.begun:
+            raise ValueError(f"'{event.event}' before the campaign began: lines before it are missing")
+        if isinstance(event, _Shard):
+            self.samples += event.samples
+        elif isinstance(event, _Campaign):
+            if self.begun:
+                raise ValueError("the campaign begins a second time")
+            if self.samples < event.source.samples:
+                raise ValueError(f"{self.samples} samples of {event.source.samples}: lines before it are missing")
+            self.begun = True
+        elif isinstance(event, _Round):
+            if event.round != self.round + 1:
+                raise ValueError(f"round {event.round} where round {self.round + 1} belongs")
+            names = [design.name for design in event.designs]
+            if len(self.designs | set(names)) < len(self.designs) + len(names):
+                raise ValueError(f"designs {names}: one of them was named before")
+            self.round, self.designs = event.round, self.designs | set(names)
