@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
 from janus_al.inversion import InversionConfig
 from janus_al.network import JanusConfig
@@ -214,10 +215,10 @@ def _more(weights: Path | None, overrides: Sequence[str]) -> list[dict[str, Any]
         key, equals, value = override.partition("=")
         try:
             table = tomllib.loads(f"{key.strip()} = {value.strip()}")
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             try:
                 table = tomllib.loads(f'{key.strip()} = "{value.strip()}"')
-            except tomllib.TOMLDecodeError:
+            except (ValueError, RecursionError):
                 raise ConfigError(f"--set {override}: write section.key=value") from None
         if not equals:
             raise ConfigError(f"--set {override}: write section.key=value")
@@ -230,10 +231,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no such file")
     try:
         return tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML ({error})") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not a text file") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid TOML ({one_line(error)})") from None
 
 
 def _overlay(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -237,6 +237,8 @@ def test_weights_file_is_laid_over(tmp_path):
         (CONFIG.replace("[dataset.generate]\ncount = 10", "[dataset]"), "give either 'source' or"),
         (CONFIG.replace('"c"', '"../c"'), "name"),
         (CONFIG + "[microstructure", "not valid TOML"),
+        (CONFIG.replace("count = 10", "count = " + "9" * 5000), "not valid TOML .*4300 digits"),
+        (CONFIG.replace("count = 10", "count = " + "[" * 3000), "not valid TOML .*recursion"),
         (CONFIG.replace("phase", "size = 20\nphase"), "8 divides"),
     ],
 )
