@@ -40,6 +40,8 @@ def main() -> None:
         mend = ""
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             mend = "; nothing simulated before is lost: make room and run the same command again"
+        if isinstance(error, MemoryError):
+            mend = "; take fewer or smaller images, or a larger machine"
         print(f"janus-al: {error}{mend}", file=sys.stderr)
         sys.exit(code)
 
@@ -62,6 +64,7 @@ def _exit_code(error: Exception) -> int:
         "DeviceError",
         "ExecutorError",
         "OSError",
+        "MemoryError",
     }
     return 2 if names & ours else 1
 

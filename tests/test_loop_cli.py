@@ -341,3 +341,10 @@ def test_periodic_data_train_a_circular_network_and_are_answered_periodically(ja
         assert properties["kxx"] != pytest.approx(k[1], rel=1e-4)
     code, _, words = janus("generate", "--count", 2, "--boundary", "open", "--out", tmp_path / "e.h5")
     assert (code, "boundary 'open': it must be dirichlet or periodic" in words) == (2, True)
+
+
+def test_more_memory_than_there_is_is_a_sentence(tmp_path, janus):
+    code, out, err = janus("generate", "--count", 10**9, "--size", 1024, "--simulated", 0, "--out", tmp_path / "d.h5")
+    assert (code, out, list(tmp_path.iterdir())) == (2, "", [])
+    assert err.startswith("janus-al: Unable to allocate")
+    assert err.endswith("; take fewer or smaller images, or a larger machine\n")
