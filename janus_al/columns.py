@@ -8,6 +8,7 @@ all columns together fit into the memory that is free.
 import contextlib
 import errno
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from janus_al.errors import DatasetError, LockedError, one_line
 
-FILTERS = {1: "gzip", 2: "shuffle", 3: "fletcher32", 32000: "lzf"}
+GZIP, SHUFFLE, FLETCHER32 = 1, 2, 3
 EXPANSION = 1032
 """bytes that deflate makes of one byte, at most"""
 CHUNK = 2**24
 """bytes of a chunk that is larger than its column, at most"""
+UNCHECKED = 2**28
+"""bytes to which a chunk may expand without a look at what it holds"""
 MOST = 256
 """values of an attribute, at most"""
 
@@ -47,7 +50,16 @@ def opened(path: Path) -> Iterator[Any]:
         raise
     except MemoryError:
         raise DatasetError(f"{path}: takes more memory than is free; read it on a larger machine") from None
-    except (OSError, LookupError, RuntimeError, ValueError, TypeError, ArithmeticError, AttributeError) as error:
+    except (
+        zlib.error,
+        OSError,
+        LookupError,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        AttributeError,
+    ) as error:
         if isinstance(error, OSError) and error.errno in {errno.EAGAIN, errno.EWOULDBLOCK}:
             raise LockedError(f"{path}: another program has it open for writing; close it there") from None
         if "already open for write" in str(error):
@@ -135,6 +147,9 @@ def read_columns(
             f"{path}: takes {needed / 1e9:.1f} GB of memory of which {free / 1e9:.1f} GB are free; "
             "read it on a larger machine"
         )
+    for name, dataset in columns.items():
+        if dataset.compression == "gzip":
+            _check_chunks(path, name, dataset)
     with np.errstate(over="ignore", invalid="ignore"):
         return {
             name: dataset[()]
@@ -156,7 +171,7 @@ def _stored(path: Path, name: str, dataset: Any) -> int:
     """Bytes that a column takes in the file, which must be enough to hold it."""
     settings = dataset.id.get_create_plist()
     filters = [settings.get_filter(i)[0] for i in range(settings.get_nfilters())]
-    if len(set(filters)) < len(filters) or not set(filters) <= FILTERS.keys():
+    if len(set(filters)) < len(filters) or not set(filters) <= {GZIP, SHUFFLE, FLETCHER32}:
         raise DatasetError(
             f"{path}: '{name}' is stored with the HDF5 filters {filters}; write it anew with gzip, as `h5repack` does"
         )
@@ -170,3 +185,17 @@ def _stored(path: Path, name: str, dataset: Any) -> int:
             "restore it from a copy"
         )
     return stored
+
+
+def _check_chunks(path: Path, name: str, dataset: Any) -> None:
+    """Refuse a chunk that gzip would expand beyond its size, which HDF5 itself does not notice."""
+    size = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4
+    large: list[tuple[int, ...]] = []
+    dataset.id.chunk_iter(lambda c: large.append(c.chunk_offset) if c.size * EXPANSION > UNCHECKED else None)
+    for at in large:
+        _, raw = dataset.id.read_direct_chunk(at)
+        with contextlib.suppress(zlib.error):  # stored plain, or damaged, which HDF5 notices
+            if len(zlib.decompressobj().decompress(raw, size + 1)) > size:
+                raise DatasetError(
+                    f"{path}: '{name}' has a chunk that expands beyond its {size} bytes; get another copy"
+                )

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -275,6 +276,15 @@ def compressed_twice(file, name, content, folder):
     )
 
 
+def chunk_that_expands(file, name, content, folder):
+    """A chunk of 420 kB that 330 kB in the file would expand to 335 MB."""
+    images = file.create_dataset(name, (5, 6, 14000), "u1", chunks=(5, 6, 14000), compression="gzip")
+    squeezer = zlib.compressobj(1)
+    images.id.write_direct_chunk(
+        (0, 0, 0), b"".join(squeezer.compress(bytes(2**24)) for _ in range(20)) + squeezer.flush()
+    )
+
+
 def huge_chunks(file, name, content, folder):
     file.create_dataset(name, data=content, chunks=(2**20, 6, 7), maxshape=(None, 6, 7), compression="gzip")
 
@@ -343,6 +353,13 @@ FOREIGN = {
     "other maps": (names("sensitivity", "E11", "E22"), r"'sensitivity' holds \['E11', 'E22'\]"),
     "maps too large": (swap_for("sensitivity", claim_rows), r"\(5, 2, 20000, 20000\) where \(5, 2, 6, 7\) belongs"),
     "compressed twice": (swap_for("image", compressed_twice), r"filters \[1, 1\]"),
+    "a chunk that expands": (
+        lambda file: [
+            swap_for("image", chunk_that_expands)(file),
+            swap_for("sensitivity", store(lambda c: np.ones((5, 2, 6, 14000), "f2")))(file),
+        ],
+        r"'image' has a chunk that expands beyond its 420004 bytes",
+    ),
     "huge chunks": (swap_for("image", huge_chunks), r"chunks of \(1048576, 6, 7\)"),
     "references": (swap_for("meta/round", references), "'meta/round' is object where int64 belongs"),
     "images of bytes": (swap_for("image", store(lambda c: c.astype("S1"))), r"'image' is \|S1 where uint8 belongs"),
