@@ -150,6 +150,9 @@ class CampaignConfig(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        from simulators.homogenizer import check_contrast
+
+        check_contrast(min(self.microstructure.phase_conductivity), max(self.microstructure.phase_conductivity))
         if self.network.size not in {JanusConfig().size, self.microstructure.size}:
             raise ValueError("network.size follows microstructure.size; leave it out")
         object.__setattr__(

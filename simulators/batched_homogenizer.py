@@ -1,8 +1,7 @@
 """Many images at once in torch, float64, on a GPU or the CPU.
 
-Conjugate gradients with the uniform problem as preconditioner, until no plane's total flux can differ from
-another's by more than 1e-10. Between fixed faces in the plane a CPU does better with a direct method: the
-red-black elimination of the whole batch, then LAPACK's banded Cholesky image by image.
+Conjugate gradients with the uniform problem as preconditioner. Between fixed faces in the plane a CPU does better
+with a direct method: the red-black elimination of the whole batch, then LAPACK's banded Cholesky image by image.
 """
 
 import time
@@ -27,7 +26,6 @@ from simulators.homogenizer import (
     result_of,
 )
 
-TOLERANCE = 1e-10
 CPU_CELLS = 2**16
 """cells of a chunk on the CPU: what stays in its caches"""
 GPU_BYTES_PER_CELL = 2000
@@ -98,16 +96,13 @@ def solve_batch(problem: Conduction) -> tuple[Array, Solve]:
 
         if min(problem.grid) <= BANDED_UP_TO:
             banded = factorise_banded(problem)
-            return banded(problem.source()), banded
-    xp, grid = namespace(kappa), tuple(problem.axes)
-    harmonic = 1 / problem.resistivity.mean(axis=grid)[:, 0]
-    smallest_plane = prod(problem.grid) / max(problem.grid)
+            return banded(problem.source(), problem.least_flux), banded
 
-    def solve(rhs: Array) -> Array:
-        return conjugate_gradients(problem, rhs, TOLERANCE * xp.amax(abs(rhs).sum(axis=grid), -1))
+    def solve(rhs: Array, limit: Array) -> Array:
+        return conjugate_gradients(problem, rhs, limit)
 
-    # The divergence left between two planes is the difference of their fluxes, and no flux is below the series bound.
-    return conjugate_gradients(problem, problem.source(), TOLERANCE * harmonic * smallest_plane), solve
+    # `refinement` does the rest.
+    return namespace(kappa).zeros_like(problem.source()), solve
 
 
 def _chunk(shape: tuple[int, ...], device: object) -> int:

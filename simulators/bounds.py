@@ -18,7 +18,8 @@ from math import prod
 import numpy as np
 
 from simulators.arrays import Array, like, namespace, part
-from simulators.conduction import Conduction, Faces, Solve, both_sides, divergence
+from simulators.conduction import Conduction, Faces, Solve, both_sides
+from simulators.refinement import TOLERANCE, divergence_free
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class LogTensor:
         """Derivative of one row's tensor itself to log kappa of each cell, (m, m, *grid)."""
         values, vectors = _eigh(self.log[row])
         powers = namespace(values).exp(values)
-        return _conjugate(vectors, _divided_differences(values, powers, powers), self.slope[row])
+        return _conjugate(vectors, _divided_differences(values, powers, powers, powers / powers), self.slope[row])
 
     def dual(self) -> "LogTensor":
         """What this tensor of 1/kappa says of kappa: inverted and turned by a quarter (m = 1: inverted)."""
@@ -54,9 +55,8 @@ def log_tensor(tensor: Array, slope: Array) -> LogTensor:
     xp = namespace(tensor)
     values, vectors = _eigh((tensor + tensor.swapaxes(-1, -2)) / 2)
     logs = xp.log(values)
-    return LogTensor(
-        _compose(vectors, logs), _conjugate(vectors, _divided_differences(values, logs, 1 / values), slope)
-    )
+    differences = _divided_differences(values, logs, 1 / values, values)
+    return LogTensor(_compose(vectors, logs), _conjugate(vectors, differences, slope))
 
 
 def mean(tensors: Sequence[LogTensor]) -> LogTensor:
@@ -82,15 +82,15 @@ def lower_bounds(problem: Conduction, deviation: Array, solve: Solve) -> LowerBo
     either cell; 2 q / 3 has no divergence, so that x alone drives the adjoint.
     """
     axes, dim, r, count = problem.axes, problem.dim, problem.resistivity, prod(problem.grid)
-    flux = problem.fluxes(deviation)
+    plane = count / max(problem.grid)
+    flux = divergence_free(problem, problem.fluxes(deviation), solve, TOLERANCE * problem.least_flux * plane)
     sides = both_sides(flux, axes)
     g = problem.conductances
     across = [
         g_a * _across(r * low, r * high, axis, problem.periodic) / 6
         for g_a, (low, high), axis in zip(g, sides, axes, strict=True)
     ]
-    drops = problem.drops(solve(divergence(across, axes)))
-    response = [x - g_a * d for x, g_a, d in zip(across, g, drops, strict=True)]
+    response = divergence_free(problem, across, solve, TOLERANCE * problem.least_flux * count)
 
     squares = _sum_sides([_outer(q, q, dim) for q in flux], axes)
     mixed = sum(_symmetric(_outer(low, high, dim), dim) for low, high in sides)
@@ -176,13 +176,13 @@ def _conjugate(vectors: Array, factors: Array, field: Array) -> Array:
     return _times(vectors, inside, vectors.swapaxes(-1, -2))
 
 
-def _divided_differences(x: Array, f: Array, slope: Array) -> Array:
-    """(f_a - f_b) / (x_a - x_b) for all pairs of eigenvalues, and f' where they coincide."""
+def _divided_differences(x: Array, f: Array, slope: Array, scale: Array) -> Array:
+    """(f_a - f_b) / (x_a - x_b) for all pairs of eigenvalues, and f' where they coincide on the scale of f's change."""
     if x.shape[-1] == 1:
         return slope[..., None]
     xp = namespace(x)
     gap, rise = x[..., :, None] - x[..., None, :], f[..., :, None] - f[..., None, :]
-    tie = abs(gap) <= 1e-5 * abs(x).max()
+    tie = abs(gap) <= 1e-5 * scale[..., None]
     return xp.where(tie, (slope[..., :, None] + slope[..., None, :]) / 2, rise / xp.where(tie, 1.0, gap))
 
 

@@ -19,8 +19,9 @@ from simulators.arrays import Array, namespace, part
 from simulators.conjugate_gradients import volume_modes
 
 Faces = list[Array]
-Solve = Callable[[Array], Array]
-"""right-hand sides (..., m, *grid) -> solutions of the problem's linear system"""
+Solve = Callable[[Array, Array], Array]
+"""right-hand sides (n, m, *grid) -> solutions of the problem's linear system, to residuals whose absolute sums need
+not be smaller than the limits (n, m or 1)"""
 Backend = Callable[["Conduction"], tuple[Array, Solve]]
 """problem -> its deviations (..., m, *grid), and what solves for further right-hand sides"""
 
@@ -66,6 +67,11 @@ class Conduction:
                 ends = [2 / first, 2 / last] if axis == -1 else [0 * first, 0 * last]
             faces.append(_join([ends[0], inner, ends[1]], axis))
         return faces
+
+    @cached_property
+    def least_flux(self) -> Array:
+        """Below which no mean flux is: the harmonic mean of all cells, (..., 1)."""
+        return 1 / self.resistivity.mean(axis=tuple(self.axes))
 
     @cached_property
     def diagonal(self) -> Array:

@@ -32,20 +32,21 @@ class System(Protocol):
 
 
 def conjugate_gradients(system: System, rhs: Array, limit: Array) -> Array:
-    """Solutions (n, m, *nodes) whose residuals' absolute sums are at most `limit` (n,)."""
+    """Solutions (n, m, *nodes) whose residuals' absolute sums are at most `limit` (n, m or 1)."""
     xp, dim = namespace(rhs), rhs.ndim - 2
     grid = tuple(range(-dim, 0))
     inverse = _Inverse(system.modes(), rhs)
     result, active = xp.zeros_like(rhs), xp.arange(len(rhs))
     if xp is not np:
         active = active.to(rhs.device)
-    x, r = xp.zeros_like(rhs), rhs
+    # Of a system with a constant mode, rounding leaves a heat that has nowhere to go.
+    x, r = xp.zeros_like(rhs), rhs - rhs.mean(axis=grid, keepdims=True) if inverse.constant else rhs
     z = inverse(r)
     p, rz = z, (r * z).sum(axis=grid, keepdims=True)
     for iteration in range(MAX_ITERATIONS):
         if iteration % CHECK_EVERY == 0:
             residual = abs(r).sum(axis=grid)
-            done = xp.amax(residual, -1) <= limit[active]
+            done = (residual <= limit[active]).all(-1)
             if bool(done.any()):
                 result[active[done]] = x[done]
                 keep = ~done
@@ -74,6 +75,7 @@ class _Inverse:
             shape[axis] = -1
             total = total + values.reshape(shape)
         constant = total < 1e-10 * total.max()
+        self.constant = bool(constant.any())
         self.scale = like(np.where(constant, 0.0, 1 / np.where(constant, 1.0, total)), example)
         self.vectors = [like(v, example) for _, v in modes]
 

@@ -39,7 +39,7 @@ def solve_directly(problem: Conduction) -> tuple[Array, Solve]:
     """Deviations of one field's problem, and its factor; see `Backend`."""
     banded = problem.dim == 2 and not problem.periodic and min(problem.grid) <= BANDED_UP_TO
     solve = factorise_banded(problem) if banded else _factorise_sparse(problem)
-    return solve(problem.source()), solve
+    return solve(problem.source(), problem.least_flux), solve
 
 
 def factorise_banded(problem: Conduction) -> Solve:
@@ -53,17 +53,17 @@ def factorise_banded(problem: Conduction) -> Solve:
     # The shorter side runs fastest, so that the matrix's band is as narrow as it can be.
     if nx <= ny:
         factor = RedBlackCholesky(diagonal, gx[:, :, 1:-1], gy[:, 1:-1])
-        return lambda rhs: like(factor.solve(np.asarray(rhs)))
+        return lambda rhs, _: like(factor.solve(np.asarray(rhs)))
     turned = [a.swapaxes(1, 2) for a in (diagonal, gy[:, 1:-1], gx[:, :, 1:-1])]
     factor = RedBlackCholesky(*turned)
-    return lambda rhs: like(factor.solve(np.asarray(rhs).swapaxes(-1, -2)).swapaxes(-1, -2))
+    return lambda rhs, _: like(factor.solve(np.asarray(rhs).swapaxes(-1, -2)).swapaxes(-1, -2))
 
 
 def _factorise_sparse(problem: Conduction) -> Solve:
     matrix = assemble(problem)
     solve = _pardiso(matrix) or _superlu(matrix)
 
-    def on_grid(rhs: Array) -> Array:
+    def on_grid(rhs: Array, _: Array) -> Array:
         flat = rhs.reshape(-1, matrix.shape[0])
         return solve(flat.T).T.reshape(rhs.shape)
 

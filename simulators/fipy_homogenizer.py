@@ -109,7 +109,7 @@ class _Discretization:
             deviations[0] = deviations[0] - self.profile
         again = self.solver.again
 
-        def solve(rhs: Array) -> Array:
+        def solve(rhs: Array, _: Array) -> Array:
             # FiPy's matrix is that of div(kappa grad), the negative of ours.
             found = [again(-b.ravel()) for b in rhs.reshape(-1, *self.grid)]
             return np.stack(found).reshape(rhs.shape)

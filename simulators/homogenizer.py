@@ -17,6 +17,7 @@ from simulators.bounds import LogTensor
 from simulators.conduction import Backend
 from simulators.effective import Effective, effective
 from simulators.memory import bytes_needed, bytes_present
+from simulators.refinement import MAX_CONTRAST
 
 FloatArray = NDArray[np.float64]
 Boundary = Literal["dirichlet", "periodic"]
@@ -112,7 +113,22 @@ def conductivity_field(image: NDArray[np.integer], phase_conductivity: Sequence[
             f"labels {int(image.min())}..{int(image.max())} but {kappa.size} conductivities: label i needs "
             "entry i; give one conductivity per label"
         )
-    return kappa[image]
+    field = kappa[image]
+    check_contrast(field.min(), field.max())
+    return field
+
+
+def check_contrast(least: float, most: float) -> None:
+    """Refuse conductivities too far apart.
+
+    Raises:
+        HomogenizationError: with their contrast and what would do.
+    """
+    if not most / least <= MAX_CONTRAST * (1 + 1e-9):
+        raise HomogenizationError(
+            f"contrast {most / least:.3g} between {least:g} and {most:g}: double precision resolves heat fluxes up "
+            f"to a contrast of {MAX_CONTRAST:.0e}; raise the smallest conductivity to {most / MAX_CONTRAST:.3g}"
+        )
 
 
 def _blocked(image: NDArray[np.integer], kappa: FloatArray) -> str:
@@ -246,7 +262,7 @@ def gate(result: Homogenized, kappa: FloatArray) -> None:
     if not result.flux_imbalance <= IMBALANCE_LIMIT:
         raise HomogenizationError(
             f"flux imbalance {result.flux_imbalance:.1e} exceeds {IMBALANCE_LIMIT:.0e}: the solve is not accurate "
-            "enough; lower the contrast"
+            "enough; lower the contrast, or try another solver"
         )
     if not (np.isfinite(result.sensitivity).all() and np.isfinite(result.sensitivity_fv).all()):
         raise HomogenizationError("the sensitivities are not finite: the adjoint solve failed; lower the contrast")
