@@ -6,22 +6,24 @@ import torch
 
 from simulators.batched_homogenizer import solve_batch
 from simulators.effective import effective
-from simulators.homogenizer import IMBALANCE_LIMIT
+from simulators.homogenizer import IMBALANCE_LIMIT, check_contrast
 
 
 def log_conductivity(kappa: torch.Tensor, boundary: str = "dirichlet") -> torch.Tensor:
     """log k along x, y (and z) of fields (n, *grid), shape (n, 2 or 3), in the dtype of the fields.
 
-    Solved in float64 on the fields' device; the gradient is the exact sensitivity, and costs nothing more. A
-    field that could not be solved gives NaN.
+    Solved in float64 on the fields' device; the gradient is the exact sensitivity, and costs nothing more. There is
+    no second derivative: asking for one is an error. A field that could not be solved gives NaN.
 
     Raises:
-        ValueError: fields that are not positive, or of one or more than three axes.
+        ValueError: fields that are not positive, of a contrast above 1e6, or of one or more than three axes.
     """
     if kappa.ndim not in (3, 4) or min(kappa.shape[1:]) < 2:
         raise ValueError(f"fields of shape {tuple(kappa.shape)}: need (n, ny, nx) or (n, nz, ny, nx), 2 cells or more")
     if not bool((kappa > 0).all()):
         raise ValueError("conductivities must be above 0; mix the phases so that none vanishes")
+    for field in kappa.detach().double().flatten(1):
+        check_contrast(float(field.min()), float(field.max()))
     if boundary not in ("dirichlet", "periodic"):
         raise ValueError(f"boundary '{boundary}': it must be dirichlet or periodic")
     return _LogConductivity.apply(kappa, boundary == "periodic")
@@ -48,4 +50,21 @@ class _LogConductivity(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         kappa, slope = ctx.saved_tensors
-        return torch.einsum("nc,nc...->n...", gradients[0], slope) / kappa, None
+        with torch.no_grad():
+            gradient = torch.einsum("nc,nc...->n...", gradients[0], slope) / kappa
+        return _Once.apply(gradient, gradients[0], kappa), None
+
+
+class _Once(torch.autograd.Function):
+    """A gradient that is not to be differentiated; torch's `once_differentiable` lets it pass for a constant."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: torch.Tensor, *depends_on: torch.Tensor) -> torch.Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> None:
+        raise RuntimeError(
+            "log_conductivity is once differentiable: it has no second derivatives; use a method of first order, "
+            "or differences of its gradients"
+        )

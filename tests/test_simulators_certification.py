@@ -91,10 +91,26 @@ def test_layer_descends_to_a_target():
     assert loss < 1e-3
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(1, 4, 4), torch.ones(4, 4), torch.full((1, 4, 4), torch.nan)])
+@pytest.mark.parametrize(
+    "bad",
+    [torch.zeros(1, 4, 4), torch.ones(4, 4), torch.full((1, 4, 4), torch.nan), torch.logspace(0, 7, 4).view(1, 2, 2)],
+)
 def test_layer_refuses(bad):
-    with pytest.raises(ValueError, match=r"above 0|shape"):
+    with pytest.raises(ValueError, match=r"above 0|shape|contrast"):
         log_conductivity(bad)
+
+
+@pytest.mark.parametrize("boundary", ["dirichlet", "periodic"])
+def test_layer_has_no_second_derivatives(boundary):
+    """Says so, whichever way they are asked for; a first derivative may still be kept in a graph."""
+    kappa = torch.as_tensor(np.random.default_rng(2).uniform(0.5, 5, (1, 3, 4))).requires_grad_()
+    (gradient,) = torch.autograd.grad(log_conductivity(kappa, boundary).sum(), kappa, create_graph=True)
+    (plain,) = torch.autograd.grad(log_conductivity(kappa, boundary).sum(), kappa)
+    assert torch.equal(gradient, plain)
+    with pytest.raises(RuntimeError, match="once differentiable"):
+        ((gradient**2).sum() + kappa.sum()).backward()
+    with pytest.raises(RuntimeError, match="once differentiable"):
+        torch.autograd.functional.hessian(lambda k: log_conductivity(k, boundary).sum(), kappa.detach())
 
 
 def test_choice():
