@@ -88,14 +88,24 @@ class Samples:
         return replace(self, **rows, meta={name: column[index] for name, column in self.meta.items()})
 
     def digest(self) -> str:
-        """SHA-256 over the images and properties in order; independent of HDF5 and compression."""
+        """SHA-256 over the images and properties in order; independent of HDF5, compression and the last digits.
+
+        Properties count to ten decimals, those below a thousandth to eight digits.
+        """
         digest = hashlib.sha256(repr((self.phase_conductivity, self.boundary)).encode())
-        for array in (self.hashes, np.round(self.properties, 10)):
+        for array in (self.hashes, _rounded(self.properties)):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
 
 _ARRAYS = ("image", "properties", "properties_fv", "properties_lower", "properties_upper", "sensitivity")
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    rounded, small = np.round(values, 10), (values != 0) & (abs(values) < 1e-3)
+    unit = 10.0 ** np.clip(7 - np.floor(np.log10(abs(values[small]))), 10, 300)
+    rounded[small] = np.rint(values[small] * unit) / unit
+    return rounded
 
 
 def content_hash(image: NDArray[np.integer]) -> str:

@@ -185,6 +185,23 @@ def test_digest_tells_samples_apart():
     assert len({s.digest() for s in [samples, *others]}) == 7
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e-5, 1e-12, 1e-200])
+def test_digest_tells_small_values_apart(unit):
+    """Whatever the unit: 2e-12 is not 4e-12, nor 0; digits that no solver warrants do not count."""
+    samples = some_samples()
+    values = [0.0, 2 * unit, 4 * unit, 2 * unit * (1 + 1e-6), 2 * unit * (1 + 1e-13)]
+    digests = [replace(samples, properties=np.full((5, 3), value)).digest() for value in values]
+    assert len(set(digests[:4])) == 4
+    assert digests[4] == digests[1]
+
+
+def test_digest_of_ordinary_values_is_what_it_was():
+    """Studies, journals and models on disk name their data by it."""
+    samples = some_samples()
+    samples = replace(samples, properties=np.linspace(1e-3, 1.0, 15).reshape(5, 3))
+    assert samples.digest() == "714c94c750a7839026bbcd82c617a261de6e77ebf883d247b3877f18f72b9d21"
+
+
 def test_missing_file(tmp_path):
     """A file that is not there is not damaged: FileNotFoundError, also for a folder."""
     for path in (tmp_path / "a.h5", tmp_path):
