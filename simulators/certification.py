@@ -47,12 +47,25 @@ def certify(
     homogenizer: Homogenizer,
     enough: float | Callable[[Homogenized], bool],
 ) -> Certificate:
-    """Refine until the half-width is at most `enough`, or until `enough` says so of a result."""
+    """Refine until the half-width is at most `enough`, or until `enough` says so of a result.
+
+    A refinement that fails, for want of memory or by a gate, ends it at the last one that did not.
+
+    Raises:
+        HomogenizationError: the image as given cannot be homogenized.
+    """
     done = enough if callable(enough) else lambda result: half_width(result) <= enough
-    factor, widths = 1, list[float]()
+    factor, widths, halted = 1, list[float](), ""
     while True:
-        fine = np.kron(image, np.ones([factor] * image.ndim, dtype=np.uint8))
-        result = homogenizer(fine, phase_conductivity)
+        try:
+            fine = np.kron(image, np.ones([factor] * image.ndim, dtype=np.uint8))
+            result = homogenizer(fine, phase_conductivity)
+        except Exception as error:
+            if not widths:
+                raise
+            factor //= 2
+            halted = f"the next refinement failed ({str(error) or type(error).__name__})"
+            break
         widths.append(half_width(result))
         reached = done(result)
         if reached or fine.size * 2**image.ndim > MAX_CELLS[image.ndim]:
@@ -61,7 +74,7 @@ def certify(
     if factor > 1:
         maps = [_pooled(m, factor) for m in (result.sensitivity, result.sensitivity_fv)]
         result = replace(result, sensitivity=maps[0], sensitivity_fv=maps[1])
-    return Certificate(result, factor, widths[-1], reached, "" if reached else _reason(image, widths))
+    return Certificate(result, factor, widths[-1], reached, "" if reached else _reason(image, widths, halted))
 
 
 def corner_contacts(image: NDArray[np.integer]) -> int:
@@ -75,10 +88,11 @@ def corner_contacts(image: NDArray[np.integer]) -> int:
     return count
 
 
-def _reason(image: NDArray[np.integer], widths: Sequence[float]) -> str:
+def _reason(image: NDArray[np.integer], widths: Sequence[float], halted: str) -> str:
     contacts = corner_contacts(image)
     rate = f", {widths[-1] / widths[-2]:.2f} of the width before" if len(widths) > 1 else ""
-    why = f"phases touch at {contacts} corners, where refinement helps slowly" if contacts else "no finer image fits"
+    slow = f"phases touch at {contacts} corners, where refinement helps slowly" if contacts else ""
+    why = halted or slow or "no finer image fits"
     side = "x".join(str(n * 2 ** (len(widths) - 1)) for n in image.shape)
     return f"half-width {widths[-1]:.2g} at {side}{rate}: {why}"
 

@@ -50,6 +50,28 @@ def test_corner_contacts_are_named(monkeypatch):
     np.testing.assert_allclose(certificate.result.k, np.sqrt(1000.0), rtol=1e-8)
 
 
+@pytest.mark.parametrize("error", [HomogenizationError("flux imbalance 2e-09"), MemoryError("no room"), MemoryError()])
+def test_certification_that_cannot_go_on(error):
+    """The last refinement that succeeded, with the reason; only an image that fails as it is has no certificate."""
+    image, exact = generate(1, 24, seed=5)[0], DirectHomogenizer()
+
+    def limited(fine, phases):
+        if fine.shape[0] > cells:
+            raise error
+        return exact(fine, phases)
+
+    cells = 48
+    certificate = certify(image, PHASES, limited, 1e-9)
+    assert (certificate.reached, certificate.refinement) == (False, 2)
+    assert "48x48" in certificate.reason
+    assert (str(error) or "MemoryError") in certificate.reason
+    assert certificate.half_width == half_width(certificate.result)
+    assert certificate.result.sensitivity.shape == (2, 24, 24)
+    cells = 20
+    with pytest.raises(type(error)):
+        certify(image, PHASES, limited, 1e-9)
+
+
 def test_counting_corner_contacts():
     """Only where two cells of a phase face two of others across a corner, along every pair of axes."""
     assert corner_contacts(checkerboard(1, 4)) == 9
