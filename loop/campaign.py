@@ -35,7 +35,7 @@ from loop.proposals import Proposals
 from loop.select import aligned_distance
 from loop.sources import read_source
 from loop.targets import Target
-from loop.verify import Check, accepts, verify
+from loop.verify import Check, judge, verify
 from simulators import choose
 
 STAGES = {"generate": 0, "train": 1, "invert": 2}
@@ -62,7 +62,7 @@ class Campaign:
         self.seconds: dict[str, float] = {}
         side, execution = self.config.microstructure.size, self.config.execution
         self.solver = choose((side, side), 1, boundary) if execution.solver == "auto" else execution.solver
-        self.check = Check(self.phases, self.solver, boundary, self.config.certify)
+        self.check = Check(self.phases, self.solver, boundary, self.config.certify, execution.timeout)
         if begun := self.journal.of("begun"):
             check_unchanged(folder / "campaign.toml", self.config, begun[0]["config"])
 
@@ -170,7 +170,8 @@ class Campaign:
                 if self.check.needed:
                     with self._clock("verification"):
                         verified = verify(image, target, self.check, self.executor)
-                    if not accepts(verified, target, self.check):
+                    candidate.verdict, candidate.reason = judge(verified, target, self.check)
+                    if candidate.verdict != "confirmed":
                         continue
                 have.append(image)
                 missing -= 1

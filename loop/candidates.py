@@ -29,6 +29,10 @@ class Candidate:
     field: NDArray[np.float32]
     predicted: Mapping[str, float]
     trials: list[Trial] = dataclasses.field(default_factory=list)
+    verdict: str | None = None
+    """of the verification, if there was one: confirmed, refuted or undecided"""
+    reason: str = ""
+    """why it was not confirmed"""
 
     @property
     def met(self) -> bool:
@@ -153,4 +157,6 @@ def row_of(candidate: Candidate) -> dict[str, object]:
         "hash": content_hash(candidate.image),
         "simulations": len(candidate.trials),
         "met": candidate.met,
+        "verdict": candidate.verdict,
+        "reason": candidate.reason,
     }

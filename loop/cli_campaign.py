@@ -118,4 +118,6 @@ def _print_status(report: dict[str, Any]) -> None:
     if report["rounds_table"]:
         columns = ["round", "candidates", "first_shot_error_median", "probe_error_median", "hits", "simulations"]
         print_table(columns, [[r[c] for c in columns] for r in report["rounds_table"]])
+    for row in report["unconfirmed"]:
+        print(f"{row['verdict']} in round {row['round']}: a design for {row['target']}: {row['reason']}")
     print(f"report: {report['report']}")

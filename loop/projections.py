@@ -157,6 +157,12 @@ def status(folder: Path) -> dict[str, Any]:
             }
             for t in config.targets()
         ],
+        "unconfirmed": [
+            {"round": e["round"], **{c: row[c] for c in ("target", "hash", "verdict", "reason")}}
+            for e in rounds
+            for row in e["candidates_table"]
+            if row.get("verdict") in ("refuted", "undecided")
+        ],
         "rounds_table": [{c: e[c] for c in columns} for e in rounds],
         "dataset": str(folder / "dataset.h5"),
         "report": str(folder / "report.html"),

@@ -1,5 +1,10 @@
-"""The last word on a design: FiPy's own solve where a faster backend found it, and the certified interval."""
+"""The last word on a design: FiPy's own solve where a faster backend found it, and the certified interval.
 
+A verification that fails, for whatever reason, leaves its design undecided; it never ends a campaign.
+"""
+
+import faulthandler
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -8,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from loop.executors import outcome
+from loop.executors import PoisonError, outcome
+from loop.simulate import TIMEOUT
 from loop.targets import Interval, Target
 from simulators import SOLVERS, Boundary, HomogenizationError, Homogenized, certify
 
@@ -26,6 +32,8 @@ class Check:
     solver: str
     boundary: Boundary
     certify: bool
+    timeout: float = TIMEOUT
+    """seconds"""
 
     @property
     def needed(self) -> bool:
@@ -45,29 +53,48 @@ def verdict(intervals: Mapping[str, Interval], properties: Mapping[str, float]) 
 
 
 def verify(image: NDArray[np.uint8], target: Target, check: Check, executor: Executor) -> dict[str, Any]:
-    """What was asked, as JSON: "reference" by FiPy, and "certificate" with its verdict.
+    """What was asked, as JSON: "reference" by FiPy, "certificate" with its verdict, and "failed" where it did."""
+    try:
+        return outcome(executor.submit(_verify, image, dict(target.intervals), check))
+    except (HomogenizationError, PoisonError) as error:
+        return {"failed": str(error)}
 
-    Raises:
-        HomogenizationError: FiPy cannot simulate the image, or disagrees with the backend that did.
-    """
-    return outcome(executor.submit(_verify, image, dict(target.intervals), check))
 
-
-def accepts(found: Mapping[str, Any], target: Target, check: Check) -> bool:
-    """Whether the verification lets a design pass."""
+def judge(found: Mapping[str, Any], target: Target, check: Check) -> tuple[Verdict, str]:
+    """Whether a verification confirms a design, and why not."""
+    if "failed" in found:
+        return "undecided", found["failed"]
     if check.certify:
-        return found["certificate"]["verdict"] == "confirmed"
-    return target.met(found["reference"]["properties"]) if "reference" in found else True
+        decided = found["certificate"]["verdict"]
+        missed = "the target lies outside the certified interval" if decided == "refuted" else ""
+        return decided, missed or found["certificate"]["reason"]
+    met = "reference" not in found or target.met(found["reference"]["properties"])
+    return ("confirmed", "") if met else ("refuted", "FiPy's values miss the target")
 
 
 def _verify(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check) -> dict[str, Any]:
+    """One task. A worker that takes too long ends itself."""
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(check.timeout, exit=True, file=nowhere)
+        try:
+            return _ask(image, intervals, check)
+        except HomogenizationError as error:
+            return {"failed": str(error)}
+        except Exception as error:
+            return {"failed": f"{type(error).__name__}: {error}"}
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _ask(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check) -> dict[str, Any]:
     found: dict[str, Any] = {}
     homogenizer = SOLVERS[check.solver](check.boundary)
     if check.solver != "fipy":
         reference = SOLVERS["fipy"](check.boundary)(image, check.phase_conductivity)
         own = homogenizer(image, check.phase_conductivity)
-        difference = float(np.max(np.abs(own.k / reference.k - 1)))
-        if difference > AGREEMENT:
+        diagonal = dict(zip("xyz", reference.k, strict=False))
+        scale = np.sqrt([diagonal[name[1]] * diagonal[name[2]] for name in reference.names])
+        if not float(np.max(np.abs(own.k - reference.k) / scale)) <= AGREEMENT:
             raise HomogenizationError(
                 f"solver {check.solver} gives {own.k} where FiPy gives {reference.k}: they must agree "
                 f"to {AGREEMENT:g}; use solver fipy and report this image"

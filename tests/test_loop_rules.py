@@ -1,6 +1,5 @@
 """The pure rules of the loop: targets, cuts, selection, journal and configuration."""
 
-import dataclasses
 import json
 import math
 
@@ -16,8 +15,7 @@ from loop.cut import Trial, cut, first_count, next_count
 from loop.journal import Journal, read_events
 from loop.select import aligned_distance, select
 from loop.targets import Target, TargetError, check_reachable, interval, parse_targets, wiener
-from loop.verify import verdict
-from simulators import DirectHomogenizer, FipyHomogenizer, HomogenizationError, generate
+from simulators import FipyHomogenizer, generate
 
 PHASES = (0.1, 1.0)
 
@@ -248,29 +246,3 @@ def test_bad_configuration_in_one_sentence(tmp_path, text, words):
     with pytest.raises(ConfigError, match=words) as caught:
         load_config(path)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("lower", "upper", "expected"),
-    [(0.29, 0.31, "confirmed"), (0.29, 0.35, "undecided"), (0.31, 0.35, "undecided"), (0.33, 0.35, "refuted")],
-)
-def test_verdict_by_interval(lower, upper, expected):
-    """Inside, outside, or across an end; exact properties are intervals of no width."""
-    properties = {"kxx": 0.3, "kxx_lower": lower, "kxx_upper": upper, "volume_fraction": 0.4}
-    assert verdict({"kxx": (0.28, 0.32), "volume_fraction": (0.0, 0.5)}, properties) == expected
-    assert verdict({"kxx": (0.28, 0.32), "volume_fraction": (0.5, 1.0)}, properties) == "refuted"
-
-
-def test_design_on_which_backends_disagree_is_refused(monkeypatch):
-    """A fast backend that FiPy contradicts is a defect, not a design."""
-    import loop.verify as module
-
-    class Wrong(DirectHomogenizer):
-        def __call__(self, image, phase_conductivity):
-            result = super().__call__(image, phase_conductivity)
-            return dataclasses.replace(result, k=result.k * (1 + 1e-6))
-
-    monkeypatch.setitem(module.SOLVERS, "direct", Wrong)
-    image = generate(1, 16, seed=0)[0]
-    with pytest.raises(HomogenizationError, match=r"direct gives .* where FiPy gives"):
-        module._verify(image, {}, module.Check((0.1, 1.0), "direct", "dirichlet", certify=False))
