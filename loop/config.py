@@ -43,6 +43,13 @@ class Microstructure(_Section):
     """of label 0 and label 1"""
     boundary: Literal["dirichlet", "periodic"] = "dirichlet"
 
+    @model_validator(mode="after")
+    def _solvable(self) -> Self:
+        from simulators.homogenizer import check_contrast
+
+        check_contrast(min(self.phase_conductivity), max(self.phase_conductivity))
+        return self
+
 
 class Generate(_Section):
     """A phase-field dataset made at the start; its simulations count in the budget."""
@@ -150,9 +157,6 @@ class CampaignConfig(_Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        from simulators.homogenizer import check_contrast
-
-        check_contrast(min(self.microstructure.phase_conductivity), max(self.microstructure.phase_conductivity))
         if self.network.size not in {JanusConfig().size, self.microstructure.size}:
             raise ValueError("network.size follows microstructure.size; leave it out")
         object.__setattr__(

@@ -230,6 +230,7 @@ def test_weights_file_is_laid_over(tmp_path):
         (CONFIG.replace("0.1, 1.0", "0.0, 1.0"), "phase_conductivity.0.*greater than 0"),
         (CONFIG.replace("0.1, 1.0", "0.1, -1.0"), "phase_conductivity.1"),
         (CONFIG.replace("0.1, 1.0", "1.0"), "phase_conductivity"),
+        (CONFIG.replace("0.1, 1.0", "1e-8, 1.0"), r"microstructure: contrast 1e\+08 .* up to a contrast of 1e\+06"),
         (CONFIG.replace("value = 0.3", "value = 3"), "out of reach"),
         (CONFIG.replace("value = 0.3", "value = 0.3, max = 0.5"), "either a value"),
         (CONFIG.replace("[dataset.generate]\ncount = 10", "[dataset]"), "give either 'source' or"),
