@@ -7,7 +7,6 @@ is installed, or SuperLU in symmetric mode.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from simulators.arrays import Array, namespace
 from simulators.conduction import Conduction, Solve
 from simulators.homogenizer import Boundary, Homogenized, homogenize
+from simulators.threads import cached_by_thread
 
 BANDED_UP_TO = 384
 """cells on the shorter side"""
@@ -111,7 +111,7 @@ def _pardiso(matrix: Any) -> Any:
     return lambda rhs: solver.solve(upper, np.asfortranarray(rhs))
 
 
-@lru_cache(maxsize=1)
+@cached_by_thread(maxsize=1)
 def _pardiso_solver() -> Any:
     try:
         import pypardiso

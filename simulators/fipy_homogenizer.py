@@ -1,16 +1,16 @@
 """The reference homogenizer: FiPy's finite volumes, its own meshes, boundary conditions and matrices.
 
 FiPy averages a cell coefficient arithmetically to the faces, which is 7-15 % wrong here, so the harmonic
-mean is given as a face variable. Mesh, variables and equation are built once for each grid. In the plane
-FiPy's matrix is factorised in symmetric mode and the factor kept for adjoint solves; in a volume, where
+mean is given as a face variable. Mesh, variables and equation are built once for each grid and thread. In the
+plane FiPy's matrix is factorised in symmetric mode and the factor kept for adjoint solves; in a volume, where
 direct solvers fail, FiPy's conjugate gradients with smoothed aggregation run to a residual of 1e-12.
 """
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,12 @@ from numpy.typing import NDArray
 from simulators.arrays import Array
 from simulators.conduction import Conduction, Solve
 from simulators.homogenizer import Boundary, Homogenized, homogenize
+from simulators.threads import cached_by_thread
 
 TOLERANCE = 1e-12
 """of the residual relative to the right-hand side, where the solver iterates"""
+
+_importing = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -43,19 +46,19 @@ def solve_by_fipy(problem: Conduction) -> tuple[Array, Solve]:
     return _discretization(problem.grid, problem.periodic).solve(problem.kappa[0, 0])
 
 
-@lru_cache(maxsize=1)
 def _import_fipy() -> Any:
     """FiPy with its scipy solvers. Its import reads sys.argv for options of its own, hence the blank one."""
-    os.environ["FIPY_SOLVERS"] = "scipy"
-    argv, sys.argv = sys.argv, sys.argv[:1]
-    try:
-        import fipy
-    finally:
-        sys.argv = argv
-    return fipy
+    with _importing:
+        os.environ["FIPY_SOLVERS"] = "scipy"
+        argv, sys.argv = sys.argv, sys.argv[:1]
+        try:
+            import fipy
+        finally:
+            sys.argv = argv
+        return fipy
 
 
-@lru_cache(maxsize=4)
+@cached_by_thread(maxsize=4)
 def _discretization(grid: tuple[int, ...], periodic: bool) -> "_Discretization":
     return _Discretization(grid, periodic)
 
