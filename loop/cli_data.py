@@ -1,7 +1,6 @@
 """The commands on images and datasets: generate, import, homogenize."""
 
 import math
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -134,7 +133,7 @@ def homogenize(
 
     janus-al homogenize image.png --conductivity 0.1,1.0 --certify 0.01
     """
-    from loop.executors import open_executor
+    from loop.executors import cores, open_executor
     from loop.homogenize import homogenize_files
     from loop.labels import mappings, print_mappings, read_images
     from simulators import HomogenizationError
@@ -148,7 +147,7 @@ def homogenize(
     arrays = [image.labels for image in read]
     backend = _solver(solver, max((array.shape for array in arrays), key=math.prod), len(arrays), kind)
     with (
-        open_executor("process", min(workers or 64, os.cpu_count() or 1, len(images))) as executor,
+        open_executor("process", min(workers or cores(), len(images))) as executor,
         Progress() as progress,
     ):
         rows, failed = homogenize_files(images, arrays, phases, kind, backend, certify, executor, progress)

@@ -1,7 +1,7 @@
 """Homogenizing a user's images: the backend chosen, the interval refined where asked, a JSON row for each file."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from loop.executors import outcome
 from loop.progress import Progress
 from loop.simulate import simulate
 from loop.verify import properties_of
-from simulators import SOLVERS, Boundary, Certificate, HomogenizationError, certify
+from simulators import SOLVERS, Boundary, Certificate, HomogenizationError, Homogenized, certify
 
 
 def homogenize_files(
@@ -27,13 +27,14 @@ def homogenize_files(
     progress: Progress,
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Rows as `homogenize --json` prints them, and the files that cannot be homogenized, with the reason."""
+    results: Iterator[Homogenized | Certificate | str]
     if half_width is None:
         cache = open_cache(phase_conductivity, solver, boundary)
         results = simulate(images, phase_conductivity, solver, executor, boundary, cache=cache)
     else:
         ask = (phase_conductivity, solver, boundary, half_width)
         tasks = [executor.submit(_certify, image, *ask) for image in images]
-        results = (outcome(task) for task in tasks)
+        results = (_certificate(task) for task in tasks)
     rows, failed = [], dict[str, str]()
     for number, (path, image, found) in enumerate(zip(files, images, results, strict=True), start=1):
         if isinstance(found, str):
@@ -54,14 +55,18 @@ def homogenize_files(
     return rows, failed
 
 
+def _certificate(task: Future[Certificate]) -> Certificate | str:
+    try:
+        return outcome(task)
+    except HomogenizationError as error:
+        return str(error)
+
+
 def _certify(
     image: NDArray[np.uint8],
     phase_conductivity: tuple[float, ...],
     solver: str,
     boundary: Boundary,
     half_width: float | Callable[..., bool],
-) -> Certificate | str:
-    try:
-        return certify(image, phase_conductivity, SOLVERS[solver](boundary), half_width)
-    except HomogenizationError as error:
-        return str(error)
+) -> Certificate:
+    return certify(image, phase_conductivity, SOLVERS[solver](boundary), half_width)

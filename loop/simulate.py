@@ -1,9 +1,7 @@
 """Simulation of many images wherever the executor runs them, and what comes back as samples."""
 
-import faulthandler
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 
 from janus_al.dataset import CONDUCTIVITIES, SIMULATED, Samples, content_hash, unlabelled
 from loop.cache import Cache, open_cache
-from loop.executors import PoisonError, open_executor, outcome
+from loop.executors import Limited, open_executor, outcome
 from simulators import SOLVERS, BatchedHomogenizer, Boundary, HomogenizationError, Homogenized, Homogenizer
 
 TASK_CELLS = 2**14
@@ -39,36 +37,56 @@ def simulate(
     What is in the cache is not computed, and what is computed goes there as soon as a worker has it.
     """
     keys = [content_hash(image) for image in images]
-    distinct = list(dict(zip(keys, images, strict=True)).items())
+    distinct = dict(zip(keys, images, strict=True))
     found: dict[str, Homogenized | str] = {}
     if cache is not None:
         cache.prune()
-        found |= {key: kept for key, image in distinct if (kept := cache.get(image)) is not None}
-        distinct = [(key, image) for key, image in distinct if key not in found]
-    size = BATCH if solver == "batched" else max(1, TASK_CELLS // max((i.size for i in images), default=1))
-    call = (tuple(phase_conductivity), solver, boundary, timeout, cache)
-
-    def start(chunk: Sequence[NDArray[np.uint8]]) -> Future[list[Homogenized | str]]:
-        return executor.submit(_homogenize, list(chunk), *call)
-
-    def finish(task: Future[list[Homogenized | str]], chunk: Sequence[NDArray[np.uint8]]) -> list[Homogenized | str]:
-        try:
-            return outcome(task)
-        except PoisonError as error:
-            if len(chunk) == 1:
-                return [f"simulation failed: {error}"]
-            # One image of the task is to blame, the others are not.
-            return [finish(start([image]), [image])[0] for image in chunk]
-
-    chunks = [distinct[i : i + size] for i in range(0, len(distinct), size)]
-    tasks = iter([(start([image for _, image in chunk]), chunk) for chunk in chunks])
+        found |= {key: kept for key, image in distinct.items() if (kept := cache.get(image)) is not None}
+        distinct = {key: image for key, image in distinct.items() if key not in found}
+    tasks = simulate_unordered(distinct, phase_conductivity, solver, executor, boundary, timeout, cache=cache)
     for number, key in enumerate(keys, start=1):
         while key not in found:
-            task, chunk = next(tasks)
-            found |= zip([k for k, _ in chunk], finish(task, [image for _, image in chunk]), strict=True)
+            found |= next(tasks)
         if cache is not None and number % PRUNE_EVERY == 0:
             cache.prune()
         yield found[key]
+
+
+def simulate_unordered(
+    images: Mapping[str, NDArray[np.uint8]],
+    phase_conductivity: Sequence[float],
+    solver: str,
+    executor: Executor,
+    boundary: Boundary = "dirichlet",
+    timeout: float = TIMEOUT,
+    tick: float | None = None,
+    cache: Cache | None = None,
+) -> Iterator[dict[str, Homogenized | str]]:
+    """Results by key as they come, and an empty dictionary where none has come for `tick` seconds."""
+    size = BATCH if solver == "batched" else max(1, TASK_CELLS // max((i.size for i in images.values()), default=1))
+    call = (tuple(phase_conductivity), solver, boundary, cache)
+
+    def start(keys: Sequence[str]) -> Future[list[Homogenized | str]]:
+        limited = Limited(_homogenize, timeout * len(keys))
+        return executor.submit(limited, [images[key] for key in keys], *call)
+
+    everything = list(images)
+    chunks = [everything[i : i + size] for i in range(0, len(everything), size)]
+    tasks = {start(chunk): chunk for chunk in chunks}
+    while tasks:
+        done, _ = wait(tasks, tick, FIRST_COMPLETED)
+        found: dict[str, Homogenized | str] = {}
+        for task in done:
+            chunk = tasks.pop(task)
+            try:
+                found |= zip(chunk, outcome(task), strict=True)
+            except HomogenizationError as error:
+                if len(chunk) == 1:
+                    found[chunk[0]] = str(error)
+                else:
+                    # One image of the task is to blame, the others are not.
+                    tasks |= {start([key]): [key] for key in chunk}
+        yield found
 
 
 def to_samples(
@@ -153,21 +171,14 @@ def _homogenize(
     phase_conductivity: tuple[float, ...],
     solver: str,
     boundary: Boundary,
-    timeout: float,
     cache: Cache | None,
 ) -> list[Homogenized | str]:
-    """One task. A worker that takes too long ends itself, even from within a library that never returns."""
-    with open(os.devnull, "w") as nowhere:
-        faulthandler.dump_traceback_later(timeout * len(images), exit=True, file=nowhere)
-        try:
-            homogenizer = SOLVERS[solver](boundary)
-            if isinstance(homogenizer, BatchedHomogenizer):
-                batch = homogenizer.many(images, phase_conductivity)
-                found = [str(r) if isinstance(r, HomogenizationError) else r for r in batch]
-            else:
-                found = [_one(homogenizer, image, phase_conductivity) for image in images]
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    homogenizer = SOLVERS[solver](boundary)
+    if isinstance(homogenizer, BatchedHomogenizer):
+        batch = homogenizer.many(images, phase_conductivity)
+        found = [str(r) if isinstance(r, HomogenizationError) else r for r in batch]
+    else:
+        found = [_one(homogenizer, image, phase_conductivity) for image in images]
     if cache is not None:
         for image, result in zip(images, found, strict=True):
             if not isinstance(result, str):

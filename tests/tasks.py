@@ -21,3 +21,19 @@ def die(*_):
 
 def fail(number):
     raise ValueError(f"no {number}")
+
+
+def tell_and_wait(file, seconds):
+    with open(file, "a") as told:
+        print(os.getpid(), file=told)
+    time.sleep(seconds)
+    return "done"
+
+
+class OddError(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} and {two}")
+
+
+def odd():
+    raise OddError(1, 2)

@@ -1,21 +1,24 @@
 """The executor seam: same results whatever stands behind it, and nothing lost when workers die."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
 import pytest
 from problems import checkerboard
-from tasks import die, fail, own_process, square
+from tasks import die, fail, odd, own_process, square, tell_and_wait
 
-from loop.executors import ExecutorError, PoisonError, SupervisedPool, open_executor, outcome
+from loop.executors import ExecutorError, Limited, PoisonError, WorkerPool, cores, open_executor
 from loop.simulate import simulate
-from simulators import DirectHomogenizer, generate
+from simulators import SOLVERS, DirectHomogenizer, generate
 
 PHASES = (1.0, 10.0)
 
@@ -39,9 +42,15 @@ def until(condition, seconds=20.0):
     return False
 
 
+def children_of_the_fork_server():
+    server = forkserver._forkserver._forkserver_pid
+    path = Path(f"/proc/{server}/task/{server}/children")
+    return [int(pid) for pid in path.read_text().split()] if server and path.exists() else []
+
+
 @pytest.fixture(scope="module")
 def pool():
-    with SupervisedPool(2) as executor:
+    with WorkerPool(2) as executor:
         yield executor
 
 
@@ -73,18 +82,138 @@ def test_a_poison_task_is_quarantined(pool):
     futures += [pool.submit(square, n, 0.01) for n in range(10, 20)]
     assert [f.result(timeout=60) for f in futures] == [n * n for n in range(20)]
     for future in poison:
-        with pytest.raises(PoisonError, match="killed its worker process 3 times"):
+        with pytest.raises(PoisonError, match="killed its worker process"):
             future.result(timeout=60)
     assert pool.submit(square, 9).result(timeout=60) == 81
 
 
+def test_an_image_is_not_to_blame_for_who_kills_from_outside(pool, tmp_path):
+    """Whatever runs a task is killed four times, from outside: it is only hit. The others are never blamed."""
+    pids = tmp_path / "pids"
+    victim = pool.submit(tell_and_wait, str(pids), 0.4)
+    others = [pool.submit(square, n, 0.01) for n in range(20)]
+    for count in range(4):
+        assert until(lambda count=count: pids.exists() and len(pids.read_text().split()) > count)
+        os.kill(int(pids.read_text().split()[count]), signal.SIGKILL)
+    assert victim.result(timeout=60) == "done"
+    assert [f.result(timeout=60) for f in others] == [n * n for n in range(20)]
+
+
+def test_a_witness_tells_who_kills(tmp_path):
+    """Whoever kills all workers, however often, condemns no image."""
+    pids = tmp_path / "pids"
+
+    def kill_everything():
+        for _ in range(12):
+            before = len(pids.read_text().split()) if pids.exists() else 0
+            if not until(lambda before=before: pids.exists() and len(pids.read_text().split()) > before, 10):
+                return
+            for child in children_of_the_fork_server():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+
+    with WorkerPool(1) as executor:
+        victim = executor.submit(tell_and_wait, str(pids), 0.4)
+        killer = threading.Thread(target=kill_everything)
+        killer.start()
+        assert victim.result(timeout=60) == "done"
+        killer.join()
+    assert len(pids.read_text().split()) > 5
+
+
+def test_thirty_kills_of_any_worker():
+    """Busy, idle or starting: 30 workers killed at random, and 100 of 100 results."""
+    random = np.random.default_rng(0)
+    with WorkerPool(2) as executor:
+        futures = [executor.submit(square, n, 0.02) for n in range(100)]
+        killed = 0
+        while killed < 30:
+            time.sleep(random.uniform(0, 0.08))
+            if children := children_of_the_fork_server():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(random.choice(children)), signal.SIGKILL)
+                    killed += 1
+            if all(f.done() for f in futures):
+                futures += [executor.submit(square, n, 0.02) for n in range(len(futures), len(futures) + 50)]
+        assert [f.result(timeout=60) for f in futures] == [n * n for n in range(len(futures))]
+
+
+def test_a_fork_server_that_is_killed_is_started_again(monkeypatch):
+    """Killed now and then it costs time; killed again and again it is one sentence."""
+    with WorkerPool(1) as executor:
+        assert executor.submit(square, 3).result(timeout=30) == 9
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+        os.kill(executor.submit(own_process).result(timeout=30), signal.SIGKILL)
+        assert executor.submit(square, 4).result(timeout=30) == 16
+    monkeypatch.setattr("loop.pool.HOPELESS", 4)
+    original = forkserver.ForkServer.ensure_running
+
+    def and_kill(self):
+        original(self)
+        os.kill(self._forkserver_pid, signal.SIGKILL)
+        os.waitid(os.P_PID, self._forkserver_pid, os.WEXITED | os.WNOWAIT)
+
+    monkeypatch.setattr(forkserver.ForkServer, "ensure_running", and_kill)
+    with WorkerPool(1) as executor:
+        futures = [executor.submit(square, n) for n in range(3)]
+        for future in futures:
+            with pytest.raises(ExecutorError, match="4 worker processes died one after the other"):
+                future.result(timeout=60)
+
+
+def test_a_worker_is_deaf_to_ctrl_c_and_has_one_thread(monkeypatch, tmp_path):
+    """From a folder of any kind, and whatever the driver's own threads are."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.chdir(tmp_path)
+    with WorkerPool(1) as executor:
+        os.kill(executor.submit(own_process).result(timeout=30), signal.SIGINT)
+        assert executor.submit(os.getenv, "OMP_NUM_THREADS").result(timeout=30) == "1"
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_leaving_by_an_exception_ends_what_runs():
+    began = time.monotonic()
+    executor = WorkerPool(2)
+    futures = [executor.submit(square, n, 60) for n in range(4)]
+    assert until(lambda: futures[0].running())
+    executor.__exit__(KeyboardInterrupt, None, None)
+    assert time.monotonic() - began < 20
+    assert all(f.done() for f in futures)
+
+
+def test_errors_that_cannot_travel_come_as_words(pool):
+    assert "OddError: 1 and 2" in str(pool.submit(odd).exception(timeout=30))
+    with pytest.raises(RuntimeError, match="SystemExit: 3"):
+        pool.submit(sys.exit, 3).result(timeout=30)
+
+
+def test_workers_follow_the_affinity():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+    assert cores() == len(before)
+
+
+def test_a_limit_in_a_thread_is_no_longer_waited_for():
+    """Where no process can be ended: the error says the limit; other errors are the function's own."""
+    with pytest.raises(PoisonError, match=r"took longer than 0.05 s"):
+        Limited(square, 0.05)(2, 0.5)
+    assert Limited(square, 5)(2) == 4
+    with pytest.raises(ValueError, match="no 7"):
+        Limited(fail, 5)(7)
+
+
 def test_shutdown_waits_or_cancels():
     """Leaving the block waits for all tasks; cancelling gives up those that have not begun."""
-    with SupervisedPool(1) as executor:
+    with WorkerPool(1) as executor:
         futures = [executor.submit(square, n, 0.05) for n in range(8)]
     assert [f.result(timeout=0) for f in futures] == [n * n for n in range(8)]
-    executor = SupervisedPool(1)
+    executor = WorkerPool(1)
     futures = [executor.submit(square, n, 0.1) for n in range(40)]
+    futures[0].result(timeout=20)
     executor.shutdown(cancel_futures=True)
     done, not_done = wait(futures, timeout=0)
     assert not not_done
@@ -96,9 +225,9 @@ def test_shutdown_waits_or_cancels():
 def test_a_dead_driver_leaves_no_worker():
     """kill -9 of the driver while tasks run."""
     code = (
-        "import time\nfrom loop.executors import SupervisedPool\nfrom tasks import own_process\n"
+        "import time\nfrom loop.executors import WorkerPool\nfrom tasks import own_process\n"
         "if __name__ == '__main__':\n"
-        "    pool = SupervisedPool(2)\n"
+        "    pool = WorkerPool(2)\n"
         "    first = {f.result() for f in [pool.submit(own_process, 0.2) for _ in range(4)]}\n"
         "    busy = [pool.submit(own_process, 60) for _ in range(4)]\n"
         "    print(*first, flush=True)\n    time.sleep(60)\n"
@@ -130,6 +259,21 @@ def equal(one, other):
     )
 
 
+@pytest.mark.parametrize(
+    ("solver", "boundary"),
+    [("fipy", "dirichlet"), ("fipy", "periodic"), ("direct", "periodic"), ("batched", "periodic")],
+)
+def test_threads_share_nothing(solver, boundary, monkeypatch):
+    """Four threads of one process, as a Dask worker has them, give what one gives."""
+    monkeypatch.setattr("loop.simulate.TASK_CELLS", 1)
+    monkeypatch.setattr("loop.simulate.BATCH", 1)
+    images = list(generate(8, 16, seed=5))
+    with ThreadPoolExecutor(4) as executor:
+        found = list(simulate(images, PHASES, solver, executor, boundary))
+    expected = [SOLVERS[solver](boundary)(image, PHASES) for image in images]
+    assert all(equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 @pytest.mark.parametrize("kind", ["process", "dask"])
 def test_same_results_in_the_same_order(kind, images):
     """Bit for bit what this process computes; a bad image's reason stands where its result would."""
@@ -147,11 +291,11 @@ def test_dask_quarantines_too():
     with open_executor("dask", 1) as executor:
         poison, good = executor.submit(die), executor.submit(square, 5)
         with pytest.raises(PoisonError, match="killed its worker process"):
-            outcome(poison)
-        assert outcome(good) == 25
+            poison.result()
+        assert good.result() == 25
 
 
-class Counting(SupervisedPool):
+class Counting(WorkerPool):
     """Counts what is submitted."""
 
     submitted = 0
@@ -177,7 +321,7 @@ def test_timeout_quarantines_and_spares_the_rest(images, monkeypatch):
     with open_executor("process", 1) as executor:
         list(simulate([images[0]], PHASES, "direct", executor))
         found = list(simulate([images[0], slow, images[1]], PHASES, "direct", executor, timeout=0.15))
-    assert "killed its worker process 3 times" in found[1]
+    assert found[1] == "simulation failed: it took longer than 0.15 s"
     expected = [DirectHomogenizer()(image, PHASES) for image in images[:2]]
     assert equal(found[0], expected[0])
     assert equal(found[2], expected[1])
