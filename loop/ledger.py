@@ -16,11 +16,11 @@ from janus_al.identity import canonical_hash
 from loop import CREATED_BY
 from loop.candidates import Result, result_of
 from loop.journal import Event, Journal
-from loop.simulate import TIMEOUT, simulate, to_samples
-from simulators import Boundary
+from loop.simulate import TIMEOUT, simulate_unordered, to_samples
+from simulators import Boundary, Homogenized
 
-CHUNK = 16
-"""simulations between two commits; a kill loses no more"""
+COMMIT = 2.0
+"""seconds between two commits; a kill loses no more than these and what is in flight"""
 
 
 class Ledger:
@@ -38,13 +38,13 @@ class Ledger:
         self.folder, self.journal = folder, journal
         self.phases, self.boundary = phase_conductivity, boundary
         self.budget, self.generated = budget, generated
-        self._shards: list[tuple[int, Samples]] = []
+        self._shards: list[tuple[int, bool, Samples]] = []
         self._known: dict[str, tuple[Samples, int]] = {}
         self._failed: set[str] = set()
         self.tried: set[str] = set()
         """canonical hashes of all images whose simulation was tried"""
         for event in journal.of("shard"):
-            self._remember(event["round"], _read_shard(folder, event), event["failed"])
+            self._remember(event["round"], _read_shard(folder, event), event["failed"], event["seconds"])
 
     @property
     def spent(self) -> int:
@@ -79,23 +79,36 @@ class Ledger:
         for key, image in zip(hashes, images, strict=True):
             if key not in self._known and key not in self._failed and len(new) < left:
                 new[key] = image
-        todo = list(new.values())
-        for start in range(0, len(todo), CHUNK):
-            chunk, began = todo[start : start + CHUNK], time.perf_counter()
-            good, bad = [], []
-            for count, result in enumerate(simulate(chunk, self.phases, solver, executor, self.boundary, timeout)):
-                if isinstance(result, str):
-                    keys = {"hash": content_hash(chunk[count]), "canonical": self._canonical(chunk[count])}
-                    bad.append({**keys, "reason": result})
-                else:
-                    good.append((chunk[count], result))
-                progress("simulation", start + count + 1, len(todo))
+        arrived: dict[str, Homogenized | str] = {}
+        count, began = 0, time.perf_counter()
+
+        def commit() -> None:
+            nonlocal began
+            good = {key: result for key, result in arrived.items() if not isinstance(result, str)}
+            bad = [
+                {"hash": key, "canonical": self._canonical(new[key]), "reason": result}
+                for key, result in arrived.items()
+                if isinstance(result, str)
+            ]
             samples = None
             if good:
-                simulated, results = [i for i, _ in good], [r for _, r in good]
                 meta = {"origin": origin.encode(), "round": number, "seed": seed}
-                samples = to_samples(simulated, results, self.phases, **meta)
-            self.append(number, samples, bad, time.perf_counter() - began)
+                samples = to_samples([new[key] for key in good], list(good.values()), self.phases, **meta)
+            if arrived:
+                self.append(number, samples, bad, time.perf_counter() - began)
+            arrived.clear()
+            began = time.perf_counter()
+
+        try:
+            for results in simulate_unordered(new, self.phases, solver, executor, self.boundary, timeout, COMMIT):
+                arrived |= results
+                count += len(results)
+                if results:
+                    progress("simulation", count, len(new))
+                if time.perf_counter() - began >= COMMIT:
+                    commit()
+        finally:
+            commit()
         return [self.result(key) if key in self._known else None for key in hashes]
 
     def append(self, number: int, samples: Samples | None, failed: list[dict[str, str]], seconds: float = 0) -> None:
@@ -115,16 +128,23 @@ class Ledger:
             failed=failed,
             seconds=seconds,
         )
-        self._remember(number, samples, failed)
+        self._remember(number, samples, failed, seconds)
 
     def samples(self, through: float = math.inf) -> Samples:
-        """All samples, or those of the rounds `through` one; an image both unlabelled and simulated is simulated."""
-        everything = dataset.concatenate([samples for number, samples in self._shards if number <= through])
+        """All samples, or those of the rounds `through` one; an image both unlabelled and simulated is simulated.
+
+        What a round simulated here stands in the order of its hashes: that in which it came back says nothing.
+        """
+        shards = [shard for shard in self._shards if shard[0] <= through]
+        everything = dataset.concatenate([samples for _, _, samples in shards])
+        place = [(number, not here) for number, here, samples in shards for _ in range(len(samples))]
         rows: dict[bytes, int] = {}
         for row, key in enumerate(everything.hashes):
             if key not in rows or (everything.simulated[row] and not everything.simulated[rows[key]]):
                 rows[key] = row
-        return everything.take(np.array(sorted(rows.values())))
+        # Python's sort is stable: rows that were not simulated here keep their order.
+        order = sorted(rows.values(), key=lambda r: (*place[r], b"" if place[r][1] else everything.hashes[r]))
+        return everything.take(np.array(order))
 
     def row(self, key: str) -> tuple[Samples, int]:
         """A simulated image's shard and its row there."""
@@ -142,12 +162,12 @@ class Ledger:
     def _canonical(self, image: NDArray[np.uint8]) -> str:
         return canonical_hash(image, self.boundary)
 
-    def _remember(self, number: int, samples: Samples | None, failed: list[dict[str, str]]) -> None:
+    def _remember(self, number: int, samples: Samples | None, failed: list[dict[str, str]], seconds: float) -> None:
         for entry in failed:
             self._failed.add(entry["hash"])
             self.tried.add(entry.get("canonical", entry["hash"]))
         if samples is not None:
-            self._shards.append((number, samples))
+            self._shards.append((number, seconds > 0, samples))
             for row in np.flatnonzero(samples.simulated):
                 self._known.setdefault(samples.hashes[row].decode(), (samples, int(row)))
                 self.tried.add(self._canonical(samples.image[row]))

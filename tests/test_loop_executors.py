@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,8 @@ from problems import checkerboard
 from tasks import die, fail, odd, own_process, square, tell_and_wait
 
 from loop.executors import ExecutorError, Limited, PoisonError, WorkerPool, cores, open_executor
+from loop.journal import Journal
+from loop.ledger import Ledger
 from loop.simulate import simulate
 from simulators import SOLVERS, DirectHomogenizer, generate
 
@@ -287,8 +290,10 @@ def test_same_results_in_the_same_order(kind, images):
 
 
 def test_dask_quarantines_too():
-    """The cluster's own retries end in the same error."""
-    with open_executor("dask", 1) as executor:
+    """What Dask gives up is tried once more, alone, and ends in the same error."""
+    from dask import config
+
+    with config.set({"distributed.scheduler.allowed-failures": 0}), open_executor("dask", 1) as executor:
         poison, good = executor.submit(die), executor.submit(square, 5)
         with pytest.raises(PoisonError, match="killed its worker process"):
             poison.result()
@@ -316,21 +321,124 @@ def test_no_image_is_simulated_twice(images):
 
 def test_timeout_quarantines_and_spares_the_rest(images, monkeypatch):
     """An image that takes longer than it may is told apart from those that shared its task."""
-    slow = np.random.default_rng(0).integers(0, 2, (300, 300)).astype(np.uint8)
+    slow = np.random.default_rng(0).integers(0, 2, (380, 380)).astype(np.uint8)
     monkeypatch.setattr("loop.simulate.TASK_CELLS", 10**6)
     with open_executor("process", 1) as executor:
         list(simulate([images[0]], PHASES, "direct", executor))
-        found = list(simulate([images[0], slow, images[1]], PHASES, "direct", executor, timeout=0.15))
-    assert found[1] == "simulation failed: it took longer than 0.15 s"
+        found = list(simulate([images[0], slow, images[1]], PHASES, "direct", executor, timeout=0.6))
+    assert found[1] == "simulation failed: it took longer than 0.6 s"
     expected = [DirectHomogenizer()(image, PHASES) for image in images[:2]]
     assert equal(found[0], expected[0])
     assert equal(found[2], expected[1])
+
+
+class Late(ThreadPoolExecutor):
+    """Answers what was submitted first only when it may."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.may, self.submitted = threading.Event(), 0
+
+    def submit(self, fn, /, *args, **kwargs):
+        self.submitted += 1
+        if self.submitted > 1:
+            return super().submit(fn, *args, **kwargs)
+        return super().submit(lambda: self.may.wait(30) and fn(*args, **kwargs))
+
+
+def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, monkeypatch):
+    """One image holds the others up: a kill now would lose that one alone, and the samples are the same again."""
+    monkeypatch.setattr("loop.simulate.TASK_CELLS", 1)
+    monkeypatch.setattr("loop.ledger.COMMIT", 0.1)
+    images, ledgers = list(generate(6, 16, seed=5)), []
+    for folder in (tmp_path / "late", tmp_path / "early"):
+        (folder / "samples").mkdir(parents=True)
+        ledgers.append(Ledger(folder, Journal(folder / "journal.jsonl"), PHASES, "dirichlet", 100))
+
+    def simulate_all(ledger, executor):
+        ledger.simulate(images, 1, "candidate", 0, "direct", executor, lambda *_: None)
+
+    late, early = ledgers
+    with Late() as executor:
+        simulating = threading.Thread(target=simulate_all, args=(late, executor))
+        simulating.start()
+        assert until(lambda: sum(e["simulated"] for e in Journal(late.journal.path).of("shard")) == 5)
+        executor.may.set()
+        simulating.join(30)
+    with ThreadPoolExecutor(1) as executor:
+        simulate_all(early, executor)
+    reopened = Ledger(late.folder, Journal(late.journal.path), PHASES, "dirichlet", 100)
+    assert late.samples().digest() == early.samples().digest() == reopened.samples().digest()
+    assert len(late.samples()) == 6
+
+
+def test_what_came_before_an_end_is_committed(tmp_path):
+    """Ctrl-C, or an executor that is lost: what has come back is kept."""
+    images = list(generate(4, 16, seed=5))
+    (tmp_path / "samples").mkdir()
+    ledger = Ledger(tmp_path, Journal(tmp_path / "journal.jsonl"), PHASES, "dirichlet", 100)
+
+    def stop(stage, done, total):
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(1) as executor, pytest.raises(KeyboardInterrupt):
+        ledger.simulate(images, 1, "candidate", 0, "direct", executor, stop)
+    assert sum(e["simulated"] for e in Journal(ledger.journal.path).of("shard")) == 4
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [("threads", "must be process, dask"), ("dask://127.0.0.1:1", "no scheduler answers")],
 )
-def test_executors_that_do_not_exist(kind, words):
+def test_executors_that_do_not_exist(kind, words, monkeypatch):
+    monkeypatch.setattr("loop.cluster.CONNECT", "1s")
     with pytest.raises(ExecutorError, match=words), open_executor(kind):
         pass
+
+
+def dask_process(what, *words):
+    """A scheduler or a worker as a user starts it."""
+    root, here = str(Path(__file__).parent.parent), str(Path(__file__).parent)
+    return subprocess.Popen(
+        [sys.executable, "-m", f"distributed.cli.dask_{what}", *words, "--no-dashboard"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, here])},
+    )
+
+
+@pytest.mark.slow
+def test_a_cluster_somewhere_else(monkeypatch, capfd):
+    """No worker: told, given up. Four threads: the same results. A dead scheduler: one sentence, now and later."""
+    monkeypatch.setattr("loop.cluster.PATIENCE", 3.0)
+    monkeypatch.setattr("loop.cluster.SAY_AFTER", 1)
+    monkeypatch.setattr("loop.cluster.CONNECT", "20s")
+    monkeypatch.setattr("loop.simulate.TASK_CELLS", 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    images = list(generate(24, 16, seed=5))
+    scheduler = dask_process("scheduler", "--host", address.split(":")[0], "--port", address.split(":")[1])
+    processes = [scheduler]
+    try:
+        with open_executor(f"dask://{address}") as executor:
+            with pytest.raises(ExecutorError, match=r"has had no worker for 3 s; start .*run the same command again"):
+                executor.submit(square, 2).result(timeout=60)
+            assert "no worker answers yet; waiting up to 3 s" in capfd.readouterr().err
+        monkeypatch.setattr("loop.cluster.PATIENCE", 60.0)
+        processes.append(dask_process("worker", f"tcp://{address}", "--nthreads", "4", "--no-nanny"))
+        with open_executor(f"dask://{address}") as executor:
+            found = list(simulate(images, PHASES, "fipy", executor))
+            assert all(equal(a, SOLVERS["fipy"]()(i, PHASES)) for a, i in zip(found, images, strict=True))
+            with pytest.raises(PoisonError, match=r"took longer than 0.1 s"):
+                executor.submit(Limited(square, 0.1), 2, 1.0).result(timeout=30)
+            waiting = executor.submit(square, 2, 60)
+            scheduler.kill()
+            for future in (waiting, executor.submit(square, 3, 60)):
+                with pytest.raises(ExecutorError, match=r"lost its scheduler.*run the same command again"):
+                    future.result(timeout=60)
+        assert "Traceback" not in capfd.readouterr().err
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
