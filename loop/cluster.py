@@ -46,13 +46,16 @@ def open_cluster(kind: str, workers: int) -> Iterator[Executor]:
             from dask_jobqueue import SLURMCluster
     except ImportError:
         raise ExecutorError(f"executor '{kind}': install it with pip install 'janus-al[{extra}]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with contextlib.ExitStack() as stack:
         # A worker holds the one task it runs, or the next one in its queue would be blamed for its death as well.
         stack.enter_context(dask.config.set({"distributed.scheduler.worker-saturation": 1.0}))
         cluster: Any = "tcp://" + kind.removeprefix("dask://")
         if kind == "dask":
-            cluster = LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None)
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            )
         elif kind == "slurm":
             cluster = SLURMCluster()
             cluster.scale(workers)
@@ -129,7 +132,7 @@ class ClusterExecutor(Executor):
         if type(error).__name__ != "KilledWorker":
             self._finish(task, error, None if error else inner.result())
         elif task.alone:
-            words = f"it killed its worker process when nothing else ran: a crash, or too little memory ({error})"
+            words = "it killed its worker processes when nothing else ran: a crash, or too little memory"
             self._finish(task, PoisonError(words))
         else:
             with self._lock:
@@ -170,15 +173,17 @@ class ClusterExecutor(Executor):
         while not self._closed.wait(1):
             now = time.monotonic()
             try:
-                here = not self._running or self._client.scheduler_info(n_workers=1)["workers"]
+                here = not self._running or self._client.sync(self._client.scheduler.ncores, callback_timeout=SAY_AFTER)
+            except TimeoutError:
+                here = False
             except Exception as error:
                 self._lose(f"lost its scheduler ({error})")
                 return
             if here:
                 since = said = now
             elif now - since > self._patience:
-                self._lose(f"has had no worker for {self._patience:g} s; start `dask worker` with its address")
+                self._lose(f"has had no worker for {self._patience:g} s; start `dask worker ADDRESS`")
                 return
             elif now - said > SAY_AFTER:
                 said = math.inf if self._patience == math.inf else now
-                say(f"executor '{self._kind}': no worker yet; waiting up to {self._patience:g} s for one")
+                say(f"executor '{self._kind}': no worker answers yet; waiting up to {self._patience:g} s for one")
