@@ -255,3 +255,30 @@ def test_killed_twenty_times_ends_the_same(folder):
     experiment = client.get_experiment_by_name("janus-al").experiment_id
     assert client.search_runs([experiment], "attributes.status = 'RUNNING'") == []
     assert len(client.search_runs([experiment], "tags.kind = 'campaign'")) >= 6
+
+
+def children(pid):
+    """Processes started by any thread of a process; none where it is gone."""
+    try:
+        return [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+    except OSError:
+        return []
+
+
+@pytest.mark.slow
+def test_thirty_kills_of_workers_in_one_run_end_the_same(folder):
+    """Starting, busy or idle, as they come: no image is blamed, and nothing else changes."""
+    copy, random, killed = folder.parent / "workers-killed", np.random.default_rng(0), 0
+    process = run_command(copy)
+    while process.poll() is None and killed < 30:
+        time.sleep(random.uniform(0, 0.2))
+        servers = [pid for pid in children(process.pid) if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        if workers := [pid for server in servers for pid in children(server)]:
+            os.kill(random.choice(workers), signal.SIGKILL)
+            killed += 1
+    _, errors = process.communicate()
+    assert process.returncode == (0 if status(folder)["state"] == "done" else 3), errors
+    assert killed == 30
+    assert Campaign(copy).designs() == Campaign(folder).designs()
+    assert status(copy)["simulations"] == status(folder)["simulations"]
+    assert dataset.read(copy / "dataset.h5").digest() == dataset.read(folder / "dataset.h5").digest()
