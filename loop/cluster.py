@@ -1,8 +1,9 @@
 """A Dask cluster as an executor, and one sentence where it is lost.
 
 Dask itself does a task again whose worker died, `allowed-failures` (3) times; but all tasks of a worker with
-many threads are blamed for its death. So a task that Dask gives up waits until no other of ours is left, is
-handed in once more, alone, and only if Dask gives it up again does its future get a `PoisonError`.
+many threads are blamed for its death. So a task that Dask gives up waits until no other of ours is left and is
+handed in once more, alone. If Dask gives it up again, and then not a task that does nothing, its future gets a
+`PoisonError`.
 
 What does not come is waited for aloud: after `SAY_AFTER` seconds without a worker people are told, and after
 `PATIENCE` seconds all futures get an `ExecutorError`, as they do at once when the scheduler goes away. Only the
@@ -54,7 +55,7 @@ def open_cluster(kind: str, workers: int) -> Iterator[Executor]:
         cluster: Any = "tcp://" + kind.removeprefix("dask://")
         if kind == "dask":
             cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
             )
         elif kind == "slurm":
             cluster = SLURMCluster()
@@ -132,12 +133,23 @@ class ClusterExecutor(Executor):
         if type(error).__name__ != "KilledWorker":
             self._finish(task, error, None if error else inner.result())
         elif task.alone:
-            words = "it killed its worker processes when nothing else ran: a crash, or too little memory"
-            self._finish(task, PoisonError(words))
+            self._dask.submit(_nothing).add_done_callback(partial(self._condemn, task))
         else:
             with self._lock:
                 self._running.discard(task)
                 self._suspects.append(task)
+        self._go_on()
+
+    def _condemn(self, task: _Task, probe: Future[Any]) -> None:
+        """A task that Dask gave up twice, once a probe has come back or not."""
+        if probe.cancelled() or probe.exception() is not None:
+            self._lose("has workers that die whatever they do; see that the same janus-al is installed there")
+            return
+        words = "it killed its worker processes when nothing else ran: a crash, or too little memory"
+        self._finish(task, PoisonError(words))
+        self._go_on()
+
+    def _go_on(self) -> None:
         with self._lock:
             suspect = self._suspects.popleft() if self._suspects and not self._running else None
         if suspect is not None:
@@ -182,8 +194,13 @@ class ClusterExecutor(Executor):
             if here:
                 since = said = now
             elif now - since > self._patience:
-                self._lose(f"has had no worker for {self._patience:g} s; start `dask worker ADDRESS`")
+                mend = "start `dask worker ADDRESS` where the same janus-al is installed"
+                self._lose(f"has had no worker for {self._patience:g} s; {mend}")
                 return
             elif now - said > SAY_AFTER:
                 said = math.inf if self._patience == math.inf else now
                 say(f"executor '{self._kind}': no worker answers yet; waiting up to {self._patience:g} s for one")
+
+
+def _nothing() -> None:
+    """What no worker dies of."""

@@ -9,7 +9,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Conductivity = Annotated[str, typer.Option(help="Of label 0, label 1..., as in 0.1,1.0.")]
 Boundary = Annotated[str, typer.Option(help="dirichlet: between two faces, adiabatic sides; or periodic.")]
 Solver = Annotated[str, typer.Option(help="fipy (the reference), direct, batched or auto.")]
-Workers = Annotated[int, typer.Option(min=0, help="Simulation processes; 0: one a core.")]
+Workers = Annotated[int, typer.Option(min=0, help="Simulation processes; 0: one for each core this process may use.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads of the network.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
