@@ -18,8 +18,6 @@ from problems import checkerboard
 from tasks import die, fail, odd, own_process, square, tell_and_wait
 
 from loop.executors import ExecutorError, Limited, PoisonError, WorkerPool, cores, open_executor
-from loop.journal import Journal
-from loop.ledger import Ledger
 from loop.simulate import simulate
 from simulators import SOLVERS, DirectHomogenizer, generate
 
@@ -349,6 +347,9 @@ class Late(ThreadPoolExecutor):
 
 def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, monkeypatch):
     """One image holds the others up: a kill now would lose that one alone, and the samples are the same again."""
+    from loop.journal import Journal
+    from loop.ledger import Ledger
+
     monkeypatch.setattr("loop.simulate.TASK_CELLS", 1)
     monkeypatch.setattr("loop.ledger.COMMIT", 0.1)
     images, ledgers = list(generate(6, 16, seed=5)), []
@@ -375,6 +376,9 @@ def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, mon
 
 def test_what_came_before_an_end_is_committed(tmp_path):
     """Ctrl-C, or an executor that is lost: what has come back is kept."""
+    from loop.journal import Journal
+    from loop.ledger import Ledger
+
     images = list(generate(4, 16, seed=5))
     (tmp_path / "samples").mkdir()
     ledger = Ledger(tmp_path, Journal(tmp_path / "journal.jsonl"), PHASES, "dirichlet", 100)
