@@ -3,8 +3,6 @@
 A verification that fails, for whatever reason, leaves its design undecided; it never ends a campaign.
 """
 
-import faulthandler
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from loop.executors import PoisonError, outcome
+from loop.executors import Limited, outcome
 from loop.simulate import TIMEOUT
 from loop.targets import Interval, Target
 from simulators import SOLVERS, Boundary, HomogenizationError, Homogenized, certify
@@ -55,8 +53,8 @@ def verdict(intervals: Mapping[str, Interval], properties: Mapping[str, float]) 
 def verify(image: NDArray[np.uint8], target: Target, check: Check, executor: Executor) -> dict[str, Any]:
     """What was asked, as JSON: "reference" by FiPy, "certificate" with its verdict, and "failed" where it did."""
     try:
-        return outcome(executor.submit(_verify, image, dict(target.intervals), check))
-    except (HomogenizationError, PoisonError) as error:
+        return outcome(executor.submit(Limited(_verify, check.timeout), image, dict(target.intervals), check))
+    except HomogenizationError as error:
         return {"failed": str(error)}
 
 
@@ -73,17 +71,12 @@ def judge(found: Mapping[str, Any], target: Target, check: Check) -> tuple[Verdi
 
 
 def _verify(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check) -> dict[str, Any]:
-    """One task. A worker that takes too long ends itself."""
-    with open(os.devnull, "w") as nowhere:
-        faulthandler.dump_traceback_later(check.timeout, exit=True, file=nowhere)
-        try:
-            return _ask(image, intervals, check)
-        except HomogenizationError as error:
-            return {"failed": str(error)}
-        except Exception as error:
-            return {"failed": f"{type(error).__name__}: {error}"}
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+    try:
+        return _ask(image, intervals, check)
+    except HomogenizationError as error:
+        return {"failed": str(error)}
+    except Exception as error:
+        return {"failed": f"{type(error).__name__}: {error}"}
 
 
 def _ask(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check) -> dict[str, Any]:
