@@ -1,6 +1,7 @@
 """The command line: each command parses, makes one call and prints. Heavy libraries load inside commands."""
 
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -11,11 +12,13 @@ from loop.cli_campaign import campaign_app
 from loop.cli_data import data_app
 from loop.cli_model import model_app
 from loop.cli_reproduce import reproduce_app
+from loop.terminal import spell
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # as markup, "[training]" is a style and not a word
     help="Inverse design of microstructures that a heat-conduction simulation has confirmed.",
 )
 app.add_typer(data_app)
@@ -23,27 +26,51 @@ app.add_typer(model_app)
 app.add_typer(campaign_app, name="campaign")
 app.add_typer(reproduce_app, name="reproduce")
 
+READER_GONE = 141
+"""what shells say of a process that wrote into a closed pipe"""
+
 
 def main() -> None:
     """Entry point: errors of the user become one sentence and an exit code; anything else is ours."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    spell(sys.stdout)
+    spell(sys.stderr)
     try:
-        app()
+        code = app(standalone_mode=False, prog_name="janus-al") or 0
+        sys.stdout.flush()
     except SystemExit as stop:
-        if stop.code in {130, 143}:
-            print("janus-al: interrupted; run the same command again to go on where it was", file=sys.stderr)
-        raise
+        # The library answers a reader that has gone (`| head`) with an exit of its own.
+        code = READER_GONE if isinstance(stop.__context__, BrokenPipeError) else stop.code
+    except BrokenPipeError:
+        code = READER_GONE
+    except KeyboardInterrupt:
+        code = 130
     except Exception as error:
         code = _exit_code(error)
         if code == 1:
             traceback.print_exc()
-        mend = ""
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            mend = "; nothing simulated before is lost: make room and run the same command again"
-        if isinstance(error, MemoryError):
-            mend = "; take fewer or smaller images, or a larger machine"
-        print(f"janus-al: {error}{mend}", file=sys.stderr)
-        sys.exit(code)
+        print(f"janus-al: {_sentence(error)}", file=sys.stderr)
+    if code == READER_GONE:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+    if code in {130, 143}:
+        print("janus-al: interrupted; run the same command again to go on where it was", file=sys.stderr)
+    sys.exit(code)
+
+
+def _sentence(error: Exception) -> str:
+    """What an error says, on one line; of the system's errors and the parser's with the file or the help."""
+    words = " ".join(str(error).splitlines())
+    if isinstance(error, OSError) and error.errno is not None:
+        reason = (error.strerror or words).lower()
+        words = reason if error.filename is None else f"{error.filename}: {reason}"
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            words += "; nothing simulated before is lost: make room and run the same command again"
+    if isinstance(error, MemoryError):
+        words = f"{words or 'not enough memory'}; take fewer or smaller images, or a larger machine"
+    if (context := getattr(error, "ctx", None)) is not None:
+        words = " ".join(error.format_message().splitlines()).rstrip(".")  # type: ignore[attr-defined]
+        words += f"; {context.command_path} --help says what there is"
+    return words
 
 
 def _exit_code(error: Exception) -> int:

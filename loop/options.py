@@ -5,14 +5,21 @@ from typing import Annotated
 
 import typer
 
+SEED_MAX = 2**63 - 2
+"""it and the next one are stored as 64-bit integers"""
+WORKERS_MAX = THREADS_MAX = 1024
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Conductivity = Annotated[str, typer.Option(help="Of label 0, label 1..., as in 0.1,1.0.")]
 Boundary = Annotated[str, typer.Option(help="dirichlet: between two faces, adiabatic sides; or periodic.")]
 Solver = Annotated[str, typer.Option(help="fipy (the reference), direct, batched or auto.")]
-Workers = Annotated[int, typer.Option(min=0, help="Simulation processes; 0: one for each core this process may use.")]
+Workers = Annotated[
+    int,
+    typer.Option(min=0, max=WORKERS_MAX, help="Simulation processes; 0: one for each core this process may use."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads of the network.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything random.")]
+Threads = Annotated[int, typer.Option(min=1, max=THREADS_MAX, help="Threads of the network.")]
+Seed = Annotated[int, typer.Option(min=0, max=SEED_MAX, help="Of everything random.")]
 Out = Annotated[Path, typer.Option(help="Where to write.")]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace what this command made at --out before; nothing else is ever replaced.")

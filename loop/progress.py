@@ -47,7 +47,7 @@ class Progress:
     def say(self, words: str) -> None:
         """A line of words above the bars."""
         if self.bars is not None:
-            self.bars.console.print(words, highlight=False)
+            self.bars.console.print(words, highlight=False, markup=False, soft_wrap=True)
         else:
             print(words, file=sys.stderr, flush=True)
 

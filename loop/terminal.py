@@ -1,11 +1,30 @@
 """What commands print: tables for people, one JSON object for programs."""
 
+import codecs
+import io
 import json
 import math
 from collections.abc import Sequence
 from typing import Any
 
 SCHEMA_VERSION = 1
+SPELLED = {"±": "+-"}
+"""characters of ours that an ASCII terminal lacks"""
+
+
+def spell(stream: object) -> None:
+    """Let a stream write any text, whatever its encoding; bytes of a file's name that are no text pass unchanged."""
+    codecs.register_error("spell", _spelled)
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="spell")
+
+
+def _spelled(error: UnicodeError) -> tuple[str | bytes, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    character, after = error.object[error.start], error.start + 1
+    if 0xDC80 <= ord(character) <= 0xDCFF:
+        return bytes([ord(character) - 0xDC00]), after
+    return SPELLED.get(character) or character.encode("ascii", "backslashreplace").decode(), after
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

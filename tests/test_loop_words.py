@@ -1,0 +1,154 @@
+"""What commands say: whole helps, one sentence for every mistake, any terminal, and quiet ends."""
+
+import importlib
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from loop.terminal import spell
+
+ROOT = Path(__file__).parents[1]
+COMMAND = [sys.executable, "-P", "-m", "loop.cli"]
+ASCII = {**os.environ, "PYTHONIOENCODING": "ascii", "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}
+ASCII |= {"PYTHONCOERCECLOCALE": "0"}
+
+
+def commands(group, words=()):
+    """Every command and group with the words that call it."""
+    yield words, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands(command, (*words, name))
+
+
+def all_commands():
+    from loop.cli import app
+
+    return list(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize(("words", "command"), all_commands(), ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
+def test_helps_lose_no_word(janus, words, command):
+    """All that a docstring or an option says is in the help, brackets too, and in ASCII characters."""
+    code, out, err = janus(*words, "--help")
+    assert (code, err) == (0, "")
+    shown = "".join(out.split())
+    texts = [command.help or "", *(getattr(p, "help", None) or "" for p in command.params)]
+    for text in texts:
+        assert "".join(text.split()) in shown
+    assert out.isascii()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["generat"], "generat"),
+        (["generate", "--out", "x.h5"], "--count"),
+        (["generate", "--count", "many", "--out", "x.h5"], "many"),
+        (["generate", "--count", "0", "--out", "x.h5"], "--count"),
+        (["generate", "--count", "2", "--seed", str(2**63), "--out", "x.h5"], "--seed"),
+        (["campaign", "run"], "config"),
+        (["campaign", "run", "a.toml", "--dir", "b", "--wieghts", "w.toml"], "--weights"),
+        (["campaign", "stats", "x"], "stats"),
+        (["invert", "model", "--target"], "--target"),
+        (["train", "d.h5", "--out", "m", "--threads", "1e9"], "--threads"),
+    ],
+)
+def test_mistakes_of_usage_are_one_sentence(janus, words, told):
+    code, out, err = janus(*words)
+    assert (code, out) == (2, "")
+    assert err.startswith("janus-al: ")
+    assert err.count("\n") == 1
+    assert told in err
+
+
+def test_no_command_is_answered_with_the_help(janus):
+    code, out, err = janus("campaign")
+    assert code == 2
+    assert "Iterative design" in out + err
+
+
+def test_any_terminal_can_show_everything():
+    """What an encoding lacks is spelled; bytes of a file's name that are no text pass as they are."""
+    for encoding, expected in [("ascii", b"0.3 +- 1 % \\xfc \xfc \xe2\x82\xac"), ("utf-8", "0.3 ± 1 % ü ".encode() + b"\xfc \xe2\x82\xac")]:
+        raw = io.BytesIO()
+        stream = io.TextIOWrapper(raw, encoding=encoding)
+        spell(stream)
+        stream.write("0.3 ± 1 % ü \udcfc \udce2\udc82\udcac")
+        stream.flush()
+        assert raw.getvalue() == expected
+
+
+def test_an_ascii_terminal_shows_targets_and_names(tmp_path, folder):
+    """The table of a finished campaign, and the sentence on a file that is not there."""
+    done = subprocess.run([*COMMAND, "campaign", "status", str(folder)], env=ASCII, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"kxx = 0.3 +- 5 %" in done.stdout
+    words = ["campaign", "status", f"{tmp_path}/größe"]
+    done = subprocess.run([*COMMAND, *words], env=ASCII, capture_output=True)
+    assert done.returncode == 2
+    assert "größe: no campaign here" in done.stderr.decode()
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("words", [["generate", "--help"], ["campaign", "status", "{folder}"]])
+def test_a_reader_that_goes_ends_it_quietly(folder, words):
+    read, write = os.pipe()
+    os.close(read)
+    command = [*COMMAND, *(w.format(folder=folder) for w in words)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": ""})
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_interrupted_by_hand(tmp_path):
+    """Ctrl-C: exit 130, our sentence and nothing else."""
+    words = ["generate", "--count", "20000", "--simulated", "0", "--size", "64", "--out", str(tmp_path / "d.h5")]
+    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (130, "")
+    assert err == "janus-al: interrupted; run the same command again to go on where it was\n"
+
+
+def test_an_error_of_the_system_names_the_file(janus, tmp_path):
+    (tmp_path / "file").write_text("")
+    np.save(tmp_path / "i.npy", np.zeros((8, 8), np.uint8))
+    code, _, err = janus("campaign", "run", ROOT / "tests/small.toml", "--dir", tmp_path / "file" / "c")
+    assert code == 2
+    assert err == f"janus-al: {tmp_path}/file/c: not a directory\n"
+
+
+def test_names_in_the_documents_exist():
+    """Every `module.name` of ours that CONTRIBUTING or the design speaks of can be imported."""
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "docs/design.md")]
+    spoken = set(re.findall(r"`([A-Za-z_]\w*(?:\.\w+)+)`", "\n".join(texts)))
+    files = re.compile(r".*\.(md|toml|py|h5|json|jsonl|npy|png|html|pt|safetensors|image)$")
+    names = sorted(n for n in spoken if not files.match(n) and "config" not in n)
+    assert "simulators.choice.SOLVERS" in names
+    for name in names:
+        assert any(_exists(prefix + name) for prefix in ("", "simulators.", "janus_al.", "loop.")), name
+
+
+def _exists(name):
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:end]))
+        except ImportError:
+            continue
+        for part in parts[end:]:
+            if not hasattr(found, part):
+                return False
+            found = getattr(found, part)
+        return True
+    return False
