@@ -10,15 +10,17 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from janus_al.dataset import atomic_path
-from janus_al.network import Janus
+from janus_al.dataset import CONDUCTIVITIES, atomic_path
+from janus_al.network import Janus, JanusConfig
+from janus_al.settings import Count, Rate, Weight, settings
 
 
 class TrainingError(ValueError):
@@ -29,53 +31,69 @@ class StateError(TrainingError):
     """A state that belongs to another training run."""
 
 
-@dataclass(frozen=True)
+@settings
 class TrainingConfig:
     """Settings of one training run; l_sens = 0 is the paper's way."""
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
-    steps: int = 1500
-    batch: int = 48
+    steps: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] = 1500
+    batch: Annotated[int, Field(strict=True, ge=1, le=65536)] = 48
     """images a step"""
-    simulated: int = 16
+    simulated: Count = 16
     """how many of them come from the simulated samples"""
-    cycled: int = 16
+    cycled: Count = 16
     """how many of them the two cycle terms are computed on, at most"""
-    rate: float = 3e-3
+    rate: Rate = 3e-3
     """highest learning rate of the one-cycle schedule"""
-    weight_decay: float = 1e-3
-    clip: float = 5.0
+    weight_decay: Annotated[float, Field(strict=True, ge=0, le=100)] = 1e-3
+    clip: Annotated[float, Field(strict=True, gt=0, le=1e6)] = 5.0
     """largest norm of a gradient step"""
-    precision: str = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     """of convolutions and matrix products; bfloat16 is many times slower on CPUs without instructions for it"""
-    l_task: float = 1.0
-    l_rec: float = 20.0
-    l_cyc: float = 0.1
-    l_deep: float = 0.1
-    l_sens: float = 10.0
-    reconstruction: str = "bce"
-    """bce, l1 or l2"""
-    pool: int = 1
-    """sensitivities are compared after averaging over blocks of this many pixels a side"""
-    validation: float = 0.1
+    l_task: Weight = 1.0
+    l_rec: Weight = 20.0
+    l_cyc: Weight = 0.1
+    l_deep: Weight = 0.1
+    l_sens: Weight = 10.0
+    reconstruction: Literal["bce", "l1", "l2"] = "bce"
+    pool: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
+    """sensitivities are compared after averaging over blocks of this many pixels a side, which divide the image"""
+    validation: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.1
     """part of the images, by content hash, that is held out to choose the best weights"""
-    checks: int = 20
+    checks: Count = 20
     """how often the validation loss is computed"""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""
-        if self.precision not in {"float32", "bfloat16"}:
-            raise ValueError(f"precision '{self.precision}': it must be float32 or bfloat16")
-        if self.reconstruction not in {"bce", "l1", "l2"}:
-            raise ValueError(f"reconstruction '{self.reconstruction}': it must be bce, l1 or l2")
-        if not 0 < self.simulated <= self.batch or self.cycled < 1:
-            raise ValueError(
-                f"simulated {self.simulated}, cycled {self.cycled}: of a batch of {self.batch} at least 1, at most all"
-            )
-        weights = {k: v for k, v in asdict(self).items() if k.startswith("l_")}
-        if min(weights.values()) < 0 or self.steps < 1 or not 0 <= self.validation < 1:
-            raise ValueError(f"loss weights {weights}, steps {self.steps}: none may be negative, steps at least 1")
+        if self.simulated > self.batch:
+            raise ValueError(f"simulated {self.simulated}: at most the batch of {self.batch} that they are part of")
+        if not any((self.l_task, self.l_rec, self.l_cyc, self.l_deep, self.l_sens)):
+            raise ValueError("l_task, l_rec, l_cyc, l_deep and l_sens are all 0: nothing is trained; raise one")
+
+
+def network_for(ny: int, nx: int, boundary: str, network: JanusConfig, training: TrainingConfig) -> JanusConfig:
+    """The network that takes images of this shape and boundary, checked against the settings of its training.
+
+    Raises:
+        TrainingError: if there is none.
+    """
+    try:
+        suited = network.suited_to(ny, boundary)
+    except ValueError as error:
+        raise TrainingError(f"images of {ny} x {nx} pixels: {error}") from None
+    check_settings(suited, training)
+    return suited
+
+
+def check_settings(network: JanusConfig, training: TrainingConfig) -> None:
+    """Refuse settings that do not go together for microstructures.
+
+    Raises:
+        TrainingError: other properties than the data's, or a pool that does not divide the image.
+    """
+    if network.properties != CONDUCTIVITIES:
+        raise TrainingError(f"network.properties {list(network.properties)}: the data have {list(CONDUCTIVITIES)}")
+    if network.size % training.pool:
+        raise TrainingError(f"training.pool {training.pool}: it must divide the image side, {network.size}")
 
 
 @dataclass(frozen=True)

@@ -13,37 +13,43 @@ same for every network, however far it spreads its latent vectors.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 
 from janus_al.network import Janus
+from janus_al.settings import Count, Part, Rate, Weight, settings
 
 Goal = Mapping[str, tuple[float, float]]
 """Interval wanted for each property; conductivities in physical units, ends may be 0 or infinite."""
 
 
-@dataclass(frozen=True)
+@settings
 class InversionConfig:
     """Settings of one inversion."""
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
-    steps: int = 60
+    steps: Count = 60
     """Adam steps"""
-    rate: float = 0.2
+    rate: Rate = 0.2
     """of Adam, in standard deviations of the encoded dataset"""
-    l_task: float = 30.0
-    l_binary: float = 30.0
-    l_cyc: float = 1.0
-    l_deep: float = 1.0
-    l_align: float = 0.1
-    focus: float = 0.25
+    l_task: Weight = 30.0
+    l_binary: Weight = 30.0
+    l_cyc: Weight = 1.0
+    l_deep: Weight = 1.0
+    l_align: Weight = 0.1
+    focus: Part = 0.25
     """part of a narrow goal's interval, around its middle, that is aimed at"""
-    margin: float = 0.02
+    margin: Annotated[float, Field(strict=True, ge=0, le=0.5)] = 0.02
     """a wide goal is aimed at up to this part of its ends"""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that do not look at the goal."""
+        if not (self.l_task or self.l_binary):
+            raise ValueError("l_task and l_binary are both 0: nothing draws to the target; raise one")
 
 
 @dataclass(frozen=True)

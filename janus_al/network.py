@@ -7,60 +7,66 @@ transformers (Janus-ViT, `transformer`). The head predicts log k of each conduct
 fraction needs no head, it is the mean of the image. Of images with classes the head gives the classes' logits.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from janus_al import convolutional, transformer
 from janus_al.khronos import Khronos
+from janus_al.settings import settings
+
+LARGEST = 1_000_000_000
+"""weights of a network: 4 GB, and five times that in training"""
 
 
-@dataclass(frozen=True)
+@settings
 class JanusConfig:
     """What rebuilds the network."""
 
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
-    architecture: str = "conv"
+    architecture: Literal["conv", "vit"] = "conv"
     """conv (Janus-C) or vit (Janus-ViT)"""
-    size: int = 32
+    size: Annotated[int, Field(strict=True, le=1024)] = 32
     """image side, a multiple of 8"""
-    latent: int = 64
+    latent: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
     """latent dimensions"""
-    channels: int = 16
+    channels: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
     """at half the image side; twice and four times as many at a quarter and an eighth"""
-    stem: int = 2
+    stem: Literal[2, 4] = 2
     """side of the blocks of pixels that the first layer of Janus-C takes in and the last puts out: 2 or 4"""
-    depth: int = 3
+    depth: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
     """transformer blocks on either side of Janus-ViT"""
-    padding: str = "zeros"
+    padding: Literal["zeros", "circular"] = "zeros"
     """of convolutions; circular where images are cells of a periodic boundary"""
-    properties: tuple[str, ...] = ("kxx", "kyy")
+    properties: Annotated[tuple[str, ...], Field(min_length=1, max_length=1024)] = ("kxx", "kyy")
     """what the head predicts"""
-    rank: int = 32
+    rank: Annotated[int, Field(strict=True, ge=1, le=4096)] = 32
     """terms of the KHRONOS sum"""
-    intervals: int = 6
+    intervals: Annotated[int, Field(strict=True, ge=1, le=256)] = 6
     """knot intervals of its splines"""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
-        for name, allowed in (
-            ("architecture", ("conv", "vit")),
-            ("padding", ("zeros", "circular")),
-            ("stem", (2, 4)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} {getattr(self, name)!r}: it must be {allowed[0]} or {allowed[1]}")
-        least = min(("latent", "channels", "depth", "rank", "intervals"), key=lambda name: getattr(self, name))
-        if getattr(self, least) < 1 or not self.properties:
-            raise ValueError(f"{least} {getattr(self, least)}, properties {self.properties}: at least 1 of each")
         if self.size < 16 or self.size % 8:
             raise ValueError(f"size {self.size}: the network wants a side of at least 16 that 8 divides")
+        if (weights := count_weights(self)) > LARGEST:
+            raise ValueError(
+                f"a network of {weights:.1e} weights: at most {LARGEST:.0e}; lower size, channels, latent or depth"
+            )
 
     def suited_to(self, size: int, boundary: str) -> "JanusConfig":
         """The same network for images of this side and boundary."""
         return replace(self, size=size, padding="circular" if boundary == "periodic" else "zeros")
+
+
+@lru_cache
+def count_weights(config: JanusConfig) -> int:
+    """How many weights a network has; none is made."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in Janus(config).parameters())
 
 
 class Janus(nn.Module):
@@ -70,14 +76,13 @@ class Janus(nn.Module):
         super().__init__()
         self.config = config
         circular = config.padding == "circular"
+        shape = (config.size, config.latent, config.channels)
         if config.architecture == "conv":
-            shape = (config.size, config.latent, config.channels, config.stem)
-            self.encoder = convolutional.encoder(*shape, circular)
-            self.decoder = convolutional.decoder(*shape, circular)
+            self.encoder = convolutional.encoder(*shape, config.stem, circular)
+            self.decoder = convolutional.decoder(*shape, config.stem, circular)
         else:
-            shape = (config.size, config.latent, config.channels, config.depth)
-            self.encoder = transformer.encoder(*shape)
-            self.decoder = transformer.decoder(*shape, circular)
+            self.encoder = transformer.encoder(*shape, config.depth)
+            self.decoder = transformer.decoder(*shape, config.depth, circular)
         outputs = len(config.properties)
         self.head = Khronos(config.latent, outputs, config.rank, config.intervals)
         self.log_mean: Tensor

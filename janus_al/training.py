@@ -16,7 +16,7 @@ from janus_al import losses
 from janus_al.batches import Data, Symmetry
 from janus_al.checkpoint import Card
 from janus_al.dataset import CONDUCTIVITIES, Samples
-from janus_al.fitting import TrainingConfig, TrainingError, fit
+from janus_al.fitting import TrainingConfig, TrainingError, fit, network_for
 from janus_al.identity import HASH_DIGITS, canonical_hashes
 from janus_al.network import Janus, JanusConfig
 
@@ -118,11 +118,23 @@ def _chunks(images: NDArray[np.uint8], size: int = 256) -> list[NDArray[np.uint8
     return [images[i : i + size] for i in range(0, len(images), size)]
 
 
+def suited(samples: Samples, network: JanusConfig, config: TrainingConfig) -> JanusConfig:
+    """The network for these samples' size and boundary, after all checks that training them asks for.
+
+    Raises:
+        TrainingError: if the samples or the settings cannot train it.
+    """
+    ny, nx = samples.image.shape[1:]
+    network = network_for(ny, nx, samples.boundary, network, config)
+    check_samples(samples, network)
+    return network
+
+
 def check_samples(samples: Samples, network: JanusConfig) -> None:
     """Refuse samples that cannot train a network.
 
     Raises:
-        TrainingError: of another size, of more than two phases, or with fewer than two simulated.
+        TrainingError: of another size, of other than two phases, or with fewer than two simulated.
     """
     ny, nx = samples.image.shape[1:]
     if (ny, nx) != (network.size, network.size):
@@ -131,6 +143,8 @@ def check_samples(samples: Samples, network: JanusConfig) -> None:
         )
     if len(samples.phase_conductivity) != 2:
         raise TrainingError(f"{len(samples.phase_conductivity)} phases: Janus designs two-phase microstructures")
+    if samples.phase_conductivity[0] == samples.phase_conductivity[1]:
+        raise TrainingError(f"phases of {samples.phase_conductivity}: equal, so that every image conducts alike")
     if samples.simulated.sum() < 2:
         raise TrainingError(
             f"{samples.simulated.sum()} simulated samples: training needs at least 2; simulate some first"

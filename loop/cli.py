@@ -51,7 +51,7 @@ def main() -> None:
             traceback.print_exc()
         print(f"janus-al: {_sentence(error)}", file=sys.stderr)
     if code == READER_GONE:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if code in {130, 143}:
         print("janus-al: interrupted; run the same command again to go on where it was", file=sys.stderr)
     sys.exit(code)

@@ -204,6 +204,8 @@ def _conductivities(words: str, count: int | None = None, positive: bool = True)
         )
     if count is not None and len(values) != count:
         raise UsageError(f"conductivity '{words}': {count} phases need {count} values")
+    if count is not None and len(set(values)) < count:
+        raise UsageError(f"conductivity '{words}': equal phases make all images conduct alike; give different values")
     return values
 
 

@@ -34,15 +34,14 @@ def train(
 
     from janus_al import checkpoint, dataset
     from janus_al.evaluation import evaluate as evaluate_model
-    from janus_al.training import check_samples
+    from janus_al.training import suited
     from janus_al.training import train as train_model
     from loop.config import load_training
     from loop.outputs import MODEL, check_folder, claim
 
     network, training = load_training(weights, set_ or [])
     samples = dataset.read(data)
-    network = network.suited_to(samples.image.shape[1], samples.boundary)
-    check_samples(samples, network)
+    network = suited(samples, network, training)
     run: dict[str, Any] = {"command": "train", "dataset": samples.digest(), "seed": seed}
     run |= {"network": asdict(network), "training": asdict(training)}
     check_folder(out, run, [data], force, finished=MODEL[0])

@@ -1,29 +1,40 @@
 """A campaign's configuration: one TOML file, every key checked, unknown ones refused."""
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+import numpy as np
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from janus_al.errors import one_line
-from janus_al.fitting import TrainingConfig
+from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
 from janus_al.network import JanusConfig
+from janus_al.settings import Count, Part, given, instead, rule
+from loop.names import file_name, same
+from loop.options import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.targets import PROPERTIES, Target, TargetError, check_reachable, interval
 
 Kind = TypeVar("Kind", bound=BaseModel)
+
+
+def _executor(words: str) -> str:
+    """One of the places where simulations run."""
+    address = re.fullmatch(r"dask://[^\s/]+:(\d{1,5})", words)
+    if words not in {"process", "dask", "slurm"} and not (address and 0 < int(address[1]) < 65536):
+        raise ValueError(f"{words!r}: must be process, dask, slurm or dask://HOST:PORT")
+    return words
+
+
+Name = Annotated[str, AfterValidator(file_name)]
+Few = Annotated[int, Field(strict=True, ge=1, le=1000)]
+Wanted = Annotated[float, Field(strict=True, ge=0, le=1e12)]
+Conductivity = Annotated[float, Field(strict=True, gt=0, le=1e12)]
 
 
 class ConfigError(ValueError):
@@ -31,31 +42,41 @@ class ConfigError(ValueError):
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Microstructure(_Section):
     """What is designed."""
 
-    size: PositiveInt = 32
+    size: Annotated[int, Field(strict=True, ge=1, le=1024)] = 32
     """pixels a side"""
-    phase_conductivity: tuple[PositiveFloat, PositiveFloat]
+    phase_conductivity: tuple[Conductivity, Conductivity]
     """of label 0 and label 1"""
     boundary: Literal["dirichlet", "periodic"] = "dirichlet"
 
     @model_validator(mode="after")
-    def _solvable(self) -> Self:
-        from simulators.homogenizer import check_contrast
+    def _two_phases(self) -> Self:
+        from simulators import conductivity_field
 
-        check_contrast(min(self.phase_conductivity), max(self.phase_conductivity))
+        if self.phase_conductivity[0] == self.phase_conductivity[1]:
+            raise ValueError(f"phase_conductivity {self.phase_conductivity}: equal, so that every image conducts alike")
+        conductivity_field(np.eye(2, dtype=np.uint8), self.phase_conductivity)
         return self
 
 
 class Generate(_Section):
     """A phase-field dataset made at the start; its simulations count in the budget."""
 
-    count: PositiveInt = 2000
-    simulated: PositiveInt = 128
+    count: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 2000
+    simulated: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 128
+
+    @model_validator(mode="after")
+    def _of_them(self) -> Self:
+        if self.simulated > self.count:
+            if "simulated" in self.model_fields_set:
+                raise ValueError(f"simulated {self.simulated}: at most the {self.count} images that are generated")
+            object.__setattr__(self, "simulated", self.count)
+        return self
 
 
 class Dataset(_Section):
@@ -77,17 +98,17 @@ class Dataset(_Section):
 class Requirement(_Section):
     """A value with a relative tolerance, or min, or max, or both."""
 
-    value: float | None = None
-    tolerance: float | None = None
-    min: float | None = None
-    max: float | None = None
+    value: Wanted | None = None
+    tolerance: Wanted | None = None
+    min: Wanted | None = None
+    max: Wanted | None = None
 
 
 class TargetSection(_Section):
     """What one group of designs must meet, all of it at once."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,60}$")] | None = None
-    designs: PositiveInt = 1
+    name: Name | None = None
+    designs: Few = 1
     kxx: Requirement | None = None
     kyy: Requirement | None = None
     volume_fraction: Requirement | None = None
@@ -96,28 +117,28 @@ class TargetSection(_Section):
 class Budget(_Section):
     """When to stop at the latest."""
 
-    rounds: PositiveInt = 4
-    simulations: PositiveInt = 400
+    rounds: Few = 4
+    simulations: Count = 400
 
 
 class Loop(_Section):
     """How a round is spent."""
 
-    candidates: PositiveInt = 6
+    candidates: Few = 6
     """simulated for each unmet target and round, at most"""
-    swarm: PositiveInt = 4
+    swarm: Few = 4
     """latent vectors inverted for each candidate wanted"""
-    probes: Annotated[int, Field(ge=0)] = 24
+    probes: Annotated[int, Field(strict=True, ge=0, le=1000)] = 24
     """candidates a round for conductivities spread over the dataset's range: they teach, and they measure"""
-    cut_steps: Annotated[int, Field(ge=0)] = 4
+    cut_steps: Annotated[int, Field(strict=True, ge=0, le=1000)] = 4
     """simulations spent on moving the cut of one candidate, at most"""
-    min_distance: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    min_distance: Annotated[float, Field(strict=True, ge=0, lt=0.5)] = 0.05
     """part of the pixels in which two designs of a target differ, at least, at the best translation"""
     retrain: Literal["warm", "scratch"] = "warm"
-    retrain_steps: PositiveInt = 400
+    retrain_steps: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] = 400
     """training steps after a round, when warm"""
-    shrink: Annotated[float, Field(ge=0, le=1)] = 0.9
-    perturb: Annotated[float, Field(ge=0, le=1)] = 0.05
+    shrink: Part = 0.9
+    perturb: Part = 0.05
 
 
 class Execution(_Section):
@@ -125,29 +146,34 @@ class Execution(_Section):
 
     solver: Literal["fipy", "direct", "batched", "auto"] = "fipy"
     """with any but fipy, FiPy simulates every design once more before it counts"""
-    executor: Annotated[str, Field(pattern=r"^(process|dask|slurm|dask://.+:\d+)$")] = "process"
+    executor: Annotated[str, AfterValidator(_executor)] = "process"
     """where simulations run: process, dask, dask://HOST:PORT or slurm"""
-    timeout: PositiveFloat = 600.0
+    timeout: Annotated[float, Field(strict=True, gt=0, le=1e6)] = 600.0
     """seconds a simulation may take"""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(strict=True, ge=0, le=WORKERS_MAX)] = 0
     """simulation processes; 0: one a core"""
-    threads: PositiveInt = 1
+    threads: Annotated[int, Field(strict=True, ge=1, le=THREADS_MAX)] = 1
     """of the network; more than one is slower here unless the machine is idle and the images are large"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     umap: bool = True
     """show the latent space in the report, which takes half a minute"""
 
 
+def _listed(targets: object) -> object:
+    return [targets] if isinstance(targets, dict) else targets
+
+
 class CampaignConfig(_Section):
     """The whole file."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._ -]{1,100}$")]
-    seed: Annotated[int, Field(ge=0)] = 0
+    name: Name
+    seed: Annotated[int, Field(strict=True, ge=0, le=SEED_MAX)] = 0
     certify: bool = False
     """decide by the certified interval, refined until it decides, instead of by the best value"""
     microstructure: Microstructure
     dataset: Dataset
-    target: Annotated[list[TargetSection], Field(min_length=1)]
+    target: Annotated[list[TargetSection], Field(min_length=1), BeforeValidator(_listed)]
+    """[[target]] as often as there are targets, or one [target]"""
     budget: Budget = Budget()
     loop: Loop = Loop()
     network: JanusConfig = JanusConfig()
@@ -162,12 +188,32 @@ class CampaignConfig(_Section):
         object.__setattr__(
             self, "network", self.network.suited_to(self.microstructure.size, self.microstructure.boundary)
         )
+        check_settings(self.network, self.training)
         names = [t.name for t in self.targets()]
-        if len(set(names)) < len(names):
-            raise ValueError(f"target names {names}: each must be given once")
+        if len({same(n) for n in names}) < len(names):
+            raise ValueError(f"target names {names}: each must be given once, capitals or not")
         for target in self.targets():
-            check_reachable(target, self.microstructure.phase_conductivity)
+            check_reachable(target, self.microstructure.phase_conductivity, self.microstructure.size**2)
+        self._affordable()
         return self
+
+    def _affordable(self) -> None:
+        """Refuse a budget that cannot hold the designs wanted: each takes a candidate and a simulation at least."""
+        most = self.budget.rounds * self.loop.candidates
+        for target in self.targets():
+            if target.designs > most:
+                raise ValueError(
+                    f"target {target.name}: {target.designs} designs, but {self.budget.rounds} rounds of "
+                    f"{self.loop.candidates} candidates give at most {most} of them; raise budget.rounds or "
+                    "loop.candidates"
+                )
+        begun = 0 if self.dataset.generate is None else self.dataset.generate.simulated
+        wanted, left = sum(t.designs for t in self.targets()), self.budget.simulations - begun
+        if left < wanted:
+            raise ValueError(
+                f"budget.simulations {self.budget.simulations}: after {begun} for the first dataset they leave "
+                f"{max(left, 0)} for {wanted} designs; raise them to {begun + wanted} or more"
+            )
 
     def targets(self) -> list[Target]:
         """The targets, named t1, t2... where the file gives no name."""
@@ -210,8 +256,8 @@ def load_training(
     training: TrainingConfig | None = None,
 ) -> tuple[JanusConfig, TrainingConfig]:
     """Network and training settings: defaults, with a weights file and then `overrides` laid over them."""
-    given = {"network": network or JanusConfig(), "training": training or TrainingConfig()}
-    tables = [_TrainingFile.model_validate(given).model_dump(mode="json"), *_more(weights, overrides)]
+    base = {"network": network or JanusConfig(), "training": training or TrainingConfig()}
+    tables = [_TrainingFile.model_validate(base).model_dump(mode="json"), *_more(weights, overrides)]
     settings = _validate(_TrainingFile, weights or Path("--set"), tables)
     return settings.network, settings.training
 
@@ -219,12 +265,12 @@ def load_training(
 def _more(weights: Path | None, overrides: Sequence[str]) -> list[dict[str, Any]]:
     tables = [] if weights is None else [_read_toml(weights)]
     for override in overrides:
-        key, equals, value = override.partition("=")
+        key, equals, word = override.partition("=")
         try:
-            table = tomllib.loads(f"{key.strip()} = {value.strip()}")
+            table = tomllib.loads(f"{key.strip()} = {word.strip()}")
         except (ValueError, RecursionError):
             try:
-                table = tomllib.loads(f'{key.strip()} = "{value.strip()}"')
+                table = tomllib.loads(f'{key.strip()} = "{word.strip()}"')
             except (ValueError, RecursionError):
                 raise ConfigError(f"--set {override}: write section.key=value") from None
         if not equals:
@@ -237,9 +283,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not a text file") from None
+        raise ConfigError(f"{path}: not UTF-8 text; save it as such") from None
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML ({one_line(error)})") from None
 
@@ -258,12 +304,13 @@ def _validate(kind: type[Kind], path: Path, tables: Sequence[dict[str, Any]]) ->
         return kind.model_validate(reduce(_overlay, tables, empty))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        what = first["msg"].removeprefix("Value error, ")
-        if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-            what = "unknown key; remove it or correct its spelling"
-        given = "" if isinstance(first["input"], dict | list) or "unknown" in what else f" (given: {first['input']!r})"
-        raise ConfigError(f"{path}: {where}: {what}{given}") from None
+        where = ".".join(str(part) for part in first["loc"])
+        what = rule(first)
+        if what == "unknown key":
+            what += instead(kind, first["loc"])
+        else:
+            what += given(first)
+        raise ConfigError(": ".join(word for word in (str(path), where, what) if word)) from None
 
 
 def check_unchanged(path: Path, config: CampaignConfig, begun: dict[str, Any]) -> None:

@@ -105,7 +105,7 @@ def invert_target(
     """
     model, card = checkpoint.load(model_folder, device)
     phases = card.phase_conductivity
-    check_reachable(target, phases)
+    check_reachable(target, phases, model.config.size**2)
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
     run |= {"model": str(model_folder), "simulated": simulated, "cut_steps": cut_steps, "swarm": swarm}
     check_folder(out, run, [model_folder], force, finished="candidates.json")

@@ -19,7 +19,7 @@ from janus_al import checkpoint, dataset
 from janus_al.checkpoint import Card
 from janus_al.dataset import Samples, atomic_path
 from janus_al.evaluation import evaluate
-from janus_al.fitting import TrainingConfig
+from janus_al.fitting import TrainingConfig, network_for
 from janus_al.identity import check_test
 from janus_al.inversion import InversionConfig
 from janus_al.network import Janus, JanusConfig
@@ -74,9 +74,11 @@ def reproduce_microstructure(
 
     Raises:
         OutputError: `out` holds a run with other settings, or something else.
+        TrainingError: settings that cannot train a network of this size; nothing was made.
     """
     run: dict[str, Any] = {"command": "reproduce microstructure", "seed": data.seed}
     if model is None:
+        suited = network_for(data.size, data.size, "dirichlet", network, training)
         run |= {"data": dataclasses.asdict(data), "network": dataclasses.asdict(network)}
         run |= {"training": dataclasses.asdict(training)}
     else:
@@ -88,7 +90,6 @@ def reproduce_microstructure(
         model = out / "model"
         if not (model / "model.json").exists():
             samples = _samples(out / "data.h5", data, workers, progress)
-            suited = network.suited_to(data.size, samples.boundary)
             trained, card = train(
                 samples,
                 suited,

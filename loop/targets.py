@@ -10,6 +10,17 @@ import numpy as np
 PROPERTIES = ("kxx", "kyy", "volume_fraction")
 DEFAULT_TOLERANCE = 0.01
 
+FORMS = (
+    "PROPERTY=VALUE",
+    "PROPERTY=VALUE+-PERCENT%",
+    "PROPERTY=MIN..MAX",
+    "PROPERTY>MIN",
+    "PROPERTY>=MIN",
+    "PROPERTY<MAX",
+    "PROPERTY<=MAX",
+)
+"""of a condition in words"""
+
 Interval = tuple[float, float]
 
 
@@ -85,6 +96,9 @@ def interval(
     """
     if name not in PROPERTIES:
         raise TargetError(f"target property '{name}': it must be one of {', '.join(PROPERTIES)}")
+    for given in (value, tolerance, low, high):
+        if given is not None and not math.isfinite(given):
+            raise TargetError(f"target {name}: {given} must be a finite number; leave an end open by leaving it out")
     if (value is None) == (low is None and high is None):
         raise TargetError(f"target {name}: give either a value (with a tolerance) or min and max")
     if value is None:
@@ -102,24 +116,14 @@ def interval(
 
 
 def parse_targets(words: Sequence[str], tolerance: float, designs: int = 1) -> Target:
-    """One target from words such as `kxx=0.3`, `kyy>=0.2`, `volume_fraction<=0.5`."""
+    """One target from words in any of the `FORMS`, spaces or not; those on one property hold together.
+
+    Raises:
+        TargetError: in another form, of another property, or where the conditions exclude each other.
+    """
     intervals: dict[str, Interval] = {}
     for word in words:
-        match = re.fullmatch(r"\s*(\w+)\s*(=|<=|>=)\s*([-+.\deE]+)\s*", word)
-        try:
-            number = float(match[3]) if match else math.nan
-        except ValueError:
-            number = math.nan
-        if match is None or math.isnan(number):
-            raise TargetError(f"target '{word}': write PROPERTY=VALUE, PROPERTY>=MIN or PROPERTY<=MAX")
-        name, sign = match[1], match[2]
-        new = interval(
-            name,
-            value=number if sign == "=" else None,
-            tolerance=tolerance if sign == "=" else None,
-            low=number if sign == ">=" else None,
-            high=number if sign == "<=" else None,
-        )
+        name, new = _condition(word, tolerance)
         old = intervals.get(name, (0.0, math.inf))
         intervals[name] = (max(old[0], new[0]), min(old[1], new[1]))
         if intervals[name][0] > intervals[name][1]:
@@ -127,16 +131,38 @@ def parse_targets(words: Sequence[str], tolerance: float, designs: int = 1) -> T
     return Target("target", intervals, designs)
 
 
-def check_reachable(target: Target, phase_conductivity: Sequence[float]) -> None:
-    """Refuse a target outside the Wiener bounds of a two-phase mixture, naming what is reachable.
+def _condition(word: str, tolerance: float) -> tuple[str, Interval]:
+    """The property and the interval that one word asks for."""
+    plain = "".join(word.split()).replace("≥", ">=").replace("≤", "<=").replace("±", "+-")
+    number = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+    if match := re.fullmatch(rf"(\w+?)(?:=|in){number}\.\.{number}", plain):
+        return match[1], interval(match[1], low=float(match[2]), high=float(match[3]))
+    if match := re.fullmatch(rf"(\w+)={number}(?:\+-{number}%)?", plain):
+        own = tolerance if match[3] is None else float(match[3]) / 100
+        return match[1], interval(match[1], value=float(match[2]), tolerance=own)
+    if match := re.fullmatch(rf"(\w+)([<>])(=?){number}", plain):
+        end = float(match[4])
+        if not match[3]:
+            end = math.nextafter(end, math.inf if match[2] == ">" else -math.inf)
+        return match[1], interval(match[1], **{"low" if match[2] == ">" else "high": end})
+    raise TargetError(f"target '{word}': write {', '.join(FORMS[:-1])} or {FORMS[-1]}")
+
+
+def check_reachable(target: Target, phase_conductivity: Sequence[float], pixels: int = 1_000_000) -> None:
+    """Refuse a target that no image of so many pixels, of two phases, can meet, naming what is reachable.
 
     Raises:
-        TargetError: if no volume fraction allowed by the target reaches every interval.
+        TargetError: if no number of pixels has a volume fraction that the target allows, or none of those allowed
+            reaches every interval within the Wiener bounds.
     """
-    low, high = count_range(target, 100_000)
+    low, high = count_range(target, pixels)
     if low > high:
-        raise TargetError(f"target {target}: no volume fraction lies in that interval")
-    fraction = np.linspace(low, high, 4001) / 100_000
+        near = " or ".join(f"{n / pixels:.5g}" for n in (high, low) if 0 <= n <= pixels)
+        raise TargetError(
+            f"target {target}: no volume fraction of an image of {pixels} pixels lies in that interval; the nearest "
+            f"is {near}: widen it, or take larger images"
+        )
+    fraction = np.arange(low, high + 1) / pixels
     harmonic, arithmetic = wiener(fraction, phase_conductivity)
     possible = np.ones(len(fraction), dtype=bool)
     for name, (wanted_low, wanted_high) in target.intervals.items():
@@ -159,4 +185,6 @@ def wiener(fraction: np.ndarray, phase_conductivity: Sequence[float]) -> tuple[n
 def count_range(target: Target, pixels: int) -> tuple[int, int]:
     """Smallest and largest number of label-1 pixels that the target's volume fraction allows."""
     low, high = target.intervals.get("volume_fraction", (0.0, 1.0))
-    return math.ceil(low * pixels - 1e-9), math.floor(min(high, 1.0) * pixels + 1e-9)
+    first, last = math.ceil(low * pixels - 1e-9), math.floor(min(high, 1.0) * pixels + 1e-9)
+    # Decided as `Target.met` decides, to the last digit.
+    return first + (first / pixels < low), last - (last / pixels > high)

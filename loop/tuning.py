@@ -18,7 +18,7 @@ from janus_al import dataset
 from janus_al.dataset import Samples, atomic_path, remove_stale
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.network import JanusConfig
-from janus_al.training import train
+from janus_al.training import suited, train
 from loop.config import ConfigError
 from loop.executors import open_executor
 from loop.invert import first_shot_errors
@@ -58,7 +58,7 @@ def tune(
     import tomli_w
 
     samples = dataset.read(data)
-    network = network.suited_to(samples.image.shape[1], samples.boundary)
+    network = suited(samples, network, training)
     check_free(out, marker="study.jsonl")
     out.mkdir(parents=True, exist_ok=True)
     remove_stale(out)

@@ -14,7 +14,7 @@ from loop.config import ConfigError, dump_config, load_config
 from loop.cut import Trial, cut, first_count, next_count
 from loop.journal import Journal, read_events
 from loop.select import aligned_distance, select
-from loop.targets import Target, TargetError, check_reachable, interval, parse_targets, wiener
+from loop.targets import Target, TargetError, check_reachable, count_range, interval, parse_targets, wiener
 from simulators import FipyHomogenizer, generate
 
 PHASES = (0.1, 1.0)
@@ -35,11 +35,57 @@ def test_words_become_intervals():
 
 @pytest.mark.parametrize(
     ("word", "rule"),
-    [("kzz=1", "must be one of"), ("kxx", "write PROPERTY"), ("kxx=-1", "no positive"), ("kxx=nan", "write PROPERTY")],
+    [
+        ("kzz=1", "must be one of"),
+        ("kxx=-1", "no positive"),
+        ("kxx=0.9..0.5", "0.9..0.5"),
+        ("kxx=1e999", "finite"),
+        *[
+            (word, r"write PROPERTY=VALUE, PROPERTY=VALUE\+-PERCENT%, PROPERTY=MIN..MAX, PROPERTY>MIN, .* or PROPERTY<")
+            for word in ("kxx", "kxx=nan", "kxx=0,3", "kxx=0.3+-0.01", "kxx==0.3", "kxx=", "=0.3", "kxx=0.1...0.3", "")
+        ],
+    ],
 )
 def test_bad_words(word, rule):
-    with pytest.raises(TargetError, match=rule):
+    with pytest.raises(TargetError, match=rule) as caught:
         parse_targets([word], 0.01)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "low", "high"),
+    [
+        ("kxx=0.9..1.1", 0.9, 1.1),
+        ("kxx = .9 .. 1.1e0", 0.9, 1.1),
+        ("kxx in 0.9..1.1", 0.9, 1.1),
+        ("kxx = 0.3 +- 2 %", 0.294, 0.306),
+        ("kxx=0.3±2%", 0.294, 0.306),
+        ("kxx=3e-1", 0.297, 0.303),
+        ("kxx >= 0.2", 0.2, math.inf),
+        ("kxx≤0.2", 0.0, 0.2),
+        ("kxx<=0.2", 0.0, 0.2),
+        ("kxx>1", math.nextafter(1, 2), math.inf),
+        ("kxx < 1", 0.0, math.nextafter(1, 0)),
+    ],
+)
+def test_words_that_are_understood(word, low, high):
+    target = parse_targets([word], 0.01)
+    assert target.intervals == {"kxx": (pytest.approx(low, rel=1e-12), pytest.approx(high, rel=1e-12))}
+    if word == "kxx>1":
+        assert not target.met({"kxx": 1.0})
+    # What is printed is understood, too.
+    again = parse_targets([str(target)], 0.01)
+    assert again.intervals["kxx"] == pytest.approx(target.intervals["kxx"], rel=1e-3)
+
+
+@pytest.mark.parametrize("word", ["volume_fraction>0.5", "volume_fraction=0.07..0.07", "volume_fraction<0.29"])
+def test_pixels_allowed_are_those_that_meet(word):
+    """The counts that a cut may have are exactly those whose volume fraction meets the target."""
+    target = parse_targets([word], 0.01)
+    for pixels in (100, 1000, 1024):
+        low, high = count_range(target, pixels)
+        meet = [n for n in range(pixels + 1) if target.met({"volume_fraction": n / pixels})]
+        assert meet == list(range(low, high + 1))
 
 
 def test_contradiction_is_refused():
@@ -226,8 +272,8 @@ def test_weights_file_is_laid_over(tmp_path):
         (CONFIG.replace("kxx", "kzz"), "target.0.kzz: unknown key"),
         (CONFIG + "[training]\nstep = 3", "training.step: unknown key"),
         (CONFIG + "[training]\nsteps = 'many'", "training.steps"),
-        (CONFIG + "[training]\nl_rec = -1", "none may be negative"),
-        (CONFIG.replace("0.1, 1.0", "0.0, 1.0"), "phase_conductivity.0.*greater than 0"),
+        (CONFIG + "[training]\nl_rec = -1", "training.l_rec: must be at least 0"),
+        (CONFIG.replace("0.1, 1.0", "0.0, 1.0"), "phase_conductivity.0: must be above 0"),
         (CONFIG.replace("0.1, 1.0", "0.1, -1.0"), "phase_conductivity.1"),
         (CONFIG.replace("0.1, 1.0", "1.0"), "phase_conductivity"),
         (CONFIG.replace("0.1, 1.0", "1e-8, 1.0"), r"microstructure: contrast 1e\+08 .* up to a contrast of 1e\+06"),

@@ -35,7 +35,9 @@ def all_commands():
     return list(commands(typer.main.get_command(app)))
 
 
-@pytest.mark.parametrize(("words", "command"), all_commands(), ids=lambda v: " ".join(v) if isinstance(v, tuple) else "")
+@pytest.mark.parametrize(
+    ("words", "command"), all_commands(), ids=lambda v: " ".join(v) if isinstance(v, tuple) else ""
+)
 def test_helps_lose_no_word(janus, words, command):
     """All that a docstring or an option says is in the help, brackets too, and in ASCII characters."""
     code, out, err = janus(*words, "--help")
@@ -78,7 +80,10 @@ def test_no_command_is_answered_with_the_help(janus):
 
 def test_any_terminal_can_show_everything():
     """What an encoding lacks is spelled; bytes of a file's name that are no text pass as they are."""
-    for encoding, expected in [("ascii", b"0.3 +- 1 % \\xfc \xfc \xe2\x82\xac"), ("utf-8", "0.3 ± 1 % ü ".encode() + b"\xfc \xe2\x82\xac")]:
+    for encoding, expected in [
+        ("ascii", b"0.3 +- 1 % \\xfc \xfc \xe2\x82\xac"),
+        ("utf-8", "0.3 ± 1 % ü ".encode() + b"\xfc \xe2\x82\xac"),
+    ]:
         raw = io.BytesIO()
         stream = io.TextIOWrapper(raw, encoding=encoding)
         spell(stream)

@@ -1,0 +1,251 @@
+"""Every number of a configuration has a range, and what is outside of it is refused before anything is paid."""
+
+import dataclasses
+import math
+import tomllib
+import types
+import typing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli_w
+from pydantic import BaseModel
+
+from janus_al import dataset
+from loop.config import CampaignConfig, ConfigError, dump_config, load_config, load_training
+from simulators import DirectHomogenizer, generate
+
+SMALL = tomllib.loads(Path(__file__).with_name("small.toml").read_text())
+NEVER = [math.nan, math.inf, -math.inf, 1e300, 2**63, "many", True, [1], {}]
+PERHAPS = [-1, 0, 0.5]
+
+
+def numbers(kind, path=()):
+    """The path of every key that holds a number, of lists the first entry."""
+    hints = typing.get_type_hints(kind)
+    for name in kind.model_fields if issubclass(kind, BaseModel) else [f.name for f in dataclasses.fields(kind)]:
+        yield from numbers_in(hints[name], (*path, name))
+
+
+def numbers_in(hint, path):
+    if typing.get_origin(hint) in {typing.Union, types.UnionType}:
+        for option in typing.get_args(hint):
+            yield from numbers_in(option, path)
+    elif typing.get_origin(hint) in {list, tuple}:
+        yield from numbers_in(typing.get_args(hint)[0], (*path, 0))
+    elif typing.get_origin(hint) is typing.Literal:
+        if any(isinstance(v, int) for v in typing.get_args(hint)):
+            yield path
+    elif hint in {int, float}:
+        yield path
+    elif isinstance(hint, type) and (issubclass(hint, BaseModel) or dataclasses.is_dataclass(hint)):
+        yield from numbers(hint, path)
+
+
+def with_value(path, value):
+    """The small campaign with another value at a path."""
+
+    def put(table, path):
+        key, *rest = path
+        if isinstance(table, list):
+            return [put(table[0], rest) if rest else value, *table[1:]]
+        return {**table, key: put(table.get(key, {}), rest) if rest else value}
+
+    return put(SMALL, path)
+
+
+KEYS = sorted(set(numbers(CampaignConfig)), key=str)
+
+
+def test_all_numbers_are_found():
+    named = {".".join(map(str, k)) for k in KEYS}
+    assert named >= {"seed", "microstructure.phase_conductivity.0", "target.0.kxx.tolerance", "dataset.generate.count"}
+    assert named >= {"training.rate", "network.stem", "inversion.focus", "execution.timeout", "loop.shrink"}
+    assert len(named) > 60
+
+
+@pytest.mark.parametrize("path", KEYS, ids=lambda p: ".".join(map(str, p)))
+def test_numbers_out_of_range_are_refused_by_name(tmp_path, path):
+    """Not a number, infinite, absurdly large, or of another kind: one sentence with the key."""
+    file = tmp_path / "c.toml"
+    for value in [*NEVER, *PERHAPS]:
+        file.write_text(tomli_w.dumps(with_value(path, value)))
+        refusal = None
+        try:
+            config = load_config(file)
+        except ConfigError as error:
+            refusal = str(error)
+        if refusal is None:
+            assert not any(value is never for never in NEVER), (path, value)
+            file.write_text(dump_config(config))
+            assert load_config(file) == config
+        else:
+            assert refusal.count("\n") == 0
+            named = [str(p) for p in path if p != 0]
+            assert any(word in refusal for word in (*named[-2:], "phases of")), refusal
+            for foreign in ("Input should", "pydantic", "validation error", "regex", "^["):
+                assert foreign not in refusal
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["microstructure.phase_conductivity=[1.0, 1.0]"], "equal"),
+        (["microstructure.size=20"], "8 divides"),
+        (["network.properties=['a', 'b']"], "kxx"),
+        (["network.properties=['kxx']"], "kyy"),
+        (["training.pool=3"], "divide the image side, 16"),
+        (["training.batch=4"], "at most the batch of 4"),
+        (["training.l_task=0", "training.l_rec=0", "training.l_sens=0"], "all 0"),
+        (["inversion.l_task=0", "inversion.l_binary=0"], "nothing draws to the target"),
+        (["network.channels=1024", "network.latent=4096", "microstructure.size=1024"], "weights"),
+        (["dataset.generate.simulated=1"], "at least 2"),
+        (["dataset.generate.simulated=121"], "at most the 120"),
+        (["budget.simulations=20"], "leave 0 for 4 designs"),
+        (["budget.rounds=1", "loop.candidates=1"], "at most 1 "),
+        (["execution.executor=dask://host"], "dask://HOST:PORT"),
+        (["execution.executor=dask://host:99999"], "dask://HOST:PORT"),
+    ],
+)
+def test_joint_impossibilities(overrides, words):
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_config(Path(__file__).with_name("small.toml"), overrides=overrides)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size", "words"),
+    [
+        ("volume_fraction = { value = 0.3335, tolerance = 0.0005 }", 32, "0.33301 or 0.33398"),
+        ("volume_fraction = { value = 0.3335, tolerance = 0.0005 }", 64, None),
+        ("volume_fraction = { value = 0.333, tolerance = 0.0005 }", 32, None),
+        ("volume_fraction = { min = 0.4999, max = 0.49999 }", 16, "0.49609 or 0.5"),
+        ("volume_fraction = { min = 1.5 }", 16, "no volume fraction"),
+        ("kxx = { value = 3 }", 16, "out of reach"),
+        ("kxx = { value = inf }", 16, "finite"),
+        ("kxx = { min = inf }", 16, "finite"),
+        ("kxx = { min = 0.2, max = inf }", 16, "finite"),
+        ("kxx = { value = 1e300 }", 16, "at most"),
+        ("kxx = { value = 0.3, tolerance = nan }", 16, "finite"),
+        ("kxx = { value = 0 }", 16, "holds no positive"),
+        ("kxx = { min = 0.4, max = 0.3 }", 16, "kxx"),
+    ],
+)
+def test_targets_that_no_image_meets(tmp_path, wanted, size, words):
+    text = Path(__file__).with_name("small.toml").read_text().replace("size = 16", f"size = {size}")
+    (tmp_path / "c.toml").write_text(text.replace("kxx = { value = 0.3, tolerance = 0.05 }", wanted))
+    if words is None:
+        load_config(tmp_path / "c.toml")
+    else:
+        with pytest.raises(ConfigError, match=words):
+            load_config(tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize(
+    "override", ["training.rate=nan", "training.steps=0", "network.rank=0", "training.l_rec=1e300"]
+)
+def test_overrides_are_checked_alike(override):
+    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+        load_training(None, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[loop]\ncandidate = 3", r"loop.candidate: unknown key; did you mean candidates\?"),
+        ("[loop]\nxyz = 3", "loop.xyz: unknown key; known here are candidates, swarm"),
+        ("[trainig]\nsteps = 3", r"trainig: unknown key; did you mean training\?"),
+        ("[network]\nlatents = 3", r"network.latents: unknown key; did you mean latent\?"),
+        ("[[budget]]\nrounds = 3", "budget: must be a section"),
+        ("a = " + "[" * 5000, "not valid TOML"),
+        ("a = " + "9" * 5000, "not valid TOML"),
+    ],
+)
+def test_typing_errors_of_a_file(tmp_path, text, words):
+    (tmp_path / "c.toml").write_text(tomli_w.dumps({k: v for k, v in SMALL.items() if k not in text}) + text)
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_config(tmp_path / "c.toml")
+    assert "\n" not in str(caught.value)
+
+
+def test_one_target_as_a_table_and_a_byte_order_mark(tmp_path):
+    one = {**SMALL, "target": SMALL["target"][0], "name": "Wärmeleiter ± 1"}
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbf" + tomli_w.dumps(one).encode())
+    config = load_config(tmp_path / "c.toml")
+    assert (config.name, [t.name for t in config.targets()]) == ("Wärmeleiter ± 1", ["value"])
+    (tmp_path / "c.toml").write_text("a = 1", encoding="utf-16")
+    with pytest.raises(ConfigError, match="UTF-8"):
+        load_config(tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize("name", ["größer als 0.3", "目標", "a.b-c_d", "ä" * 60])
+def test_names_of_any_language(name):
+    config = load_config(Path(__file__).with_name("small.toml"), overrides=[f'name="{name}"'])
+    assert config.name == name
+    assert CampaignConfig.model_validate(with_value(("target", 0, "name"), name)).targets()[0].name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "a/b", "a\\b", ".hidden", "", " ", "a\nb", "a\0b", "ä" * 200, "end. ", "a:b"]
+)
+def test_names_that_are_no_file_names(tmp_path, name):
+    for path in [("name",), ("target", 0, "name")]:
+        (tmp_path / "c.toml").write_text(tomli_w.dumps(with_value(path, name)))
+        with pytest.raises(ConfigError, match=r"name: .*letters") as caught:
+            load_config(tmp_path / "c.toml")
+        assert "^[" not in str(caught.value)
+
+
+def test_names_that_one_file_system_takes_for_the_same(tmp_path):
+    one, two = SMALL["target"]
+    (tmp_path / "c.toml").write_text(tomli_w.dumps({**SMALL, "target": [{**one, "name": "A"}, {**two, "name": "a"}]}))
+    with pytest.raises(ConfigError, match="each must be given once"):
+        load_config(tmp_path / "c.toml")
+
+
+@pytest.mark.parametrize(("side", "words"), [(20, "8 divides"), (12, "8 divides"), (250, "8 divides")])
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_datasets_of_a_side_the_network_cannot_take(janus, tmp_path, side, words, command):
+    data = dataset.unlabelled(np.zeros((2, side, side), np.uint8), (0.1, 1.0))
+    dataset.write(tmp_path / "d.h5", data, "test")
+    code, out, err = janus(command, tmp_path / "d.h5", "--out", tmp_path / "m")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert words in err
+    assert f"{side} x {side}" in err
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_settings_that_do_not_fit_the_data(janus, tmp_path, command):
+    from loop.simulate import simulate_samples  # noqa: F401
+
+    dataset.write(tmp_path / "d.h5", dataset.unlabelled(generate(3, 16, 0), (0.1, 1.0)), "test")
+    for override, words in [("training.pool=3", "divide the image side, 16"), ("network.properties=['kxx']", "kyy")]:
+        code, _, err = janus(command, tmp_path / "d.h5", "--out", tmp_path / "m", "--set", override)
+        assert (code, err.count("\n")) == (2, 1)
+        assert words in err
+    code, _, err = janus(command, tmp_path / "d.h5", "--out", tmp_path / "m")
+    assert (code, "at least 2" in err) == (2, True)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--size", "20"], "8 divides"),
+        (["--size", "16", "--set", "training.pool=3"], "divide the image side, 16"),
+        (["--size", "16", "--set", "training.rate=nan"], "training.rate"),
+    ],
+)
+def test_reproducing_checks_before_it_pays(janus, tmp_path, words, told):
+    code, _, err = janus("reproduce", "microstructure", "--out", tmp_path / "r", *words)
+    assert (code, err.count("\n")) == (2, 1)
+    assert told in err
+    assert not (tmp_path / "r").exists()
+
+
+def test_equal_phases_are_no_dataset(janus, tmp_path):
+    code, _, err = janus("generate", "--count", 2, "--conductivity", "1,1", "--out", tmp_path / "d.h5")
+    assert (code, "equal" in err) == (2, True)
+    assert DirectHomogenizer()(generate(1, 16, 0)[0], (1.0, 1.0)).k == pytest.approx([1, 1])
