@@ -222,7 +222,7 @@ class Campaign:
         with self._clock("simulation"):
             self._simulate(list(images[: settings.simulated]), 0, "generated")
         rest = [image for image in images if canonical_hash(image, boundary) not in self.ledger.tried]
-        if rest:
+        if rest and not any(e["samples"] > e["simulated"] for e in self.journal.of("shard")):
             others = dataset.unlabelled(np.stack(rest), self.phases, boundary, origin=b"generated", seed=seed)
             self.ledger.append(0, others, [])
 
@@ -314,7 +314,7 @@ def start(folder: Path, config: CampaignConfig) -> Campaign:
     for part in ("samples", "models"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     with dataset.atomic_path(stored) as temporary:
-        temporary.write_text(dump_config(config))
+        temporary.write_text(dump_config(config), encoding="utf-8")
     return Campaign(folder)
 
 

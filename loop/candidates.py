@@ -1,6 +1,7 @@
 """Candidates: from a model and targets to proposed images, and from these to simulated ones."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,6 +59,7 @@ def propose(
     min_distance: float,
     boundary: Boundary,
     progress: Callable[[int, int], None] = lambda step, steps: None,
+    passed_over: Counter[str] | None = None,
 ) -> list[Candidate]:
     """Candidates for each target, chosen from `swarm` times as many inversions, then one for each probe.
 
@@ -66,6 +68,7 @@ def propose(
         known: canonical hashes of everything ever simulated.
         chosen: by target name, images from which its candidates must differ.
         min_distance: part of the pixels by which they must.
+        passed_over: is told by which rule inversions fell.
     """
     members = [t for t, count in wanted for _ in range(swarm * count)]
     targets = [*members, *probes]
@@ -86,6 +89,7 @@ def propose(
             phase_conductivity,
             min_distance,
             boundary,
+            passed_over,
         )
         rows += own[best].tolist()
     return [

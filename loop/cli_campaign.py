@@ -71,7 +71,7 @@ def campaign_report(dir_: Dir, json_: Json = False) -> None:
         campaign = Campaign(dir_)
         write_dataset(campaign)
         designs = write_designs(campaign)
-        report = write_report(campaign)
+        report = write_report(campaign, umap=campaign.config.execution.umap)
     result = {"report": str(report), "designs": [str(d) for d in designs], "dataset": str(dir_ / "dataset.h5")}
     print_json(result) if json_ else print(report)
 
@@ -110,7 +110,11 @@ def _campaign(folder: Path, config: Any, json_: bool) -> None:
 
 def _print_status(report: dict[str, Any]) -> None:
     paid = report["simulations"]
-    print(f"{report['state']}: {report['reason'] or 'under way'}; {paid['done']} of {paid['budget']} simulations spent")
+    failed = f", {paid['failed']} of them failed" if paid["failed"] else ""
+    print(
+        f"{report['state']}: {report['reason'] or 'under way'}; "
+        f"{paid['spent']} of {paid['budget']} simulations spent{failed}"
+    )
     print_table(
         ["target", "wanted", "designs", "of"],
         [[t["name"], t["words"], t["designs"], t["designs_wanted"]] for t in report["targets"]],

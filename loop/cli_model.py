@@ -70,7 +70,9 @@ def train(
 def evaluate(
     model: Model,
     data: Annotated[Path, typer.Argument(help="HDF5 dataset.")],
-    probes: Annotated[int, typer.Option(min=0, help="Also invert for so many conductivities and simulate.")] = 0,
+    probes: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Also invert for so many conductivities and simulate.")
+    ] = 0,
     seed: Seed = 0,
     workers: Workers = 0,
     device: Device = "auto",
@@ -119,13 +121,18 @@ def evaluate(
 @model_app.command()
 def invert(
     model: Model,
-    target: Annotated[list[str], typer.Option(help="kxx=0.3, kyy>=0.2, volume_fraction<=0.5; repeat for several.")],
+    target: Annotated[
+        list[str],
+        typer.Option(help="kxx=0.3, kxx=0.3+-2%, kxx=0.2..0.4, kyy>0.2, volume_fraction<=0.5; repeat for several."),
+    ],
     out: Out = Path("designs"),
-    count: Annotated[int, typer.Option(min=1, help="Candidates wanted.")] = 16,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Candidates wanted.")] = 16,
     tolerance: Annotated[float, typer.Option(help="Relative tolerance of every '='.")] = 0.01,
     simulate: Annotated[bool, typer.Option(help="Simulate the candidates and move the cut of those that miss.")] = True,
-    cut_steps: Annotated[int, typer.Option(min=0, help="Simulations spent on one candidate's cut, at most.")] = 4,
-    swarm: Annotated[int, typer.Option(min=1, help="Latent vectors inverted for each candidate.")] = 2,
+    cut_steps: Annotated[
+        int, typer.Option(min=0, max=1000, help="Simulations spent on one candidate's cut, at most.")
+    ] = 4,
+    swarm: Annotated[int, typer.Option(min=1, max=1000, help="Latent vectors inverted for each candidate.")] = 2,
     seed: Seed = 0,
     workers: Workers = 0,
     device: Device = "auto",
@@ -134,6 +141,8 @@ def invert(
     json_: Json = False,
 ) -> None:
     """Microstructures for a target: inverted, simulated, and brought to the target by moving the cut.
+
+    Exit 3 if fewer than --count meet it by simulation (with --no-simulate: were found); those there are are written.
 
     janus-al invert data/janus-64 --target kxx=0.30 --count 16
     """
@@ -145,28 +154,37 @@ def invert(
     with Progress() as progress:
         on = _device(device, threads)
         result = invert_target(model, wanted, out, simulate, cut_steps, swarm, seed, workers, on, progress, force=force)
-    if (found := len(result["candidates"])) < count:
-        print(f"only {found} of {count} differ enough from each other; a larger --swarm finds more", file=sys.stderr)
+    candidates = result["candidates"]
+    if len(candidates) < count:
+        fell = ", ".join(f"{number} {reason}" for reason, number in result["passed_over"].items())
+        print(
+            f"only {len(candidates)} of {count} found: of {result['inversions']} inversions {fell}; a larger --swarm "
+            "tries more",
+            file=sys.stderr,
+        )
+    enough = (sum(c["met"] for c in candidates) if simulate else len(candidates)) >= count
     if json_:
         print_json(result)
-        return
-    names = [n for n in wanted.intervals if n != "volume_fraction"] or ["volume_fraction"]
-    rows = []
-    for candidate in result["candidates"]:
-        final = candidate.get("final") or candidate["predicted"]
-        bounds = [final.get(f"{n}_{side}", math.nan) for n in names for side in ("lower", "upper")]
-        rows.append(
-            [candidate["image"], *(final[n] for n in names), *bounds, candidate["simulations"], candidate["met"]]
-        )
+        raise typer.Exit(0 if enough else 3)
+    names = [n for n in wanted.intervals if n != "volume_fraction"]
     ends = [f"{n}_{side}" for n in names for side in ("lower", "upper")]
-    print_table(["image", *names, *ends, "simulations", "met"], rows)
+    columns = [*names, "volume_fraction", *ends]
+    rows = []
+    for candidate in candidates:
+        final = candidate.get("final") or candidate["predicted"]
+        figures = [final.get(column, math.nan) for column in columns]
+        rows.append([candidate["image"], *figures, candidate["simulations"], candidate["met"]])
+    print_table(["image", *columns, "simulations", "met"], rows)
+    raise typer.Exit(0 if enough else 3)
 
 
 @model_app.command()
 def tune(
     data: Annotated[Path, typer.Argument(help="HDF5 dataset.")],
     out: Out,
-    trials: Annotated[int, typer.Option(min=1, help="Number of trials, those of an earlier run included.")] = 20,
+    trials: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Number of trials, those of an earlier run included.")
+    ] = 20,
     weights: Weights = None,
     set_: Set = None,
     seed: Seed = 0,

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -109,7 +110,7 @@ def invert_target(
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
     run |= {"model": str(model_folder), "simulated": simulated, "cut_steps": cut_steps, "swarm": swarm}
     check_folder(out, run, [model_folder], force, finished="candidates.json")
-    config, began = InversionConfig(), time.perf_counter()
+    config, began, passed_over = InversionConfig(), time.perf_counter(), Counter[str]()
     candidates = propose(
         model,
         [(target, target.designs)],
@@ -123,6 +124,7 @@ def invert_target(
         MIN_DISTANCE,
         card.boundary,
         lambda step, steps: progress("inversion", step, steps),
+        passed_over,
     )
     seconds = {"inversion": time.perf_counter() - began, "simulation": 0.0}
     if simulated:
@@ -153,7 +155,10 @@ def invert_target(
         "target": target.wanted(),
         "model": str(model_folder),
         "seed": seed,
+        "wanted": target.designs,
         "candidates": rows,
+        "inversions": swarm * target.designs,
+        "passed_over": dict(passed_over),
         "passes": config.steps,
         "seconds": seconds,
     }

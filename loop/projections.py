@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from loop.outputs import OutputError, inside
 from loop.verify import verdict
 
 DESIGN_FILES = ("design.json", "image.npy", "image.png")
+
+
+LOCK = ".lock"
+"""the file whose lock a process holds while it runs a campaign"""
 
 
 def write_dataset(campaign: Campaign) -> Path:
@@ -123,8 +128,26 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
     return designs
 
 
-def status(folder: Path) -> dict[str, Any]:
-    """How a campaign stands, from its configuration and journal alone; works while another process runs it."""
+def is_running(folder: Path) -> bool:
+    """Whether a process holds the campaign's lock; asked with a shared lock, which no run waits for or fails at."""
+    import fcntl
+
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
+    """How a campaign stands, from its configuration and journal alone; works while another process runs it.
+
+    A campaign that is not finished is `running` or, if no process runs it, `interrupted`; `running` says which where
+    the caller holds the lock itself.
+    """
     from loop.config import ConfigError, load_config
 
     if not (folder / "campaign.toml").is_file():
@@ -134,16 +157,24 @@ def status(folder: Path) -> dict[str, Any]:
     shards = [e for e in events if e["event"] == "shard"]
     end = end_of(events)
     paid = [s for s in shards if s["round"] > 0 or config.dataset.generate is not None]
+    done, failed = sum(s["simulated"] for s in paid), sum(len(s["failed"]) for s in paid)
     names = [d["target"] for e in rounds for d in e["designs"]]
+    if end is not None:
+        state, reason = end["state"], end["reason"]
+    elif is_running(folder) if running is None else running:
+        state, reason = "running", None
+    else:
+        state, reason = "interrupted", f"go on with `janus-al campaign resume {shlex.quote(str(folder))}`"
     columns = ["round", "candidates", "probes", "first_shot_error_median", "probe_error_median"]
     columns += ["probe_error_mean", "hits", "simulations", "seconds"]
     return {
-        "state": end["state"] if end else "running",
-        "reason": end["reason"] if end else None,
+        "state": state,
+        "reason": reason,
         "rounds": len(rounds),
         "simulations": {
-            "done": sum(s["simulated"] for s in paid),
-            "failed": sum(len(s["failed"]) for s in paid),
+            "done": done,
+            "failed": failed,
+            "spent": done + failed,
             "budget": config.budget.simulations,
         },
         "samples": sum(s["samples"] for s in shards),

@@ -33,7 +33,7 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
     page = environment.get_template("report.html.j2").render(
         name=campaign.config.name,
         config=campaign.config,
-        status=status(campaign.folder),
+        status=status(campaign.folder, running=False),
         rounds=rounds,
         designs=[{**d, "picture": _picture(d["image"])} for d in designs],
         learning=learning_sentence([r["probe_error_median"] for r in rounds]),
@@ -49,7 +49,7 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
     )
     path = campaign.folder / "report.html"
     with atomic_path(path) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
     return path
 
 

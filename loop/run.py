@@ -13,7 +13,7 @@ from loop.config import CampaignConfig, ConfigError, dump_config, load_config
 from loop.executors import open_executor
 from loop.outputs import check_free
 from loop.progress import Progress
-from loop.projections import write_dataset, write_designs
+from loop.projections import LOCK, write_dataset, write_designs
 from loop.sources import check_source
 
 
@@ -31,6 +31,7 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
     if config is not None and not _is_campaign(folder):
         check_free(folder)
         check_source(config)
+        prepare(config.execution.device, config.execution.threads)
         folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         campaign = Campaign(folder) if config is None else start(folder, config)
@@ -62,9 +63,10 @@ def locked(folder: Path) -> Iterator[None]:
 
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`")
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / LOCK)
     try:
-        lock.acquire(timeout=0)
+        # Not at once: `campaign status` holds it for an instant.
+        lock.acquire(timeout=0.5)
     except Timeout:
         raise LockedError(f"{folder}: another process is running this campaign; wait for it or stop it") from None
     try:

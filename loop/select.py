@@ -1,5 +1,6 @@
 """Which candidates to simulate: new, possible, good and different from each other."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -31,6 +32,7 @@ def select(
     phase_conductivity: Sequence[float],
     min_distance: float,
     boundary: Boundary,
+    passed_over: Counter[str] | None = None,
 ) -> list[int]:
     """Rows to simulate, the best first.
 
@@ -45,8 +47,10 @@ def select(
         wanted: how many at most.
         known: canonical hashes of everything ever simulated.
         chosen: images that the new ones must differ from.
+        passed_over: is told by which rule each candidate fell.
     """
     taken: list[int] = []
+    fell = Counter[str]() if passed_over is None else passed_over
     reference = list(chosen)
     hashes = set(known)
     for row in np.argsort(miss, kind="stable"):
@@ -56,9 +60,14 @@ def select(
         harmonic, arithmetic = wiener(image.mean(), phase_conductivity)
         possible = np.all((predicted[row, :-1] >= 0.98 * harmonic) & (predicted[row, :-1] <= 1.02 * arithmetic))
         key = canonical_hash(image, boundary)
-        if key in hashes or not possible:
+        if key in hashes:
+            fell["already simulated" if key in known else "the same as a better one"] += 1
+            continue
+        if not possible:
+            fell["predicted outside the Wiener bounds" if image.any() and not image.all() else "of one phase only"] += 1
             continue
         if reference and aligned_distance(image, np.stack(reference)).min() < min_distance:
+            fell["too much like a better one"] += 1
             continue
         taken.append(int(row))
         reference.append(image)

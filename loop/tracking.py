@@ -51,7 +51,7 @@ def sync(folder: Path, live: bool = False) -> SyncResult:
         begun = next((e for e in events if e["event"] == "campaign"), None)
         if begun is None:
             return 0
-        config = tomllib.loads((folder / "campaign.toml").read_text())
+        config = tomllib.loads((folder / "campaign.toml").read_text(encoding="utf-8"))
         finished = end_of(events) is not None
         key = {"campaign_id": begun["campaign_id"]}
         parent = store.run(begun["name"], {**key, "kind": "campaign", "round": "-"}, begun["time"])

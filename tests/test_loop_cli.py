@@ -1,6 +1,7 @@
 """The commands: what they print, what they refuse, and their exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -195,13 +196,15 @@ def test_evaluate_json(janus, data):
 
 
 def test_invert_json(janus, data, tmp_path):
-    """What it says of a candidate is what a solve of our own says of its image."""
+    """What it says of a candidate is what a solve of our own says of its image; exit 3 unless all wanted are met."""
     out = tmp_path / "out"
     code, text, _ = janus("invert", data / "model", "--target", "kxx=0.3", "--count", 3, "--out", out, "--json")
     report = json.loads(text)
-    assert code == 0
+    met = [c["met"] for c in report["candidates"]]
+    assert code == (0 if sum(met) == 3 else 3)
     assert report["passes"] == 60
     assert report["candidates"]
+    assert sum(report["passed_over"].values()) + len(met) <= report["inversions"] == 6
     for candidate in report["candidates"]:
         image = np.load(candidate["image"])
         k_fv = direct_conductivity(np.array([0.1, 1.0])[image])
@@ -210,11 +213,41 @@ def test_invert_json(janus, data, tmp_path):
         assert 1 <= candidate["simulations"] <= 5
 
 
+def test_invert_exits_0_when_all_wanted_are_met_and_3_when_not(janus, data, tmp_path):
+    """A wide target is met at once; a value that no simulation hits to 1e-9 is not. Both name the volume fraction."""
+    wide = ["invert", data / "model", "--count", 1, "--swarm", 4, "--target", "kxx=0.2..0.5", "--out", tmp_path / "a"]
+    code, text, err = janus(*wide)
+    assert code == 0, err
+    header, row = (line.split() for line in text.splitlines())
+    assert header == ["image", "kxx", "volume_fraction", "kxx_lower", "kxx_upper", "simulations", "met"]
+    assert float(row[2]) == pytest.approx(np.load(row[0]).mean(), rel=1e-4)
+    exact = ["invert", data / "model", "--count", 1, "--swarm", 4, "--target", "kxx=0.3", "--tolerance", "1e-9"]
+    code, text, _ = janus(*exact, "--cut-steps", 1, "--out", tmp_path / "b")
+    assert (code, text.splitlines()[1].split()[-1]) == (3, "no")
+
+
 def test_invert_without_simulation(janus, data, tmp_path):
     words = ["invert", data / "model", "--target", "kxx>=0.2", "--count", 2, "--out", tmp_path, "--no-simulate"]
     code, text, _ = janus(*words, "--json")
-    assert code == 0
-    assert [c["simulations"] for c in json.loads(text)["candidates"]] == [0] * len(json.loads(text)["candidates"])
+    found = json.loads(text)["candidates"]
+    assert code == (0 if len(found) == 2 else 3)
+    assert [c["simulations"] for c in found] == [0] * len(found)
+
+
+def test_invert_says_why_it_found_nothing(janus, data, tmp_path):
+    """With phases that no prediction fits, all fall to the Wiener bounds, and are said to, by number."""
+    model = tmp_path / "model"
+    shutil.copytree(data / "model", model)
+    card = json.loads((model / "model.json").read_text())
+    card["card"]["phase_conductivity"] = [10.0, 100.0]
+    (model / "model.json").write_text(json.dumps(card))
+    words = ["invert", model, "--target", "kxx=30", "--count", 2, "--out", tmp_path / "out", "--no-simulate"]
+    code, text, err = janus(*words, "--json")
+    fell = json.loads(text)["passed_over"]
+    assert (code, sum(fell.values())) == (3, 4)
+    assert set(fell) <= {"predicted outside the Wiener bounds", "of one phase only"}
+    named = ", ".join(f"{number} {reason}" for reason, number in fell.items())
+    assert f"only 0 of 2 found: of 4 inversions {named}; a larger --swarm tries more\n" in err
 
 
 # --- bad input: exit 2, one sentence, nothing written

@@ -1,12 +1,15 @@
 """The report: what it says, that it needs nothing else, and that it can be made at any time."""
 
+import json
 import re
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from loop.campaign import Campaign
-from loop.projections import designs_of
+from loop.projections import designs_of, status
 from loop.report import learning_sentence, write_report
 
 
@@ -71,3 +74,87 @@ def test_the_latent_map(folder, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
     assert "UMAP of the latent space" in write_report(Campaign(copy)).read_text()
+
+
+# --- how a campaign stands
+
+
+def begun(folder, copy, lines):
+    """A copy of a campaign's folder whose journal has these lines only."""
+    shutil.copytree(folder, copy)
+    (copy / "journal.jsonl").write_text("".join(lines))
+    return copy
+
+
+def journal_of(folder):
+    return (folder / "journal.jsonl").read_text().splitlines(keepends=True)
+
+
+def test_a_campaign_that_no_process_runs_is_interrupted(folder, tmp_path, janus):
+    lines = [line for line in journal_of(folder) if '"event": "finished"' not in line]
+    copy = begun(folder, tmp_path / "a copy", lines)
+    (copy / ".lock").unlink(missing_ok=True)
+    before = sorted(copy.rglob("*"))
+    report = status(copy)
+    assert report["state"] == "interrupted"
+    assert report["reason"] == f"go on with `janus-al campaign resume '{copy}'`"
+    assert sorted(copy.rglob("*")) == before
+    code, out, _ = janus("campaign", "status", copy)
+    assert (code, out.splitlines()[0].startswith(f"interrupted: go on with `janus-al campaign resume '{copy}'`; ")) == (
+        0,
+        True,
+    )
+    hold = "import sys; from loop.run import locked; from pathlib import Path\n"
+    hold += f"with locked(Path({str(copy)!r})):\n print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-P", "-c", hold], stdin=-1, stdout=-1, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        assert [status(copy)["state"] for _ in range(3)] == ["running"] * 3
+        assert "running: under way; " in janus("campaign", "status", copy)[1]
+        holder.kill()
+    assert status(copy)["state"] == "interrupted"
+    assert status(folder)["state"] in {"done", "stopped"}
+
+
+def test_a_failed_simulation_was_paid(folder, tmp_path, janus):
+    lines = journal_of(folder)
+    failed = {"event": "shard", "time": 0, "round": 1, "file": None, "sha256": None, "samples": 0, "simulated": 0}
+    failed |= {"failed": [{"hash": "a", "reason": "none"}, {"hash": "b", "reason": "none"}], "seconds": 0}
+    copy = begun(folder, tmp_path / "c", [*lines, json.dumps(failed) + "\n"])
+    before, after = status(folder)["simulations"], status(copy)["simulations"]
+    assert before["spent"] == before["done"] == Campaign(folder).journal.of("round")[-1]["spent"]
+    assert after == {**before, "failed": 2, "spent": before["done"] + 2}
+    words = f"{after['spent']} of 90 simulations spent, 2 of them failed"
+    assert words in janus("campaign", "status", copy)[1]
+    assert words in " ".join(write_report(Campaign(copy), umap=False).read_text(encoding="utf-8").split())
+
+
+def test_counts_are_right_after_a_kill_at_any_point(folder, tmp_path):
+    """Every journal that a kill can leave, the last line torn, and the first dataset's images written twice."""
+    lines, whole = journal_of(folder), status(folder)
+    copy = begun(folder, tmp_path / "c", [])
+    spent, samples = 0, 0
+    for number, line in enumerate(lines):
+        (copy / "journal.jsonl").write_text("".join(lines[:number]) + line[: len(line) // 2])
+        report, events = status(copy), [json.loads(earlier) for earlier in lines[:number]]
+        assert spent <= report["simulations"]["spent"] <= whole["simulations"]["spent"]
+        spent, samples = report["simulations"]["spent"], max(samples, report["samples"])
+        assert report["simulations"]["done"] == sum(e["simulated"] for e in events if e["event"] == "shard")
+        assert report["rounds"] == len([e for e in events if e["event"] == "round"])
+        designs = [d for e in events if e["event"] == "round" for d in e["designs"]]
+        assert sum(t["designs"] for t in report["targets"]) == len(designs)
+        ended = any(e["event"] == "finished" for e in events)
+        assert report["state"] == (whole["state"] if ended else "interrupted")
+    assert samples == whole["samples"] == len(Campaign(folder).ledger.samples())
+    twice = next(line for line in lines if '"simulated": 0' in line)
+    (copy / "journal.jsonl").write_text("".join([*lines, twice]))
+    assert status(copy)["samples"] == whole["samples"]
+
+
+def test_the_report_of_an_interrupted_campaign_says_so_without_a_map(folder, tmp_path, janus):
+    """`umap = false` holds for `campaign report`, too."""
+    copy = begun(folder, tmp_path / "c", [line for line in journal_of(folder) if '"finished"' not in line])
+    code, _, err = janus("campaign", "report", copy)
+    assert (code, err) == (0, "")
+    page = (copy / "report.html").read_text(encoding="utf-8")
+    assert "UMAP" not in page
+    assert "interrupted: go on with" in " ".join(page.split())

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -210,6 +211,24 @@ def test_selection_is_new_possible_best_and_diverse():
     rows = select(images, predicted, miss, 3, known, [], PHASES, 0.05, "dirichlet")
     assert rows == [1, 4, 5]
     assert select(images, predicted, miss, 3, known, [images[1][::-1]], PHASES, 0.05, "dirichlet") == [4, 5]
+
+
+def test_selection_counts_what_fell_by_which_rule():
+    images = generate(6, 32, 8)
+    images[1], images[2], images[3] = images[0], np.roll(images[0], 3, axis=0), 0
+    fraction = images.mean(axis=(1, 2))
+    predicted = np.stack([*(np.sqrt(np.prod(wiener(fraction, PHASES), axis=0)),) * 2, fraction], axis=1)
+    predicted[3:5, 0] = 1.2
+    passed_over = Counter[str]()
+    known = {content_hash(images[5])}
+    assert select(images, predicted, np.arange(6.0), 6, known, [], PHASES, 0.05, passed_over) == [0]
+    assert passed_over == {
+        "the same as a better one": 1,
+        "too much like a better one": 1,
+        "of one phase only": 1,
+        "predicted outside the Wiener bounds": 1,
+        "already simulated": 1,
+    }
 
 
 # --- journal
