@@ -69,6 +69,12 @@ def _sentence(error: Exception) -> str:
         words = f"{words or 'not enough memory'}; take fewer or smaller images, or a larger machine"
     if (context := getattr(error, "ctx", None)) is not None:
         words = " ".join(error.format_message().splitlines()).rstrip(".")  # type: ignore[attr-defined]
+        if type(error.__cause__).__name__ == "ValidationError":
+            from janus_al.settings import rule
+
+            first = error.__cause__.errors()[0]  # type: ignore[union-attr]
+            name = words.removeprefix("Invalid value for ").partition(": ")[0]
+            words = f"{name} {first['input']!r}: it {rule(first)}"
         words += f"; {context.command_path} --help says what there is"
     return words
 

@@ -16,7 +16,7 @@ data_app = typer.Typer()
 
 @data_app.command()
 def generate(
-    count: Annotated[int, typer.Option(min=1, help="Number of images.")],
+    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="Number of images.")],
     out: Out,
     size: Annotated[int, typer.Option(min=8, max=1024, help="Pixels a side.")] = 32,
     seed: Seed = 0,

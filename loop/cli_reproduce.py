@@ -19,7 +19,7 @@ def mnist(
     epochs: Annotated[
         str, typer.Option(help="Lengths of the runs, comma-separated, each from fresh weights.")
     ] = "2,50",
-    batch: Annotated[int, typer.Option(min=1, help="Images a step.")] = 64,
+    batch: Annotated[int, typer.Option(min=1, max=65536, help="Images a step.")] = 64,
     limit: Annotated[int | None, typer.Option(min=100, help="Take only the first so many images.")] = None,
     seed: Seed = 0,
     device: Device = "auto",
@@ -34,8 +34,8 @@ def mnist(
         lengths = [int(word) for word in epochs.split(",")]
     except ValueError:
         lengths = []
-    if not lengths or min(lengths) < 1:
-        raise UsageError(f"epochs '{epochs}': give whole numbers above 0, separated by commas, as in 2,50")
+    if not lengths or min(lengths) < 1 or max(lengths) > 1000:
+        raise UsageError(f"epochs '{epochs}': give whole numbers from 1 to 1000, separated by commas, as in 2,50")
     from janus_al.device import prepare
     from loop.mnist import reproduce_mnist
 
@@ -59,7 +59,7 @@ def microstructure(
     out: Out = Path("reproduced/microstructure"),
     model: Annotated[Path | None, typer.Option(help="Judge this model instead of training one.")] = None,
     size: Annotated[int, typer.Option(min=16, max=256, help="Pixels a side; 8 divides it.")] = 64,
-    count: Annotated[int, typer.Option(min=16, help="Images to train on.")] = 16384,
+    count: Annotated[int, typer.Option(min=16, max=1_000_000, help="Images to train on.")] = 16384,
     simulated: Annotated[int, typer.Option(min=8, help="Simulate only the first so many.")] = 8192,
     set_: Set = None,
     seed: Seed = 0,

@@ -5,6 +5,7 @@ from pathlib import Path
 from janus_al import dataset
 from janus_al.dataset import Samples
 from janus_al.identity import canonical_hash, canonical_hashes, check_test
+from janus_al.training import check_samples
 from loop.config import CampaignConfig, ConfigError
 
 
@@ -32,8 +33,11 @@ def check_source(config: CampaignConfig) -> None:
 
 def read_source(config: CampaignConfig) -> Samples | None:
     """The source dataset, checked against the configuration; None if it is to be generated."""
-    source = config.dataset.source
-    return None if source is None else _read(source, config)
+    if config.dataset.source is None:
+        return None
+    source = _read(config.dataset.source, config)
+    check_samples(source, config.network)
+    return source
 
 
 def _read(path: Path, config: CampaignConfig) -> Samples:
@@ -44,4 +48,6 @@ def _read(path: Path, config: CampaignConfig) -> Samples:
         raise ConfigError(
             f"{path}: holds (size, phase_conductivity, boundary) {kind} but the configuration asks {asked}"
         )
+    if not samples.simulated.any():
+        raise ConfigError(f"{path}: none of its images is simulated; simulate some, as `janus-al import` does")
     return samples

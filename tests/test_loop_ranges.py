@@ -236,6 +236,7 @@ def test_settings_that_do_not_fit_the_data(janus, tmp_path, command):
         (["--size", "20"], "8 divides"),
         (["--size", "16", "--set", "training.pool=3"], "divide the image side, 16"),
         (["--size", "16", "--set", "training.rate=nan"], "training.rate"),
+        (["--model", "nowhere"], "no model here"),
     ],
 )
 def test_reproducing_checks_before_it_pays(janus, tmp_path, words, told):
@@ -249,3 +250,20 @@ def test_equal_phases_are_no_dataset(janus, tmp_path):
     code, _, err = janus("generate", "--count", 2, "--conductivity", "1,1", "--out", tmp_path / "d.h5")
     assert (code, "equal" in err) == (2, True)
     assert DirectHomogenizer()(generate(1, 16, 0)[0], (1.0, 1.0)).k == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize("key", ["source", "test"])
+def test_datasets_that_teach_nothing_are_refused_before_a_campaign_begins(janus, tmp_path, key):
+    """A source of one simulation cannot train, and a test set of none cannot judge."""
+    from loop.simulate import simulate_samples
+
+    images = generate(4, 16, 1)
+    simulated = simulate_samples(images[:1], (0.1, 1.0), "direct", 1, lambda *_: None)
+    rest = dataset.unlabelled(images[1:], (0.1, 1.0))
+    dataset.write(tmp_path / "d.h5", rest if key == "test" else dataset.concatenate([*simulated, rest]), "test")
+    table = {key: str(tmp_path / "d.h5")} | ({"generate": {"simulated": 4}} if key == "test" else {})
+    (tmp_path / "c.toml").write_text(tomli_w.dumps({**SMALL, "dataset": table}))
+    code, _, err = janus("campaign", "run", tmp_path / "c.toml", "--dir", tmp_path / "c")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "simulated" in err
+    assert not (tmp_path / "c").exists()

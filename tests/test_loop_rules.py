@@ -220,8 +220,8 @@ def test_selection_counts_what_fell_by_which_rule():
     predicted = np.stack([*(np.sqrt(np.prod(wiener(fraction, PHASES), axis=0)),) * 2, fraction], axis=1)
     predicted[3:5, 0] = 1.2
     passed_over = Counter[str]()
-    known = {content_hash(images[5])}
-    assert select(images, predicted, np.arange(6.0), 6, known, [], PHASES, 0.05, passed_over) == [0]
+    known = {canonical_hash(images[5], "dirichlet")}
+    assert select(images, predicted, np.arange(6.0), 6, known, [], PHASES, 0.05, "dirichlet", passed_over) == [0]
     assert passed_over == {
         "the same as a better one": 1,
         "too much like a better one": 1,

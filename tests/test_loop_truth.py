@@ -11,7 +11,7 @@ import tomli_w
 
 import loop.campaign
 from janus_al.checkpoint import load
-from janus_al.dataset import DatasetError, unlabelled, write
+from janus_al.dataset import DatasetError, write
 from janus_al.fitting import _write_state
 from janus_al.identity import LeakageError
 from loop.campaign import Campaign
@@ -20,7 +20,8 @@ from loop.journal import read_events
 from loop.progress import Progress
 from loop.projections import status
 from loop.run import run_campaign
-from simulators import generate
+from loop.simulate import to_samples
+from simulators import DirectHomogenizer, generate
 
 CONFIG = Path(__file__).with_name("small.toml")
 HARD = (
@@ -163,8 +164,9 @@ def test_rounds_and_simulations_may_be_raised(hard, tmp_path, janus):
 
 
 def test_a_test_set_that_shares_images_is_refused_before_anything_is_made(tmp_path):
-    images = generate(3, 16, seed=3)[:, ::-1]
-    write(tmp_path / "test.h5", unlabelled(images, (0.1, 1.0)), "test")
+    images = list(generate(3, 16, seed=3)[:, ::-1])
+    results = [DirectHomogenizer()(image, (0.1, 1.0)) for image in images]
+    write(tmp_path / "test.h5", to_samples(images, results, (0.1, 1.0)), "test")
     config = load_config(CONFIG, overrides=[f"dataset.test='{tmp_path}/test.h5'"])
     with pytest.raises(LeakageError, match="3 of 3 test images"):
         run_campaign(tmp_path / "c", config, Progress())

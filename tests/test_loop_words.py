@@ -55,7 +55,10 @@ def test_helps_lose_no_word(janus, words, command):
         (["generat"], "generat"),
         (["generate", "--out", "x.h5"], "--count"),
         (["generate", "--count", "many", "--out", "x.h5"], "many"),
-        (["generate", "--count", "0", "--out", "x.h5"], "--count"),
+        (
+            ["generate", "--count", "0", "--out", "x.h5"],
+            "'--count' '0': it must be at least 1; janus-al generate --help",
+        ),
         (["generate", "--count", "2", "--seed", str(2**63), "--out", "x.h5"], "--seed"),
         (["campaign", "run"], "config"),
         (["campaign", "run", "a.toml", "--dir", "b", "--wieghts", "w.toml"], "--weights"),
