@@ -18,6 +18,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 120},
     rich_markup_mode=None,  # as markup, "[training]" is a style and not a word
     help="Inverse design of microstructures that a heat-conduction simulation has confirmed.",
 )

@@ -25,7 +25,7 @@ from simulators import DirectHomogenizer, generate
 
 CONFIG = Path(__file__).with_name("small.toml")
 HARD = (
-    "target=[{name='t', designs=9, kxx={value=0.3, tolerance=0.01}}]",
+    "target=[{name='t', designs=3, kxx={value=0.3, tolerance=0.001}}]",
     "training.steps=40",
     "loop.retrain_steps=10",
     "loop.cut_steps=1",
