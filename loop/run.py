@@ -1,20 +1,26 @@
 """Running a campaign for a person: the lock, the device, the processes, and the projections after each round."""
 
 import contextlib
+import math
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from janus_al.dataset import remove_stale
 from janus_al.device import prepare
-from janus_al.errors import LockedError
+from loop import lock
 from loop.campaign import Campaign, start
 from loop.config import CampaignConfig, ConfigError, dump_config, load_config
 from loop.executors import open_executor
+from loop.lock import LockedError as LockedError
 from loop.outputs import check_free
 from loop.progress import Progress
-from loop.projections import LOCK, write_dataset, write_designs
+from loop.projections import write_dataset, write_designs
 from loop.sources import check_source
+
+REST = {"tracking": 30.0}
+"""seconds after which a projection that a round need not wait for is written again"""
 
 
 def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress) -> Campaign:
@@ -38,8 +44,8 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
         execution = campaign.config.execution if config is None else config.execution
         device = prepare(execution.device, execution.threads)
         with open_executor(execution.executor, execution.workers) as executor:
-            broken: set[str] = set()
-            campaign.run(executor, device, progress, lambda: _project(campaign, progress, broken))
+            due: dict[str, float] = {}
+            campaign.run(executor, device, progress, lambda: _project(campaign, progress, due))
         return campaign
 
 
@@ -53,33 +59,24 @@ def _is_campaign(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the campaign's lock, which the system frees when its process dies.
+    """Hold the campaign's lock.
 
     Raises:
         LockedError: another process holds it.
         ConfigError: there is no such folder.
     """
-    from filelock import FileLock, Timeout
-
     if not folder.is_dir():
         raise ConfigError(f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`")
-    lock = FileLock(folder / LOCK)
-    try:
-        # Not at once: `campaign status` holds it for an instant.
-        lock.acquire(timeout=0.5)
-    except Timeout:
-        raise LockedError(f"{folder}: another process is running this campaign; wait for it or stop it") from None
-    try:
+    with lock.locked(folder, "running this campaign"):
         remove_stale(folder)
         yield
-    finally:
-        lock.release()
 
 
-def _project(campaign: Campaign, progress: Progress, broken: set[str]) -> None:
+def _project(campaign: Campaign, progress: Progress, due: dict[str, float]) -> None:
     """Bring everything derived up to date; the report, which takes longest, only at the end.
 
-    What fails is added to `broken` and not tried again before the end, so that a dead server is waited for twice.
+    `due` says from which moment on a projection is written again before the end. What failed is not, so that a
+    bad MLflow server costs a campaign two deadlines (`delivery.DEADLINE`) at most; what takes long rests a while.
     """
     finished = campaign.journal.end is not None
     seconds: dict[str, float] = {}
@@ -88,24 +85,27 @@ def _project(campaign: Campaign, progress: Progress, broken: set[str]) -> None:
         from loop.report import write_report
 
         stages["report"] = lambda c: write_report(c, umap=c.config.execution.umap)
-    stages["tracking"] = lambda c: _track(c, live=not finished)
+    stages["tracking"] = _track
     for name, write in stages.items():
-        if name in broken and not finished:
+        if not finished and time.monotonic() < due.get(name, 0.0):
             continue
         began = time.perf_counter()
         try:
             write(campaign)
+            due[name] = time.monotonic() + REST.get(name, 0.0)
         except Exception as error:
-            broken.add(name)
+            due[name] = math.inf
             again = "sync" if name == "tracking" else "report"
-            progress.say(f"{name} not written ({error}); later: janus-al campaign {again} {campaign.folder}")
+            progress.say(
+                f"{name} not written ({error}); later: janus-al campaign {again} {shlex.quote(str(campaign.folder))}"
+            )
         seconds[name] = time.perf_counter() - began
     campaign.journal.append("projected", seconds=seconds)
 
 
-def _track(campaign: Campaign, live: bool) -> None:
+def _track(campaign: Campaign) -> None:
     from loop.tracking import sync
 
-    result = sync(campaign.folder, live=live)
+    result = sync(campaign.folder)
     if result.error:
         raise RuntimeError(f"MLflow: {result.error}")
