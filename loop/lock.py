@@ -5,13 +5,11 @@ import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 
+from janus_al.errors import LockedError
+
 NAME = ".lock"
 PATIENCE = 0.5
 """seconds: longer than `is_locked` ever holds what it looks at"""
-
-
-class LockedError(RuntimeError):
-    """Another process works in this folder."""
 
 
 @contextlib.contextmanager

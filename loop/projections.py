@@ -14,14 +14,11 @@ from loop import CREATED_BY
 from loop.campaign import Campaign
 from loop.candidates import result_of
 from loop.journal import end_of, read_events
+from loop.lock import is_locked
 from loop.outputs import OutputError, inside
 from loop.verify import verdict
 
 DESIGN_FILES = ("design.json", "image.npy", "image.png")
-
-
-LOCK = ".lock"
-"""the file whose lock a process holds while it runs a campaign"""
 
 
 def write_dataset(campaign: Campaign) -> Path:
@@ -128,20 +125,6 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
     return designs
 
 
-def is_running(folder: Path) -> bool:
-    """Whether a process holds the campaign's lock; asked with a shared lock, which no run waits for or fails at."""
-    import fcntl
-
-    try:
-        with (folder / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
     """How a campaign stands, from its configuration and journal alone; works while another process runs it.
 
@@ -161,7 +144,7 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
     names = [d["target"] for e in rounds for d in e["designs"]]
     if end is not None:
         state, reason = end["state"], end["reason"]
-    elif is_running(folder) if running is None else running:
+    elif is_locked(folder) if running is None else running:
         state, reason = "running", None
     else:
         state, reason = "interrupted", f"go on with `janus-al campaign resume {shlex.quote(str(folder))}`"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from janus_al.dataset import remove_stale
 from janus_al.device import prepare
+from janus_al.errors import LockedError as LockedError
 from loop import lock
 from loop.campaign import Campaign, start
 from loop.config import CampaignConfig, ConfigError, dump_config, load_config
 from loop.executors import open_executor
-from loop.lock import LockedError as LockedError
 from loop.outputs import check_free
 from loop.progress import Progress
 from loop.projections import write_dataset, write_designs

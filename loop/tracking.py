@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loop.delivery import Point, Run, SyncResult, deliver
-from loop.journal import Event, end_of, read_events
+from loop.journal import Event, read_events
 from loop.lock import is_locked
 
 

@@ -1,12 +1,18 @@
 """Loss weights by Optuna, judged by physics: the simulated first-shot error of inversions at fixed targets.
 
 A trial trains for a quarter of the steps first; if the error it reaches is worse than the median of the
-earlier trials at that point, it is pruned. The study is an append-only file, and the sampler is rebuilt
-for each trial from (seed, trial number), so an interrupted study goes on as if it had not been.
+earlier trials at that point, it is pruned. The study is an append-only file that gets one line a trial, when
+the trial has ended; until then it lives in memory, drawn from (seed, its number, the trials before it). So a
+study that is killed at any moment loses the running trial at most, and draws the very same one again.
 """
 
+import contextlib
 import dataclasses
 import json
+import math
+import time
+import uuid
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
@@ -22,6 +28,7 @@ from janus_al.training import suited, train
 from loop.config import ConfigError
 from loop.executors import open_executor
 from loop.invert import first_shot_errors
+from loop.lock import locked
 from loop.outputs import OutputError, check_free
 from simulators import HomogenizationError
 
@@ -35,6 +42,8 @@ RANGES = {
 PROBES = 24
 SHORT = 4
 """a trial is first judged after this part of the steps"""
+REST = 30.0
+"""seconds between two deliveries to MLflow, at least"""
 
 
 def tune(
@@ -50,43 +59,74 @@ def tune(
 ) -> dict[str, Any]:
     """Run a study until it has so many finished trials and write its best weights to `out/weights.toml`.
 
+    A loss weight of 0 is off and stays off; every other one is tuned, in a range that holds what was given.
+
     Raises:
-        ConfigError: `out` holds a study of other data or settings.
-        OutputError: it holds something else.
+        ConfigError: `out` holds a study of other data or settings; no weight is above 0; no trial reached its end.
+        LockedError: another process tunes in `out`.
+        OutputError: `out` holds something else.
     """
     import optuna
     import tomli_w
 
     samples = dataset.read(data)
-    network = suited(samples, network, training)
+    network, space = suited(samples, network, training), search_space(training)
     check_free(out, marker="study.jsonl")
     out.mkdir(parents=True, exist_ok=True)
-    remove_stale(out)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _open_study(out / "study.jsonl", samples, network, training, seed)
-    with open_executor("process", workers) as executor:
-        while len(finished := _finished(study)) < trials:
-            progress("trials", len(finished), trials)
-            _run_trial(study, out, samples, network, training, seed, device, executor, progress)
-            _write_trials(study, out, progress)
-    progress("trials", trials, trials)
-    best = study.best_trial
-    weights = out / "weights.toml"
-    with atomic_path(weights) as temporary:
-        temporary.write_text(tomli_w.dumps({"training": best.params}))
-    states = [t.state.name for t in _finished(study)]
+    with locked(out, "tuning here"):
+        remove_stale(out)
+        study = _open_study(out / "study.jsonl", samples, network, training, seed)
+        due = 0.0
+        with contextlib.ExitStack() as stack:
+            executor = None
+            while len(finished := _finished(study)) < trials:
+                progress("trials", len(finished), trials)
+                executor = executor or stack.enter_context(open_executor("process", workers))
+                _tidy(out, len(finished))
+                study.add_trial(
+                    _run_trial(finished, space, out, samples, network, training, seed, device, executor, progress)
+                )
+                if len(finished) + 1 < trials and time.monotonic() >= due:
+                    due = time.monotonic() + REST if _deliver(study, out, progress) else math.inf
+        progress("trials", trials, trials)
+        _tidy(out, len(finished))
+        if not any(t.state.name == "COMPLETE" for t in finished):
+            reason = finished[-1].user_attrs.get("reason", "pruned")
+            raise ConfigError(f"{out}: none of {len(finished)} trials reached its end; the last one: {reason}")
+        best, weights = study.best_trial, out / "weights.toml"
+        params = {name: best.params.get(name, getattr(training, name)) for name in RANGES}
+        with atomic_path(weights) as temporary:
+            temporary.write_text(tomli_w.dumps({"training": params}))
+        _deliver(study, out, progress)
+    states = [t.state.name for t in finished]
     return {
         "trials": len(states),
         "pruned": states.count("PRUNED"),
-        "best": {"number": best.number, "value": best.value, "params": best.params},
-        "default": next((t.value for t in study.trials if t.number == 0), None),
+        "failed": states.count("FAIL"),
+        "best": {"number": best.number, "value": best.value, "params": params},
+        "default": finished[0].value if states[0] == "COMPLETE" else None,
         "weights": str(weights),
         "study": str(out / "study.jsonl"),
     }
 
 
+def search_space(training: TrainingConfig) -> dict[str, tuple[float, float]]:
+    """The weights to tune, with their ranges.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    given = {name: getattr(training, name) for name in RANGES}
+    space = {n: (min(RANGES[n][0], value), max(RANGES[n][1], value)) for n, value in given.items() if value > 0}
+    if not space:
+        raise ConfigError(f"loss weights {given}: 0 is off, and nothing is left to tune; give one above 0")
+    return space
+
+
 def _run_trial(
-    study: Any,
+    finished: Sequence[Any],
+    space: dict[str, tuple[float, float]],
     out: Path,
     samples: Samples,
     network: JanusConfig,
@@ -95,50 +135,60 @@ def _run_trial(
     device: str,
     executor: Executor,
     progress: Callable[[str, int, int], None],
-) -> None:
-    """Run the next trial, or the one that a kill left unfinished."""
+) -> Any:
+    """The trial that follows the finished ones, run to its end in a study in memory."""
     import optuna
 
-    stale = [t for t in study.get_trials(deepcopy=False) if t.state == optuna.trial.TrialState.RUNNING]
-    number = stale[0].number if stale else len(study.get_trials(deepcopy=False))
+    number = len(finished)
     drawn = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    study.sampler = optuna.samplers.TPESampler(seed=drawn, n_startup_trials=6)
-    if not stale and number == 0:
-        study.enqueue_trial({name: getattr(training, name) for name in RANGES})
-    trial = optuna.trial.Trial(study, stale[0]._trial_id) if stale else study.ask()
-    drawn_weights: dict[str, Any] = {
-        name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in RANGES.items()
-    }
-    config = dataclasses.replace(training, **drawn_weights)
+    study = optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=drawn, n_startup_trials=6),
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
+    )
+    study.add_trials(finished)
+    if number == 0:
+        study.enqueue_trial({name: getattr(training, name) for name in space})
+    trial = study.ask({n: optuna.distributions.FloatDistribution(*ends, log=True) for n, ends in space.items()})
+    config = dataclasses.replace(training, **trial.params)
     short = dataclasses.replace(config, steps=max(1, config.steps // SHORT))
     try:
         for stage, settings in enumerate((short, config)):
-            state = out / f"trial-{number:03d}-{stage}.state"
             model, card = train(
                 samples,
                 network,
                 settings,
                 seed,
                 device,
-                state=state,
+                state=out / f"trial-{number:03d}-{stage}.state",
                 progress=lambda step, steps: progress(f"trial {number}", step, steps),
             )
             error = float(np.mean(first_shot_errors(model, card, PROBES, seed, executor)))
-            if stage not in study.get_trials(deepcopy=False)[number].intermediate_values:
-                trial.report(error, stage)
+            trial.report(error, stage)
+            trial.set_user_attr("history", card.history)
+            trial.set_user_attr("steps", settings.steps)
             if stage == 0 and trial.should_prune():
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                return
+                break
+        else:
+            study.tell(trial, error)
     except (TrainingError, HomogenizationError) as failure:
         trial.set_user_attr("reason", str(failure))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return
-    study.tell(trial, error)
+    return study.trials[number]
 
 
 def _open_study(path: Path, samples: Samples, network: JanusConfig, training: TrainingConfig, seed: int) -> Any:
     import optuna
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    class Held(JournalFileOpenLock):
+        """The folder's lock is enough; optuna's own outlives a kill, and is waited for half a minute."""
+
+        def acquire(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
 
     if path.exists():
         data = path.read_bytes()
@@ -146,13 +196,10 @@ def _open_study(path: Path, samples: Samples, network: JanusConfig, training: Tr
             raise OutputError(f"{path}: is no study of Optuna's; give another --out")
         with path.open("rb+") as file:
             file.truncate(data.rfind(b"\n") + 1)
-    name = str(path.resolve())
-    backend = JournalFileBackend(name, lock_obj=JournalFileOpenLock(name))
     study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(backend),
+        storage=optuna.storages.JournalStorage(JournalFileBackend(str(path.resolve()), lock_obj=Held(str(path)))),
         study_name="loss weights",
         direction="minimize",
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
         load_if_exists=True,
     )
     settings = {
@@ -167,28 +214,65 @@ def _open_study(path: Path, samples: Samples, network: JanusConfig, training: Tr
     elif stored != json.loads(json.dumps(settings)):
         differing = [key for key in settings if stored.get(key) != json.loads(json.dumps(settings[key]))]
         raise ConfigError(f"{path}: a study of another {' and '.join(differing)}; give another --out")
+    if "id" not in study.user_attrs:
+        study.set_user_attr("id", uuid.uuid4().hex)
     return study
 
 
-def _finished(study: Any) -> Sequence[Any]:
+def _finished(study: Any) -> list[Any]:
     return [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
 
 
-def _write_trials(study: Any, out: Path, progress: Any) -> None:
-    """Show the trials in MLflow."""
-    from loop.tracking import log_study
+def _tidy(out: Path, number: int) -> None:
+    """Remove what trials before this one, and writing that was killed, left of themselves."""
+    for stray in [*out.glob("trial-*.state"), *out.glob(".trial-*.state.*.tmp"), *out.glob(".weights.toml.*.tmp")]:
+        if stray.name.startswith(".") or not stray.name.startswith(f"trial-{number:03d}-"):
+            stray.unlink()
+
+
+def _deliver(study: Any, out: Path, progress: Any) -> bool:
+    """Show the study in MLflow, or say why not."""
+    from loop.tracking import Trial, log_study
 
     trials = [
-        {
-            "number": t.number,
-            "params": t.params,
-            "value": t.value if t.state.name == "COMPLETE" else None,
-            "state": t.state.name,
-            "intermediate": t.intermediate_values,
-            "time": t.datetime_start.timestamp(),
-        }
+        Trial(
+            number=t.number,
+            state=t.state.name,
+            start=t.datetime_start.timestamp(),
+            end=t.datetime_complete.timestamp(),
+            params=t.params,
+            value=t.value if t.state.name == "COMPLETE" else None,
+            judged=t.intermediate_values,
+            history=t.user_attrs.get("history", []),
+            steps=t.user_attrs.get("steps", 0),
+        )
         for t in _finished(study)
     ]
-    result = log_study(out, out.resolve().name, trials)
+    result = log_study(out, study.user_attrs["id"], study.user_attrs["settings"], trials, summary(study))
     if result.error:
-        progress.say(f"MLflow not updated ({result.error}); the next trial tries again")
+        progress.say(f"MLflow not updated ({result.error}); later: run the same command again")
+    return result.error is None
+
+
+def summary(study: Any) -> dict[str, float]:
+    """What a study has reached: counts, best values, and how much of the variation each weight explains."""
+    import optuna
+
+    trials = _finished(study)
+    complete = [t for t in trials if t.state.name == "COMPLETE"]
+    found: dict[str, float] = {
+        "trials": len(trials),
+        "pruned": sum(t.state.name == "PRUNED" for t in trials),
+        "failed": sum(t.state.name == "FAIL" for t in trials),
+    }
+    if complete:
+        best = min(complete, key=lambda t: t.value)
+        found |= {"best.value": best.value, "best.number": best.number}
+        found |= {f"best.{name}": value for name, value in best.params.items()}
+    if complete and complete[0].number == 0:
+        found["default.value"] = complete[0].value
+    if len({t.value for t in complete}) > 1:
+        with warnings.catch_warnings(action="ignore"):
+            importances = optuna.importance.get_param_importances(study)
+        found |= {f"importance.{name}": value for name, value in importances.items()}
+    return found
