@@ -274,5 +274,6 @@ def summary(study: Any) -> dict[str, float]:
     if len({t.value for t in complete}) > 1:
         with warnings.catch_warnings(action="ignore"):
             importances = optuna.importance.get_param_importances(study)
-        found |= {f"importance.{name}": value for name, value in importances.items()}
+        if sum(importances.values()) > 0:  # of few trials nothing can be said
+            found |= {f"importance.{name}": value for name, value in importances.items()}
     return found

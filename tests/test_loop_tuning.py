@@ -2,16 +2,22 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import optuna
 import pytest
+from kills import trials_of
+from test_loop_tracking import runs_of
 
 from janus_al import dataset
 from janus_al.fitting import TrainingConfig
 from janus_al.network import JanusConfig
 from loop import tuning
 from loop.config import ConfigError, load_training
+from loop.lock import locked
 from loop.simulate import simulate_samples
 from simulators import generate
 
@@ -28,6 +34,10 @@ def data(tmp_path_factory):
     return path
 
 
+def storage(out):
+    return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(out / "study.jsonl")))
+
+
 class Quiet:
     def __call__(self, stage, done, total):
         pass
@@ -36,39 +46,110 @@ class Quiet:
         pass
 
 
-def run(data, out, trials, progress=None, training=TRAINING):
-    return tuning.tune(data, out, trials, NETWORK, training, 7, 2, "cpu", progress or Quiet())
+def run(data, out, trials, training=TRAINING):
+    return tuning.tune(data, out, trials, NETWORK, training, 7, 1, "cpu", Quiet())
 
 
-def trials_of(out):
-    backend = optuna.storages.journal.JournalFileBackend(str(out / "study.jsonl"))
-    study = optuna.load_study(study_name="loss weights", storage=optuna.storages.JournalStorage(backend))
-    return [(t.number, t.state.name, t.params, t.value, t.intermediate_values) for t in study.trials]
+@pytest.fixture
+def nowhere(monkeypatch):
+    """MLflow is refused at once, so that tests need not wait for it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///nowhere")
 
 
-def test_an_interrupted_study_ends_as_an_uninterrupted_one(data, monkeypatch):
+def test_a_study_finds_weights_and_shows_its_trials(data, monkeypatch, janus):
     monkeypatch.setattr(tuning, "PROBES", 4)
-    whole, broken = data.parent / "whole", data.parent / "broken"
-    result = run(data, whole, 3)
-
-    class Stopping(Quiet):
-        def __call__(self, stage, done, total):
-            if stage == "trial 1" and total == TRAINING.steps and done == 9:
-                raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(data, broken, 3, Stopping())
-    with (broken / "study.jsonl").open("ab") as file:
-        file.write(b'{"op_code": 4, "torn')
-    assert run(data, broken, 3)["best"] == result["best"]
-    assert trials_of(broken) == trials_of(whole)
-
-    first = trials_of(whole)[0]
-    assert first[2] == {name: getattr(TRAINING, name) for name in tuning.RANGES}
-    assert result["best"]["value"] == min(t[3] for t in trials_of(whole) if t[1] == "COMPLETE")
-    weights = whole / "weights.toml"
-    assert set(tomllib.loads(weights.read_text())["training"]) == set(tuning.RANGES)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    out = data.parent / "study"
+    result = run(data, out, 3)
+    trials = trials_of(out)
+    assert trials[0][2] == {name: getattr(TRAINING, name) for name in tuning.RANGES}
+    assert result["best"]["value"] == min(t[3] for t in trials if t[1] == "COMPLETE")
+    weights = out / "weights.toml"
+    assert tomllib.loads(weights.read_text())["training"] == result["best"]["params"]
     assert dataclasses.asdict(load_training(weights, [])[1]).items() >= result["best"]["params"].items()
     assert json.loads(json.dumps(result)) == result
     with pytest.raises(ConfigError, match="another training"):
-        run(data, whole, 3, training=dataclasses.replace(TRAINING, steps=17))
+        run(data, out, 3, training=dataclasses.replace(TRAINING, steps=17))
+
+    study = optuna.load_study(study_name="loss weights", storage=storage(out))
+    client, runs = runs_of(data.parent, study.user_attrs["id"])
+    assert set(runs) == {("study", "-"), *(("trial", str(n)) for n in range(3))}
+    top, first = runs["study", "-"].data.metrics, runs["trial", "0"]
+    assert top["best.value"] == result["best"]["value"]
+    assert top["best.l_rec"] == result["best"]["params"]["l_rec"]
+    assert (top["trials"], top["default.value"]) == (3, trials[0][3])
+    assert first.data.metrics["value"] == trials[0][3]
+    points = client.get_metric_history(first.info.run_id, "train/loss")
+    assert [(p.step, p.value) for p in points] == [(row["step"], row["loss"]) for row in trials[0][5]]
+    assert [p.step for p in points] == [8, 16]
+    assert first.inputs.dataset_inputs[0].dataset.digest == dataset.read(data).digest()[:36]
+    assert (first.data.params["training.steps"], first.data.params["network.latent"]) == ("16", "16")
+
+    with locked(out, "tuning here"):
+        code, _, errors = janus("tune", data, "--out", out)
+    assert code == 5
+    assert errors == f"janus-al: {out}: another process is tuning here; wait for it or stop it\n"
+
+
+def test_a_study_says_which_weight_matters():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(lambda t: t.suggest_float("l_rec", 0, 1) ** 2 + 1e-3 * t.suggest_float("l_task", 0, 1), n_trials=40)
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
+    found = tuning.summary(study)
+    assert found["importance.l_rec"] > 0.8
+    assert found["importance.l_rec"] + found["importance.l_task"] == pytest.approx(1)
+    assert found["best.value"] == study.best_value
+    assert found["best.l_rec"] == study.best_params["l_rec"]
+    assert (found["trials"], found["failed"], found["pruned"]) == (41, 1, 0)
+    assert "importance.l_rec" not in tuning.summary(optuna.create_study())
+
+
+def test_a_weight_that_is_off_stays_off(data, monkeypatch, nowhere):
+    """And one that lies beyond the usual range widens it."""
+    monkeypatch.setattr(tuning, "PROBES", 4)
+    training = dataclasses.replace(TRAINING, l_sens=0.0, l_rec=500.0)
+    out = data.parent / "off"
+    run(data, out, 2, training)
+    first, second = trials_of(out)
+    assert first[2] == {"l_task": 1.0, "l_rec": 500.0, "l_cyc": 0.1, "l_deep": 0.1}
+    assert set(second[2]) == set(first[2])
+    assert second[2] != first[2]
+    assert load_training(out / "weights.toml", [])[1].l_sens == 0.0
+
+
+def test_nothing_to_tune_is_refused(data, tmp_path):
+    off = dataclasses.replace(TRAINING, **dict.fromkeys(tuning.RANGES, 0.0))
+    with pytest.raises(ConfigError, match="nothing is left to tune"):
+        run(data, tmp_path / "none", 1, off)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_study_in_which_all_fails_says_why(data, nowhere):
+    wild = dataclasses.replace(TRAINING, rate=1e30, clip=1e30)
+    with pytest.raises(ConfigError, match="none of 1 trials reached its end; the last one: training diverged"):
+        run(data, data.parent / "wild", 1, wild)
+    assert {p.name for p in (data.parent / "wild").iterdir()} <= {".lock", ".mlflow.lock", "study.jsonl"}
+
+
+def kill(data, out, *numbers):
+    """See tests/kills.py; what it printed."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name("kills.py")), data, out, *numbers]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_killed_study_ends_as_one_that_was_not(data, tmp_path, nowhere):
+    """Real kills, at file operations and at a moment, and torn lines; the default for l_sens is 0."""
+    kill(data, tmp_path, 2, 3, 1)
+
+
+@pytest.mark.slow
+def test_a_study_killed_forty_times_ends_as_one_that_was_not(data, tmp_path, monkeypatch):
+    """Also while it delivers to MLflow, where each trial is then seen once."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert sum(line["status"] == 9 for line in kill(data, tmp_path, 6, 40, 0)[1:]) > 20
+    study = optuna.load_study(study_name="loss weights", storage=storage(tmp_path / "killed"))
+    _, runs = runs_of(tmp_path, study.user_attrs["id"])
+    assert set(runs) == {("study", "-"), *(("trial", str(n)) for n in range(6))}
+    assert {r.info.status for r in runs.values()} <= {"FINISHED", "KILLED"}
