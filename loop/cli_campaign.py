@@ -78,7 +78,7 @@ def campaign_report(dir_: Dir, json_: Json = False) -> None:
 
 @campaign_app.command("sync")
 def campaign_sync(dir_: Dir, json_: Json = False) -> None:
-    """Bring MLflow up to date with a campaign, after an outage for instance.
+    """Bring MLflow up to date with a campaign, after an outage for instance, also while it runs.
 
     janus-al campaign sync campaigns/quickstart
     """
@@ -92,7 +92,7 @@ def campaign_sync(dir_: Dir, json_: Json = False) -> None:
         print_json(report)
     if result.error:
         print(f"janus-al: MLflow not updated: {result.error}", file=sys.stderr)
-        raise typer.Exit(1)
+        raise typer.Exit(2)
     if not json_:
         print(f"{result.delivered} runs delivered to {result.uri}")
 

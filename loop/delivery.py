@@ -6,7 +6,9 @@ that was cut off is gone on with by the next one. Nothing here raises: a store t
 `DEADLINE` seconds and a sentence.
 """
 
+import contextlib
 import dataclasses
+import glob
 import hashlib
 import importlib.util
 import json
@@ -120,7 +122,8 @@ def _ask(order: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         input=json.dumps(order),
         env={**ENVIRONMENT, **os.environ},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         timeout=max(seconds, 0.0),
     )
     try:
@@ -295,44 +298,51 @@ def _sqlite(name: str) -> str:
 
 def _create_database(name: str, artifacts: str) -> None:
     """Make the sqlite store whole or not at all: its migrations survive neither a kill nor company."""
-    if Path(name).exists():
-        return
     from filelock import FileLock
 
+    path = Path(name)
+    if path.exists() and path.stat().st_size:
+        return
     with FileLock(f".{name}.lock"):
-        if Path(name).exists():
+        if path.exists() and path.stat().st_size:
             return
-        for stale in Path().glob("mlflow.db.tmp-*"):
+        for stale in Path().glob(f"{glob.escape(name)}.tmp-*"):
             stale.unlink()
-        temporary = Path(f"mlflow.db.tmp-{os.getpid()}")
+        temporary = Path(f"{name}.tmp-{os.getpid()}")
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
         store = SqlAlchemyStore(_sqlite(temporary.name), artifacts)
         store.engine.dispose()
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(name)
+        temporary.replace(path)
 
 
 def _move_artifacts(name: str, artifacts: str) -> None:
-    """After its folder was moved or copied, let our experiment point to the artifacts beside the store."""
+    """After its folder was moved or copied, let our experiment point to the artifacts beside the store.
+
+    Raises:
+        ValueError: the file is no store.
+    """
     import sqlite3
 
-    with sqlite3.connect(name, timeout=30) as database:
-        for number, old in database.execute(
-            "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?", (EXPERIMENT,)
-        ).fetchall():
-            if old == artifacts or not (old.startswith("file:") and old.endswith("/mlartifacts")):
-                continue
-            database.execute(
-                "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (artifacts, number)
-            )
-            database.execute(
-                "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
-                "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
-                (artifacts, len(old) + 1, number, len(old), old),
-            )
-    database.close()
+    ours = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?"
+    with contextlib.closing(sqlite3.connect(name, timeout=30)) as database:
+        try:
+            for number, old in database.execute(ours, (EXPERIMENT,)).fetchall():
+                if old == artifacts or not (old.startswith("file:") and old.endswith("/mlartifacts")):
+                    continue
+                move = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
+                database.execute(move, (artifacts, number))
+                move = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?)"
+                move += " WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?"
+                database.execute(move, (artifacts, len(old) + 1, number, len(old), old))
+            database.commit()
+        except sqlite3.Error as error:
+            path = Path(name).absolute()
+            raise ValueError(
+                f"{path}: it cannot be read as MLflow's store ({error}); move it away if it is none"
+            ) from None
 
 
 def _sentence(error: Exception) -> str:

@@ -69,7 +69,8 @@ def _course(
         at = (outcome or training or begun)["time"]
         until = [e for e in paid if e["round"] <= number]
         designs += len(outcome["designs"]) if outcome else 0
-        seconds += sum(outcome["seconds"].values()) if outcome else (training or {}).get("seconds", 0.0)
+        spent = outcome["seconds"].values() if outcome else [e.get("seconds", 0.0) for e in (*until, training or {})]
+        seconds += sum(spent)
         reached = {
             "designs": designs,
             "simulations": sum(e["simulated"] + len(e["failed"]) for e in until),

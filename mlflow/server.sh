@@ -11,5 +11,5 @@ export MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 hosts=()
 [ -z "${ALLOWED_HOSTS:-}" ] || hosts=(--allowed-hosts "$ALLOWED_HOSTS")
 cd "$folder"
-exec "$mlflow" server --backend-store-uri "${BACKEND:-sqlite:///$folder/mlflow.db}" \
-  --artifacts-destination "$folder/artifacts" --host "${HOST:-127.0.0.1}" --port "${PORT:-5000}" --workers 1 "${hosts[@]}"
+exec "$mlflow" server --backend-store-uri "${BACKEND:-sqlite:///mlflow.db}" \
+  --artifacts-destination ./artifacts --host "${HOST:-127.0.0.1}" --port "${PORT:-5000}" --workers 1 "${hosts[@]}"

@@ -7,5 +7,5 @@ port=${2:-5000}
 here=$(cd "$(dirname "$0")/.." && pwd)
 mlflow=$(command -v "$here/.venv/bin/mlflow" || command -v mlflow)
 export MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
-cd "$(dirname "$db")"
-exec "$mlflow" server --backend-store-uri "sqlite:///$db" --host 127.0.0.1 --port "$port" --workers 1
+cd "$(dirname "$db")" # mlflow takes a URI for a path in places: no folder's name may be in it
+exec "$mlflow" server --backend-store-uri "sqlite:///$(basename "$db")" --host 127.0.0.1 --port "$port" --workers 1

@@ -14,8 +14,11 @@ from urllib.request import url2pathname
 
 import pytest
 
+from loop.campaign import Campaign
 from loop.delivery import _redact
 from loop.lock import LockedError, is_locked, locked
+from loop.progress import Progress
+from loop.run import _project
 from loop.tracking import Trial, log_study, sync
 
 HOSTILE = "a%41 b#c?d'e\"f;ü\ng"
@@ -65,9 +68,9 @@ def write_campaign(folder, name, finished, campaign_id=None):
     dataset = {"samples": 9, "simulated": 4, "digest": "b" * 64}
     trained = {"model": "models/r0000", "seconds": 7.0, "dataset": dataset, "weights": WEIGHTS}
     begun = {"campaign_id": campaign_id or name, "name": name, "seed": 0, "source": source}
-    shard = {"event": "shard", "time": 1010.0, "samples": 7, "simulated": 6, "file": None}
+    shard = {"event": "shard", "time": 1010.0, "samples": 7, "simulated": 6}
     events = [
-        {"event": "shard", "time": 900.0, "round": 0, "simulated": 4, "failed": [], "samples": 4, "file": None},
+        {"event": "shard", "time": 900.0, "round": 0, "simulated": 4, "failed": [], "samples": 4, "seconds": 2.0},
         {"event": "campaign", "time": 1000.0, **begun},
         {"event": "trained", "time": 1100.0, "round": 0, **trained, "metrics": {"kxx_r2": 0.9, "kxx_error": 0.02}},
         {**shard, "round": 1, "failed": ["x"]},
@@ -149,7 +152,7 @@ def test_campaigns_compare_in_the_table(parent):
         "simulations": 18,
         "simulations_budget": 400,
         "failures": 2,
-        "seconds": 17.0,
+        "seconds": 19.0,
         "first_shot_error.first": 0.02,
         "first_shot_error.last": 0.01,
         "probe_error.first": 0.03,
@@ -373,7 +376,9 @@ def test_a_damaged_store_is_a_sentence(tmp_path, local):
     folder = write_campaign(tmp_path / "e", "e", finished=True)
     (tmp_path / "mlflow.db").write_bytes(b"not a database at all" * 100)
     result = sync(folder)
-    assert "not a database" in result.error
+    assert result.error.startswith(
+        f"{tmp_path / 'mlflow.db'}: it cannot be read as MLflow's store (file is not a database)"
+    )
     assert "\n" not in result.error
 
 
@@ -386,6 +391,44 @@ def test_a_deleted_experiment_is_a_sentence_with_its_mend(parent, local, tmp_pat
     error = sync(folder).error
     assert error.startswith("experiment 'janus-al' was deleted in MLflow; bring it back with")
     assert f"mlflow experiments restore --experiment-id {number}" in error
+
+
+def test_a_store_of_ones_own(parent, monkeypatch, tmp_path):
+    """A relative URI with characters that mean something in URIs: one file, artifacts beside it, no stray folder."""
+    from sqlalchemy.engine import URL
+
+    name = "own%41 #?.db"
+    shutil.copy(parent / "mlflow.db", tmp_path / name)
+    (tmp_path / "campaigns").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", URL.create("sqlite", database=name).render_as_string())
+    assert sync(write_campaign(tmp_path / "campaigns" / "x", "x", finished=True)).delivered == 4
+    assert {p.name for p in tmp_path.iterdir()} <= {name, f".{name}.lock", "campaigns", "mlartifacts"}
+    assert [p.name for p in (tmp_path / "campaigns").iterdir()] == ["x"]
+    assert list(tmp_path.glob("mlartifacts/*/artifacts/campaign.toml"))
+
+
+def test_a_campaign_goes_on_without_mlflow(folder, tmp_path, monkeypatch, capsys):
+    """It says once how to show itself later, does not try again before the end, and then once more."""
+    copy = tmp_path / "a copy"
+    shutil.copytree(folder, copy)
+    lines = (copy / "journal.jsonl").read_text().splitlines(keepends=True)
+    ended = next(i for i, line in enumerate(lines) if json.loads(line)["event"] == "finished")
+    (copy / "journal.jsonl").write_text("".join(lines[:ended]))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///nowhere")
+    campaign, due = Campaign(copy), {}
+    for _ in range(2):
+        _project(campaign, Progress(), due)
+    said = capsys.readouterr().err
+    assert said.startswith(
+        "tracking not written (MLflow: MLFLOW_TRACKING_URI 'file:///nowhere': MLflow no longer keeps"
+    )
+    assert said.endswith(f"later: janus-al campaign sync '{copy}'\n")
+    assert said.count("\n") == 1
+    campaign.journal.append("finished", state="done", reason="targets met")
+    _project(campaign, Progress(), due)
+    assert capsys.readouterr().err == said
+    assert (copy / "report.html").exists()
 
 
 def test_a_study(parent, local):
