@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from janus_al import dataset
-from janus_al.dataset import Samples, atomic_path, remove_stale
+from janus_al.dataset import DatasetError, Samples, atomic_path, remove_stale
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.network import JanusConfig
 from janus_al.training import suited, train
@@ -39,6 +39,7 @@ RANGES = {
     "l_deep": (0.01, 1.0),
     "l_sens": (0.3, 100.0),
 }
+NAME = "loss weights"
 PROBES = 24
 SHORT = 4
 """a trial is first judged after this part of the steps"""
@@ -63,6 +64,7 @@ def tune(
 
     Raises:
         ConfigError: `out` holds a study of other data or settings; no weight is above 0; no trial reached its end.
+        DatasetError: the study in `out` is damaged.
         LockedError: another process tunes in `out`.
         OutputError: `out` holds something else.
     """
@@ -196,25 +198,37 @@ def _open_study(path: Path, samples: Samples, network: JanusConfig, training: Tr
             raise OutputError(f"{path}: is no study of Optuna's; give another --out")
         with path.open("rb+") as file:
             file.truncate(data.rfind(b"\n") + 1)
-    study = optuna.create_study(
-        storage=optuna.storages.JournalStorage(JournalFileBackend(str(path.resolve()), lock_obj=Held(str(path)))),
-        study_name="loss weights",
-        direction="minimize",
-        load_if_exists=True,
+    try:
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path.resolve()), lock_obj=Held(str(path))))
+        try:
+            study = optuna.load_study(study_name=NAME, storage=storage)
+        except KeyError:
+            study = optuna.create_study(study_name=NAME, storage=storage)
+        optuna.create_study(directions=study.directions).add_trials(_finished(study))  # checks them
+        summary(study)
+        if study.direction != optuna.study.StudyDirection.MINIMIZE:
+            raise ValueError("it does not minimise")
+        stored, known = dict(study.user_attrs.get("settings", {})), "id" in study.user_attrs
+    except OSError:
+        raise
+    except Exception as error:  # whatever optuna makes of damaged lines
+        words = " ".join(str(error).split())[:100]
+        raise DatasetError(f"{path}: damaged ({words}); restore it from a copy, or give another --out") from None
+    settings = json.loads(
+        json.dumps(
+            {
+                "dataset": samples.digest(),
+                "network": dataclasses.asdict(network),
+                "training": dataclasses.asdict(training),
+                "seed": seed,
+            }
+        )
     )
-    settings = {
-        "dataset": samples.digest(),
-        "network": dataclasses.asdict(network) | {"properties": list(network.properties)},
-        "training": dataclasses.asdict(training),
-        "seed": seed,
-    }
-    stored = study.user_attrs.get("settings")
-    if stored is None:
-        study.set_user_attr("settings", settings)
-    elif stored != json.loads(json.dumps(settings)):
-        differing = [key for key in settings if stored.get(key) != json.loads(json.dumps(settings[key]))]
+    if differing := [key for key in settings if stored and stored.get(key) != settings[key]]:
         raise ConfigError(f"{path}: a study of another {' and '.join(differing)}; give another --out")
-    if "id" not in study.user_attrs:
+    if not stored:
+        study.set_user_attr("settings", settings)
+    if not known:
         study.set_user_attr("id", uuid.uuid4().hex)
     return study
 

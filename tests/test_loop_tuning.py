@@ -1,5 +1,6 @@
 """Tuning of the loss weights: deterministic, resumable, judged by simulation."""
 
+import contextlib
 import dataclasses
 import json
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 from kills import trials_of
@@ -102,6 +104,41 @@ def test_a_study_says_which_weight_matters():
     assert found["best.l_rec"] == study.best_params["l_rec"]
     assert (found["trials"], found["failed"], found["pruned"]) == (41, 1, 0)
     assert "importance.l_rec" not in tuning.summary(optuna.create_study())
+
+
+@pytest.mark.parametrize("seed", range(9))
+def test_a_damaged_study_is_refused(data, tmp_path, seed):
+    """Whatever a byte or a value is turned into: exit 4 or 2 with a sentence, or what was there is still understood."""
+    samples, path = dataset.read(data), tmp_path / "study.jsonl"
+    study = tuning._open_study(path, samples, NETWORK, TRAINING, 7)
+    space = {"l_rec": optuna.distributions.FloatDistribution(1, 9, log=True)}
+    complete = optuna.trial.TrialState.COMPLETE
+    for value in (0.5, 0.25):
+        study.add_trial(
+            optuna.trial.create_trial(state=complete, params={"l_rec": 2.0}, distributions=space, value=value)
+        )
+    whole = path.read_bytes()
+    assert len(whole.splitlines()) == 5
+    tuning._open_study(path, samples, NETWORK, TRAINING, 7)
+    assert path.read_bytes() == whole
+    rng = np.random.default_rng(seed)
+    for _ in range(40):
+        lines = whole.splitlines()
+        number = int(rng.integers(len(lines)))
+        if seed % 3 == 0:
+            lines[number] = bytes(lines[number][: rng.integers(len(lines[number]))])
+        elif seed % 3 == 1:
+            line = bytearray(lines[number])
+            line[rng.integers(len(line))] = rng.integers(32, 127)
+            lines[number] = bytes(line)
+        else:
+            entry = json.loads(lines[number])
+            strange = [None, "x", [], {}, -1, 1e400, True]
+            entry[str(rng.choice(list(entry)))] = strange[rng.integers(len(strange))]
+            lines[number] = json.dumps(entry).encode()
+        path.write_bytes(b"\n".join(lines) + b"\n")
+        with contextlib.suppress(dataset.DatasetError, ConfigError):
+            tuning.summary(tuning._open_study(path, samples, NETWORK, TRAINING, 7))
 
 
 def test_a_weight_that_is_off_stays_off(data, monkeypatch, nowhere):
