@@ -1,15 +1,11 @@
 """Runs brought to an MLflow store by a process of their own, which is killed when a delivery takes too long.
 
-The only file that imports mlflow. Delivering is idempotent: a run is found by the identity of what it shows,
-points carry the times of what they tell, and a run whose digest the store knows is left alone, so a delivery
-that was cut off is gone on with by the next one. Nothing here raises: a store that fails costs at most
-`DEADLINE` seconds and a sentence.
+Delivering is idempotent: a run is found by the identity of what it shows, points carry the times of what they
+tell, and a run whose digest the store knows is left alone, so a delivery that was cut off is gone on with by the
+next one. Nothing here raises: a store that fails costs at most `DEADLINE` seconds and a sentence.
 """
 
-import contextlib
 import dataclasses
-import glob
-import hashlib
 import importlib.util
 import json
 import logging
@@ -24,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 DEADLINE = 60.0
 """seconds that one delivery may take, whatever the store does"""
@@ -38,10 +33,6 @@ ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-EXPERIMENT = "janus-al"
-IDENTITY, DELIVERED, PARENT = "janus_al.identity", "janus_al.delivered", "mlflow.parentRunId"
-BATCH = 900
-"""metrics a request; the store takes 1000"""
 FORMS = "give http://HOST:PORT of a server or sqlite:////PATH/mlflow.db, or unset it"
 
 Point = tuple[str, float, float, int]
@@ -144,7 +135,9 @@ def serve() -> None:
             raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
         logging.getLogger("alembic").setLevel(logging.ERROR)
         logging.getLogger("mlflow").setLevel(logging.ERROR)
-        store = _Store(order["given"], Path(order["folder"]), order["identity"])
+        from loop.store import Store
+
+        store = Store(order["given"], Path(order["folder"]), order["identity"])
         parent: str | None = None
         for number, entry in enumerate(order["runs"]):
             run = store.put(Run(**entry), parent)
@@ -162,95 +155,6 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-class _Store:
-    """The runs of one identity in an MLflow store."""
-
-    def __init__(self, given: str, folder: Path, identity: str) -> None:
-        from mlflow.tracking import MlflowClient
-
-        self.folder, self.name = folder, identity
-        self.identity = hashlib.sha256(identity.encode()).hexdigest()[:32]  # safe within any filter
-        database, uri, artifacts = _database(given, folder), given, None
-        if database is not None:
-            uri, artifacts = _open_database(database)
-        self.client = MlflowClient(tracking_uri=uri)
-        self.experiment = self._experiment(artifacts)
-        self.known = {(r.data.tags.get("kind"), r.data.tags.get("round")): r for r in self._runs()}
-
-    def put(self, run: Run, parent: str | None) -> str:
-        """Make the store show this run; returns its id."""
-        words = json.dumps([parent, dataclasses.asdict(run)], sort_keys=True)
-        digest = hashlib.sha256(words.encode()).hexdigest()
-        tags = {**run.tags, "campaign_id": self.name, "kind": run.kind, "round": run.number, IDENTITY: self.identity}
-        tags |= {} if parent is None else {PARENT: parent}
-        stored = self.known.get((run.kind, run.number))
-        if stored is None:
-            start = int(run.start * 1000)
-            stored = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=run.name[:200])
-        key = stored.info.run_id
-        if stored.data.tags.get(DELIVERED) == digest:
-            return key
-        for name, value in tags.items():
-            if stored.data.tags.get(name) != value:
-                self.client.set_tag(key, name, value)
-        self._fill(stored, run)
-        for path, place, _ in run.artifacts:
-            self.client.log_artifact(key, str(self.folder / path), place or None)
-        if run.status == "RUNNING":
-            self.client.update_run(key, status="RUNNING")
-        else:
-            self.client.set_terminated(key, run.status, int(run.end * 1000))
-        self.client.set_tag(key, DELIVERED, digest)
-        return key
-
-    def _fill(self, stored: Any, run: Run) -> None:
-        from mlflow.entities import Dataset, DatasetInput, Metric, Param
-
-        key = stored.info.run_id
-        metrics = [Metric(_name(n), value, int(at * 1000), step) for n, value, at, step in run.points]
-        wanted = {_name(n): str(v)[:6000] for n, v in run.params.items()}
-        params = [Param(n, v) for n, v in wanted.items() if n not in stored.data.params]
-        for start in range(0, len(params), 90):
-            self.client.log_batch(key, params=params[start : start + 90])
-        for start in range(0, len(metrics), BATCH):
-            self.client.log_batch(key, metrics=metrics[start : start + BATCH])
-        if run.dataset is not None and not getattr(stored.inputs, "dataset_inputs", None):
-            name, digest = run.dataset
-            source = json.dumps({"uri": name})
-            entry = Dataset(name=Path(name).name[:500], digest=digest[:36], source_type="local", source=source)
-            self.client.log_inputs(key, [DatasetInput(entry)])
-
-    def _experiment(self, artifacts: str | None) -> str:
-        from mlflow.exceptions import MlflowException
-
-        found = self.client.get_experiment_by_name(EXPERIMENT)
-        if found is None:
-            try:
-                return self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-            except MlflowException:  # another campaign was faster
-                found = self.client.get_experiment_by_name(EXPERIMENT)
-                if found is None:
-                    raise
-        if found.lifecycle_stage == "deleted":
-            raise ValueError(
-                f"experiment '{EXPERIMENT}' was deleted in MLflow; bring it back with "
-                f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or remove it for good "
-                f"with `mlflow gc --experiment-ids {found.experiment_id}`"
-            )
-        return found.experiment_id
-
-    def _runs(self) -> list[Any]:
-        token, runs = None, list[Any]()
-        while token is not None or not runs:
-            page = self.client.search_runs(
-                [self.experiment], f"tags.`{IDENTITY}` = '{self.identity}'", page_token=token
-            )
-            runs, token = runs + list(page), page.token or None
-            if token is None:
-                break
-        return runs
-
-
 def _check(uri: str) -> None:
     """Refuse what can be no store.
 
@@ -262,87 +166,6 @@ def _check(uri: str) -> None:
     scheme = urlsplit(uri).scheme
     if scheme == "file" or (len(scheme) < 2 and uri not in {"databricks", "databricks-uc", "uc"}):
         raise ValueError(f"MLFLOW_TRACKING_URI '{uri}': MLflow no longer keeps runs in folders; {FORMS}")
-
-
-def _database(given: str, folder: Path) -> Path | None:
-    """The sqlite file that a URI names, `mlflow.db` beside the folder if there is no URI; None if it names a server."""
-    from sqlalchemy.engine import make_url
-
-    if not given:
-        return folder.parent / "mlflow.db"
-    if not given.startswith("sqlite"):
-        return None
-    return Path(str(make_url(given).database)).absolute()
-
-
-def _open_database(path: Path) -> tuple[str, str]:
-    """URI of a sqlite store, made if there is none, and of its artifacts, which lie beside it.
-
-    This process goes to the store's folder, so that no URI holds the folder's name: whatever it is, mlflow
-    takes a URI for a path in places.
-    """
-    os.chdir(path.parent)
-    artifacts = (path.parent / "mlartifacts").as_uri()
-    if url2pathname(urlsplit(artifacts).path) != str(path.parent / "mlartifacts"):
-        raise ValueError(f"{path.parent!a}: MLflow keeps nothing in a folder whose name is not UTF-8; rename it")
-    _create_database(path.name, artifacts)
-    _move_artifacts(path.name, artifacts)
-    return _sqlite(path.name), artifacts
-
-
-def _sqlite(name: str) -> str:
-    from sqlalchemy.engine import URL
-
-    return URL.create("sqlite", database=name).render_as_string()
-
-
-def _create_database(name: str, artifacts: str) -> None:
-    """Make the sqlite store whole or not at all: its migrations survive neither a kill nor company."""
-    from filelock import FileLock
-
-    path = Path(name)
-    if path.exists() and path.stat().st_size:
-        return
-    with FileLock(f".{name}.lock"):
-        if path.exists() and path.stat().st_size:
-            return
-        for stale in Path().glob(f"{glob.escape(name)}.tmp-*"):
-            stale.unlink()
-        temporary = Path(f"{name}.tmp-{os.getpid()}")
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        store = SqlAlchemyStore(_sqlite(temporary.name), artifacts)
-        store.engine.dispose()
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-
-
-def _move_artifacts(name: str, artifacts: str) -> None:
-    """After its folder was moved or copied, let our experiment point to the artifacts beside the store.
-
-    Raises:
-        ValueError: the file is no store.
-    """
-    import sqlite3
-
-    ours = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ?"
-    with contextlib.closing(sqlite3.connect(name, timeout=30)) as database:
-        try:
-            for number, old in database.execute(ours, (EXPERIMENT,)).fetchall():
-                if old == artifacts or not (old.startswith("file:") and old.endswith("/mlartifacts")):
-                    continue
-                move = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
-                database.execute(move, (artifacts, number))
-                move = "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?)"
-                move += " WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?"
-                database.execute(move, (artifacts, len(old) + 1, number, len(old), old))
-            database.commit()
-        except sqlite3.Error as error:
-            path = Path(name).absolute()
-            raise ValueError(
-                f"{path}: it cannot be read as MLflow's store ({error}); move it away if it is none"
-            ) from None
 
 
 def _sentence(error: Exception) -> str:
@@ -357,11 +180,6 @@ def _sentence(error: Exception) -> str:
     if type(error) is ValueError:
         return words
     return f"{type(error).__name__}: {words}"
-
-
-def _name(words: str) -> str:
-    """A name that MLflow takes for a metric or a parameter."""
-    return re.sub(r"[^\w\-. :/]", "_", words)[:250]
 
 
 def _redact(words: str, uri: str) -> str:
