@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from loop.delivery import Point, Run, SyncResult, deliver
-from loop.journal import Event, read_events
+from loop.journal import Event, end_of, read_events
 from loop.lock import is_locked
 
 
@@ -29,8 +29,8 @@ def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
     if begun is None:
         return "", []
     config, key = load_config(folder / "campaign.toml"), str(begun["campaign_id"])
-    last = [e for e in events if e["event"] != "projected"][-1]
-    finished = last["event"] == "finished"
+    end = end_of(events)
+    finished = end is not None
     status = "FINISHED" if finished else "RUNNING" if is_locked(folder) else "KILLED"
     rounds = {e["round"]: e for e in events if e["event"] == "round"}
     trained = {e["round"]: e for e in events if e["event"] == "trained"}
@@ -51,7 +51,7 @@ def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
             *_points({**wanted, "simulations_budget": config.budget.simulations}, begun["time"]),
             *_course(begun, rounds, trained, paid),
         ],
-        tags={"state": str(last.get("state", status.lower())), "reason": str(last.get("reason") or "-")},
+        tags={"state": end["state"], "reason": end["reason"]} if end else {"state": status.lower(), "reason": "-"},
         dataset=(str(begun["source"]["path"]), str(begun["source"]["digest"])),
         artifacts=_files(folder, [(d, "") for d in documents] + [(p, str(Path(p).parent)) for p in pictures]),
     )

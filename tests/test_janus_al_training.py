@@ -1,6 +1,7 @@
 """Losses, symmetries, schedule, resume, warm start and what a small network can learn."""
 
 import dataclasses
+import hashlib
 import json
 import shutil
 
@@ -291,6 +292,9 @@ def test_hostile_checkpoint_is_refused(trained, tmp_path, edit, words):
     """In one sentence, and before anything is built that the weights do not fill."""
     shutil.copytree(trained, tmp_path / "m")
     edit(tmp_path / "m")
+    names = ("weights.safetensors", "model.json")
+    sums = {name: hashlib.sha256((tmp_path / "m" / name).read_bytes()).hexdigest() for name in names}
+    (tmp_path / "m" / checkpoint.SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sums.items()))
     with pytest.raises(dataset.DatasetError, match=words) as caught:
         checkpoint.load(tmp_path / "m")
     assert str(caught.value).startswith(str(tmp_path / "m"))
