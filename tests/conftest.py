@@ -7,12 +7,13 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
-    """The cache of simulations is a folder of this run; subprocesses inherit it."""
+def surroundings(tmp_path_factory):
+    """A cache of simulations of this run's own, and an MLflow that is refused at once unless a test asks for one."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("JANUS_AL_CACHE", str(folder))
-        yield folder
+        patch.setenv("MLFLOW_TRACKING_URI", "file:///nowhere")
+        yield
 
 
 @pytest.fixture(scope="session")

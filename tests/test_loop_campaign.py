@@ -26,12 +26,32 @@ from loop.select import aligned_distance
 CONFIG = Path(__file__).with_name("small.toml")
 
 
-def run_command(folder, *more):
-    command = [sys.executable, "-P", "-m", "loop.cli", "campaign", "run", str(CONFIG), "--dir", str(folder), *more]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True
-    )
+KILLED = """
+import os, signal, sys
+folder, left = sys.argv[1], int(sys.argv[2])
+del sys.argv[1:3]
+
+def watch(event, words):
+    global left
+    operations = {"open", "os.rename", "os.remove", "os.mkdir", "os.truncate", "os.chmod"}
+    if event in operations and str(words[0]).startswith(folder):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(watch)
+from loop.cli import main
+main()
+"""
+
+
+def run_command(folder, operation=0, **environment):
+    """The small campaign by the command, killed before its N-th operation on a file of the folder, if N is not 0."""
+    words = [str(folder), str(operation), "campaign", "run", str(CONFIG), "--dir", str(folder)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    command = [sys.executable, "-P", "-c", KILLED, *words]
+    return subprocess.Popen(command, env=environment, start_new_session=True, text=True, **pipes)
 
 
 def test_designs_are_what_physics_says(folder):
@@ -174,22 +194,24 @@ except OSError:
     assert [e["number"] for e in Journal(path).events] == [1, 3]
 
 
-def kill_and_resume(folder, reference, kills, seed):
-    """Kill a campaign at random moments until it has been killed `kills` times, then let it end."""
+def kill_and_resume(folder, reference, kills, seed, **environment):
+    """Kill a campaign, before a file operation or at a moment, until it was killed so often, then let it end."""
     rng = np.random.default_rng(seed)
     kept: set[str] = set()
-    for _ in range(kills):
-        process = run_command(folder)
-        time.sleep(rng.uniform(2, 14))
-        os.killpg(process.pid, signal.SIGKILL)
+    for kill in range(kills):
+        process = run_command(folder, 0 if kill % 3 == 2 else int(rng.integers(1, 150)), **environment)
+        if kill % 3 == 2:
+            time.sleep(rng.uniform(1, 9))
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         for event in read_events(folder / "journal.jsonl"):
             if event["event"] == "shard" and event["file"]:
                 assert (folder / event["file"]).exists()
                 kept |= set(dataset.read(folder / event["file"]).hashes.tolist())
-    process = run_command(folder)
+    process = run_command(folder, **environment)
     _, errors = process.communicate()
     assert process.returncode == (0 if status(reference)["state"] == "done" else 3), errors
+    assert not list(folder.rglob("*.tmp"))
     samples = dataset.read(folder / "dataset.h5")
     assert kept <= set(samples.hashes.tolist())
     assert Campaign(folder).designs() == Campaign(reference).designs()
@@ -197,8 +219,8 @@ def kill_and_resume(folder, reference, kills, seed):
     assert Campaign(folder).journal.of("round")[-1]["spent"] == Campaign(reference).journal.of("round")[-1]["spent"]
 
 
-def test_killed_twice_ends_the_same(folder):
-    kill_and_resume(folder.parent / "killed", folder, kills=2, seed=0)
+def test_killed_ends_the_same(folder):
+    kill_and_resume(folder.parent / "killed", folder, kills=3, seed=0)
 
 
 def variant(folder, name, *overrides):
@@ -245,10 +267,11 @@ def test_dask_cluster_gives_the_same_designs(folder):
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_ends_the_same(folder):
-    """20 kills at random moments; MLflow is left with no run under way."""
-    for index in range(5):
-        kill_and_resume(folder.parent / f"killed-{index}", folder, kills=4, seed=index)
+def test_killed_sixty_times_ends_the_same(folder):
+    """20 kills at moments, 40 at file operations; MLflow, delivered to for real, is left with no run under way."""
+    for index in range(6):
+        store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder.parent / 'mlflow.db'}"}
+        kill_and_resume(folder.parent / f"killed-{index}", folder, kills=10, seed=index, **store)
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder.parent / 'mlflow.db'}")

@@ -84,7 +84,7 @@ def test_a_journal_names_nothing_outside_its_folder(folder, tmp_path, janus, kin
     (copy / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
     before = state_of(tmp_path)
     for command in ("status", "report", "resume"):
-        refused(janus("campaign", command, copy), 4, "journal.jsonl: damaged", "restore it from a copy")
+        refused(janus("campaign", command, copy), 4, " is damaged (", "plain name", "restore the journal from a copy")
     before[Path("a/copy/.lock")] = b""
     assert state_of(tmp_path) == before
 
@@ -236,7 +236,9 @@ def test_a_place_that_cannot_be_written(janus, image):
 def model(tmp_path_factory):
     """An untrained model of 16 x 16 pixels, whose weights are so large that its inversions differ."""
     folder = tmp_path_factory.mktemp("models") / "model"
-    card = checkpoint.Card((0.1, 1.0), "dirichlet", "none", 0, {}, property_range={"kxx": (0.2, 0.6)})
+    card = checkpoint.Card(
+        (0.1, 1.0), "dirichlet", "none", 0, {}, property_range={"kxx": (0.2, 0.6), "kyy": (0.2, 0.6)}
+    )
     model = build(JanusConfig(size=16, latent=16, channels=4, rank=4), 0)
     for weights in model.parameters():
         weights.data *= 3

@@ -22,6 +22,7 @@ from loop.run import _project
 from loop.tracking import Trial, log_study, sync
 
 HOSTILE = "a%41 b#c?d'e\"f;ü\ng"
+K = {"kxx": 0.3, "kyy": 0.3}
 WEIGHTS = {"l_task": 1.0, "l_rec": 20.0, "l_cyc": 0.1, "l_deep": 0.1, "l_sens": 10.0}
 CONFIG = """
 name = "{name}"
@@ -48,13 +49,26 @@ def round_event(number, first, probe, designs):
         "time": 1100.0 + 100 * number,
         "round": number,
         "candidates": 12,
+        "probes": 24,
         "hits": 5,
+        "simulations": 7,
+        "probe_error_mean": probe,
         "first_shot_error_median": first,
         "probe_error_median": probe,
         "spent": 4 + 7 * number,
         "seconds": {"inversion": 3.5, "training": 1.5},
-        "designs": [{"target": t} for t in designs],
-        "candidates_table": [{"error": 1.0}],
+        "designs": [{"target": t, "name": f"{t}-{number}", "hash": 64 * "a"} for t in designs],
+        "candidates_table": [
+            {
+                "target": "low",
+                "hash": 64 * "a",
+                "predicted": K,
+                "first_shot": K,
+                "error": 1.0,
+                "simulations": 1,
+                "met": True,
+            }
+        ],
     }
 
 
@@ -68,15 +82,26 @@ def write_campaign(folder, name, finished, campaign_id=None):
     dataset = {"samples": 9, "simulated": 4, "digest": "b" * 64}
     trained = {"model": "models/r0000", "seconds": 7.0, "dataset": dataset, "weights": WEIGHTS}
     begun = {"campaign_id": campaign_id or name, "name": name, "seed": 0, "source": source}
-    shard = {"event": "shard", "time": 1010.0, "samples": 7, "simulated": 6}
+    shard = {"event": "shard", "time": 1010.0, "samples": 7, "simulated": 6, "file": "samples/a.h5", "sha256": 64 * "a"}
+    failed = [{"hash": 64 * "b", "reason": "x"}]
     events = [
-        {"event": "shard", "time": 900.0, "round": 0, "simulated": 4, "failed": [], "samples": 4, "seconds": 2.0},
+        {
+            "event": "shard",
+            "time": 900.0,
+            "round": 0,
+            "simulated": 4,
+            "failed": [],
+            "samples": 9,
+            "seconds": 2.0,
+            "file": "samples/b.h5",
+            "sha256": 64 * "b",
+        },
         {"event": "campaign", "time": 1000.0, **begun},
         {"event": "trained", "time": 1100.0, "round": 0, **trained, "metrics": {"kxx_r2": 0.9, "kxx_error": 0.02}},
-        {**shard, "round": 1, "failed": ["x"]},
+        {**shard, "round": 1, "failed": failed},
         {"event": "trained", "time": 1190.0, "round": 1, **trained, "metrics": {"kxx_r2": 0.99, "kxx_error": 0.01}},
         round_event(1, 0.02, None, ["low"]),
-        {**shard, "round": 2, "failed": ["y"]},
+        {**shard, "round": 2, "failed": failed},
         round_event(2, 0.01, 0.03, ["low", "t2"]),
     ]
     events += [{"event": "finished", "time": 1400.0, "state": "done", "reason": "targets met"}] if finished else []

@@ -20,6 +20,7 @@ from janus_al.network import JanusConfig
 from loop import tuning
 from loop.config import ConfigError, load_training
 from loop.lock import locked
+from loop.outputs import OutputError
 from loop.simulate import simulate_samples
 from simulators import generate
 
@@ -137,7 +138,7 @@ def test_a_damaged_study_is_refused(data, tmp_path, seed):
             entry[str(rng.choice(list(entry)))] = strange[rng.integers(len(strange))]
             lines[number] = json.dumps(entry).encode()
         path.write_bytes(b"\n".join(lines) + b"\n")
-        with contextlib.suppress(dataset.DatasetError, ConfigError):
+        with contextlib.suppress(dataset.DatasetError, ConfigError, OutputError):
             tuning.summary(tuning._open_study(path, samples, NETWORK, TRAINING, 7))
 
 
@@ -154,15 +155,8 @@ def test_a_weight_that_is_off_stays_off(data, monkeypatch, nowhere):
     assert load_training(out / "weights.toml", [])[1].l_sens == 0.0
 
 
-def test_nothing_to_tune_is_refused(data, tmp_path):
-    off = dataclasses.replace(TRAINING, **dict.fromkeys(tuning.RANGES, 0.0))
-    with pytest.raises(ConfigError, match="nothing is left to tune"):
-        run(data, tmp_path / "none", 1, off)
-    assert not (tmp_path / "none").exists()
-
-
 def test_a_study_in_which_all_fails_says_why(data, nowhere):
-    wild = dataclasses.replace(TRAINING, rate=1e30, clip=1e30)
+    wild = dataclasses.replace(TRAINING, rate=100.0, clip=1e6)
     with pytest.raises(ConfigError, match="none of 1 trials reached its end; the last one: training diverged"):
         run(data, data.parent / "wild", 1, wild)
     assert {p.name for p in (data.parent / "wild").iterdir()} <= {".lock", ".mlflow.lock", "study.jsonl"}

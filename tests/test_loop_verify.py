@@ -109,7 +109,7 @@ def test_campaign_goes_on_where_fipy_refuses(tmp_path, monkeypatch):
         "execution.solver=direct",
         "budget.rounds=2",
         "loop.probes=0",
-        "training.steps=60",
+        "training.steps=200",
         "loop.retrain_steps=20",
     ]
     config = load_config(CONFIG, overrides=settings)

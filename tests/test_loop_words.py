@@ -133,7 +133,9 @@ def test_an_error_of_the_system_names_the_file(janus, tmp_path):
     np.save(tmp_path / "i.npy", np.zeros((8, 8), np.uint8))
     code, _, err = janus("campaign", "run", ROOT / "tests/small.toml", "--dir", tmp_path / "file" / "c")
     assert code == 2
-    assert err == f"janus-al: {tmp_path}/file/c: not a directory\n"
+    assert (
+        err == f"janus-al: {tmp_path}/file/c: {tmp_path}/file is a file where a folder is needed; give another name\n"
+    )
 
 
 def test_names_in_the_documents_exist():
