@@ -113,12 +113,13 @@ def _tiff(path: Path) -> Raster:
             raise ImageError(f"{path}: more than {MAX_SIDE} pages; save a stack of {MAX_SIDE} layers at most")
         first, page = file.series[0], file.series[0].keyframe
         kinds = {(s.axes, s.shape, s.dtype, s.keyframe.photometric) for s in file.series}
-        if len(kinds) > 1 or (len(file.series) > 1 and len(first.axes.replace("S", "")) > 2):
+        if len(kinds) > 1 or (len(file.series) > 1 and len(first.axes.removesuffix("S")) > 2):
             raise ImageError(
                 f"{path}: {len(file.series)} pictures, of shapes {', '.join(str(s.shape) for s in file.series[:3])}"
                 "...; a stack has layers of one size and kind, so save the one that is meant"
             )
-        grid = first.axes.replace("S", "")
+        alpha = _check_channels(path, page)
+        grid = first.axes.removesuffix("S")
         if grid != "YX" and not (grid[1:] == "YX" and grid[0] in DEPTHS):
             raise ImageError(
                 f"{path}: axes {first.axes} {first.shape}; an image is YX and a stack ZYX, so save one channel and "
@@ -126,7 +127,6 @@ def _tiff(path: Path) -> Raster:
             )
         sides = tuple(n for n, axis in zip(first.shape, first.axes, strict=True) if axis != "S")
         check_shape(path, sides if len(file.series) == 1 else (len(file.series), *sides))
-        alpha = _check_channels(path, page)
         _check_upright(path, page.tags.valueof(ORIENTATION))
         for part in (part for series in file.series for part in series.pages if part is not None):
             _check_strips(path, part)

@@ -428,6 +428,11 @@ REFUSED = {
     "four planes": ("a.tif", tif(VOLUMES[4], photometric="rgb", planarconfig="separate"), ["4 planes"]),
     "channels": ("a.tif", tif(VOLUMES[2], imagej=True, metadata={"axes": "CYX"}), ["axes CYX", "one channel"]),
     "time": ("a.tif", tif(VOLUMES[2], imagej=True, metadata={"axes": "TYX"}), ["axes TYX"]),
+    "samples on the first axis": (
+        "a.tif",
+        tif(np.sort(VOLUMES[2], axis=1)[..., :1].repeat(9, 2), photometric="minisblack", metadata={"axes": "SYX"}),
+        ["axes SYX (2, 6, 9)"],
+    ),
     "hyperstack": ("a.tif", tif(np.stack([VOLUMES[3]] * 2), imagej=True), ["axes ZCYX (2, 3, 6, 9)"]),
     "several sizes": ("a.tif", tifs(LABELS, LABELS[:4]), ["2 pictures, of shapes (6, 9), (4, 9)"]),
     "several depths": ("a.tif", tifs(LABELS, LABELS.astype("u2")), ["2 pictures"]),
