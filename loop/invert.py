@@ -109,7 +109,9 @@ def invert_target(
     check_reachable(target, phases, model.config.size**2)
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
     run |= {"model": str(model_folder), "simulated": simulated, "cut_steps": cut_steps, "swarm": swarm}
-    check_folder(out, run, [model_folder], force, finished="candidates.json")
+    names = [f"candidate-{number:03d}" for number in range(1, target.designs + 1)]
+    files = ["candidates.json", *(name + suffix for name in names for suffix in (".npy", ".png"))]
+    check_folder(out, run, [model_folder], force, "candidates.json", files)
     config, began, passed_over = InversionConfig(), time.perf_counter(), Counter[str]()
     candidates = propose(
         model,
@@ -133,11 +135,10 @@ def invert_target(
             physics = physics_of(card, executor, "fipy", partial(progress, "simulation"))
             shoot(candidates, physics, phases, cut_steps)
         seconds["simulation"] = time.perf_counter() - began
-    paths = [out / f"candidate-{number:03d}.npy" for number, _ in enumerate(candidates, start=1)]
-    files = [path.with_suffix(suffix).name for path in paths for suffix in (".npy", ".png")]
-    claim(out, run, ["candidates.json", *files], finished="candidates.json")
+    claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
     rows = []
-    for path, candidate in zip(paths, candidates, strict=True):
+    for name, candidate in zip(names, candidates, strict=False):
+        path = out / f"{name}.npy"
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.save(file, candidate.image)
         with atomic_path(path.with_suffix(".png")) as temporary:

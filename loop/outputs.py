@@ -75,7 +75,12 @@ def check_dataset(path: Path, inputs: Iterable[Path], force: bool) -> None:
 
 
 def check_folder(
-    folder: Path, run: Run, inputs: Iterable[Path] = (), force: bool | None = False, finished: str | None = None
+    folder: Path,
+    run: Run,
+    inputs: Iterable[Path] = (),
+    force: bool | None = False,
+    finished: str | None = None,
+    files: Sequence[str] = (),
 ) -> None:
     """Refuse a folder in which a run must not write: another's, or one that holds another run.
 
@@ -84,6 +89,7 @@ def check_folder(
         inputs: files and folders that the command reads.
         force: whether an earlier run may be replaced; None where a command replaces none.
         finished: the file that a finished run leaves; its run is not repeated without `force`.
+        files: that the run may write; none of them replaces what an earlier run did not make.
 
     Raises:
         OutputError: with what the folder holds and the mend.
@@ -103,6 +109,9 @@ def check_folder(
         if differing := [key for key in wanted if stored.get(key) != wanted[key]]:
             words = " and ".join(differing)
             raise OutputError(f"{folder}: holds what `{run['command']}` began with another {words}; {mend}")
+    for name in files:
+        if (folder / name).is_symlink() or ((folder / name).exists() and name not in made["files"]):
+            raise OutputError(f"{folder}: holds {name}, which this command did not make; move it away")
     _check_writable(folder / RUN)
 
 

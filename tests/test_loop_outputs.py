@@ -264,6 +264,12 @@ def test_candidates_are_replaced_only_by_force_and_only_they(janus, model, tmp_p
     assert sorted(p.name for p in out.glob("candidate-*.npy")) == ["candidate-001.npy", "candidate-099.npy"]
     assert [c["hash"] for c in listed] == [content_hash(np.load(out / "candidate-001.npy"))]
     assert (out / "candidate-099.npy").read_bytes() == b"mine"
+    for name in ("candidate-002.npy", "candidate-003.png"):
+        (out / name).symlink_to(tmp_path / "nowhere") if name[-5] == "3" else (out / name).write_bytes(b"mine")
+        before = state_of(out)
+        refused(janus(*invert, "--count", 3, "--force"), 2, f"holds {name}, which this command did not make")
+        assert state_of(out) == before
+        (out / name).unlink()
 
 
 @pytest.mark.parametrize("force", [False, True])
