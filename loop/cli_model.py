@@ -162,7 +162,15 @@ def invert(
             "tries more",
             file=sys.stderr,
         )
-    enough = (sum(c["met"] for c in candidates) if simulate else len(candidates)) >= count
+    met, failed = (sum(c["met"] is answer for c in candidates) for answer in (True, None))
+    if simulate and met < len(candidates):
+        print(
+            f"{met} of {len(candidates)} candidates meet it by simulation"
+            + (f" ({failed} could not be simulated)" if failed else "")
+            + "; more --cut-steps, a larger --swarm or a wider target may help",
+            file=sys.stderr,
+        )
+    enough = (met if simulate else len(candidates)) >= count
     if json_:
         print_json(result)
         raise typer.Exit(0 if enough else 3)

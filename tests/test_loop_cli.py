@@ -226,6 +226,22 @@ def test_invert_exits_0_when_all_wanted_are_met_and_3_when_not(janus, data, tmp_
     assert (code, text.splitlines()[1].split()[-1]) == (3, "no")
 
 
+def test_invert_says_how_many_met(janus, data, tmp_path):
+    """In words beside exit code 3, also of candidates whose simulation is refused, here for their contrast."""
+    words = ["--target", "kxx=0.3", "--tolerance", "1e-9", "--count", 1, "--swarm", 4, "--cut-steps", 0, "--out"]
+    code, _, err = janus("invert", data / "model", *words, tmp_path / "a")
+    assert code == 3
+    assert "0 of 1 candidates meet it by simulation; " in err
+    model = shutil.copytree(data / "model", tmp_path / "model")
+    card = json.loads((model / "model.json").read_text())
+    card["card"]["phase_conductivity"], card["version"] = [1e-9, 1.0], 1
+    (model / "model.json").write_text(json.dumps(card))
+    code, out, err = janus("invert", model, *words, tmp_path / "b", "--json")
+    assert code == 3
+    assert [c["met"] for c in json.loads(out)["candidates"]] == [None]
+    assert "0 of 1 candidates meet it by simulation (1 could not be simulated); " in err
+
+
 def test_invert_without_simulation(janus, data, tmp_path):
     words = ["invert", data / "model", "--target", "kxx>=0.2", "--count", 2, "--out", tmp_path, "--no-simulate"]
     code, text, _ = janus(*words, "--json")
