@@ -283,11 +283,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text; save it as such") from None
+    try:
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid TOML ({one_line(error)})") from None
+        twice = str(error).startswith("Cannot") and "[target]" in text.splitlines()
+        mend = "; write [[target]] with two brackets for each of several" if twice else ""
+        raise ConfigError(f"{path}: not valid TOML ({one_line(error)}){mend}") from None
 
 
 def _overlay(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

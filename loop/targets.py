@@ -110,6 +110,8 @@ def interval(
         if not 0 < tolerance < 1:
             raise TargetError(f"target {name}: tolerance {tolerance} must lie between 0 and 1 (0.01 is 1 %)")
         ends = (value * (1 - tolerance), value * (1 + tolerance))
+    if 0 <= ends[1] < ends[0]:
+        raise TargetError(f"target {name}: min {ends[0]:.4g} is above max {ends[1]:.4g}; swap them")
     if not 0 <= ends[0] <= ends[1] or ends[1] <= 0 or math.isnan(ends[0] + ends[1]):
         raise TargetError(f"target {name}: {ends[0]:.4g}..{ends[1]:.4g} holds no positive number")
     return ends
