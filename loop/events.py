@@ -134,8 +134,9 @@ class _Round(_Event):
 
     @model_validator(mode="after")
     def _known(self) -> Self:
-        if lost := {d.hash for d in self.designs} - {c.hash for c in self.candidates_table}:
-            raise ValueError(f"design {min(lost)[:12]}... is none of the round's candidates")
+        if lost := {(d.hash, d.target) for d in self.designs} - {(c.hash, c.target) for c in self.candidates_table}:
+            key, target = min(lost)
+            raise ValueError(f"design {key[:12]}... for {target} is none of the round's candidates")
         return self
 
 

@@ -89,6 +89,16 @@ def test_a_journal_names_nothing_outside_its_folder(folder, tmp_path, janus, kin
     assert state_of(tmp_path) == before
 
 
+def test_a_design_of_another_target_than_its_candidates_is_damage(folder, tmp_path, janus):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    events = list(read_events(copy / "journal.jsonl"))
+    next(e for e in events if e["event"] == "round")["designs"][0]["target"] = "nope"
+    (copy / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+    for command in ("status", "report"):
+        refused(janus("campaign", command, copy), 4, "is damaged (", "for nope is none of the round's candidates")
+
+
 # --- designs/
 
 
