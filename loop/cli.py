@@ -63,7 +63,8 @@ def _sentence(error: Exception) -> str:
     words = " ".join(str(error).splitlines())
     if isinstance(error, OSError) and error.errno is not None:
         reason = (error.strerror or words).lower()
-        words = reason if error.filename is None else f"{error.filename}: {reason}"
+        path = error.filename2 or error.filename
+        words = reason if path is None else f"{path}: {reason}"
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             words += "; nothing simulated before is lost: make room and run the same command again"
     if isinstance(error, MemoryError):

@@ -138,6 +138,16 @@ def test_an_error_of_the_system_names_the_file(janus, tmp_path):
     )
 
 
+def test_a_file_that_cannot_be_replaced_is_named_and_not_its_temporary_one(tmp_path):
+    from janus_al.dataset import atomic_path
+    from loop.cli import _sentence
+
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(OSError) as caught, atomic_path(tmp_path / "report.html") as temporary:
+        temporary.write_text("new")
+    assert _sentence(caught.value) == f"{tmp_path}/report.html: is a directory"
+
+
 def test_names_in_the_documents_exist():
     """Every `module.name` of ours that CONTRIBUTING or the design speaks of can be imported."""
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "docs/design.md")]
