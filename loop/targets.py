@@ -112,8 +112,10 @@ def interval(
         ends = (value * (1 - tolerance), value * (1 + tolerance))
     if 0 <= ends[1] < ends[0]:
         raise TargetError(f"target {name}: min {ends[0]:.4g} is above max {ends[1]:.4g}; swap them")
-    if not 0 <= ends[0] <= ends[1] or ends[1] <= 0 or math.isnan(ends[0] + ends[1]):
-        raise TargetError(f"target {name}: {ends[0]:.4g}..{ends[1]:.4g} holds no positive number")
+    if ends[0] < 0 or ends[1] <= 0:
+        raise TargetError(
+            f"target {name}: {ends[0]:.4g}..{ends[1]:.4g}; its lower end must be 0 or more, its upper end above 0"
+        )
     return ends
 
 

@@ -128,7 +128,7 @@ def test_joint_impossibilities(overrides, words):
         ("kxx = { min = 0.2, max = inf }", 16, "finite"),
         ("kxx = { value = 1e300 }", 16, "at most"),
         ("kxx = { value = 0.3, tolerance = nan }", 16, "finite"),
-        ("kxx = { value = 0 }", 16, "holds no positive"),
+        ("kxx = { value = 0 }", 16, "upper end above 0"),
         ("kxx = { min = 0.4, max = 0.3 }", 16, "kxx"),
     ],
 )
@@ -160,6 +160,7 @@ def test_overrides_are_checked_alike(override):
         ("[[budget]]\nrounds = 3", "budget: must be a section"),
         ("[target]\ndesigns = 1\n[target]\ndesigns = 2", r"not valid TOML .*write \[\[target\]\] with two brackets"),
         ("[target]\ndesigns = 1\n[[target]]\ndesigns = 2", r"not valid TOML .*write \[\[target\]\] with two brackets"),
+        ("[target]\nkxx = {max = 0.0}", "target kxx: 0..0; its lower end must be 0 or more, its upper end above 0"),
         ("[target]\nkxx = {min = 0.4, max = 0.2}", "target kxx: min 0.4 is above max 0.2"),
         ("a = " + "[" * 5000, "not valid TOML"),
         ("a = " + "9" * 5000, "not valid TOML"),
