@@ -39,12 +39,14 @@ def conjugate_gradients(system: System, rhs: Array, limit: Array) -> Array:
     result, active = xp.zeros_like(rhs), xp.arange(len(rhs))
     if xp is not np:
         active = active.to(rhs.device)
-    # Of a system with a constant mode, rounding leaves a heat that has nowhere to go.
-    x, r = xp.zeros_like(rhs), rhs - rhs.mean(axis=grid, keepdims=True) if inverse.constant else rhs
+    x, r = xp.zeros_like(rhs), rhs
     z = inverse(r)
     p, rz = z, (r * z).sum(axis=grid, keepdims=True)
     for iteration in range(MAX_ITERATIONS):
         if iteration % CHECK_EVERY == 0:
+            if inverse.constant:
+                # Rounding leaves a heat there that has nowhere to go.
+                r = r - r.mean(axis=grid, keepdims=True)
             residual = abs(r).sum(axis=grid)
             done = (residual <= limit[active]).all(-1)
             if bool(done.any()):
