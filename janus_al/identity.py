@@ -65,17 +65,29 @@ def check_test(test: Samples, training: Sequence[str], name: str) -> None:
 
 
 def _translated(copies: list[Image]) -> list[Image]:
-    """Of all translations of all copies, those whose sum with fixed random weights is largest: nearly always one."""
-    sums = []
-    for copy in copies:
-        spectrum = np.fft.rfft2(copy) * np.conj(np.fft.rfft2(_weights(copy.shape)))
-        sums.append(np.rint(np.fft.irfft2(spectrum, s=copy.shape)).astype(np.int64))
+    """Of all translations of all copies, those whose sum with fixed random weights is largest: nearly always one.
+
+    Translations that a copy cannot be told from count once.
+    """
+    sums = [_correlation(copy, _weights(copy.shape)) for copy in copies]
     largest = max(int(s.max()) for s in sums)
     found = []
     for copy, total in zip(copies, sums, strict=True):
-        for shift in np.argwhere(total == largest):
+        ties = total == largest
+        if ties.any():
+            own = _correlation(copy, copy)
+            unmoved = own == own[0, 0]
+        while ties.any():
+            shift = np.argwhere(ties)[0]
             found.append(np.roll(copy, tuple(-shift), axis=(0, 1)))
+            ties &= ~np.roll(unmoved, tuple(shift), axis=(0, 1))
     return found
+
+
+def _correlation(image: Image, weights: Image) -> NDArray[np.int64]:
+    """Sums over all pixels of `weights` times the image moved by minus each translation."""
+    spectrum = np.fft.rfft2(image) * np.conj(np.fft.rfft2(weights))
+    return np.rint(np.fft.irfft2(spectrum, s=image.shape)).astype(np.int64)
 
 
 @lru_cache(maxsize=8)

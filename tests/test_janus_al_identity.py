@@ -1,6 +1,7 @@
 """Which images count as the same: what a test set may not share, a split not tear apart, a design not repeat."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -44,6 +45,17 @@ def test_a_periodic_cell_may_be_translated_too():
     assert len(set(keys)) == len(images)
     for image, key in zip(images, keys, strict=True):
         assert canonical_hash(np.roll(turned(image, rng), rng.integers(16, size=2), (0, 1)), "periodic") == key
+
+
+def test_patterns_that_repeat_cost_no_more_than_others():
+    """An image that thousands of translations leave as it is: one of them is looked at, and little memory taken."""
+    i, j = np.indices((256, 256))
+    tracemalloc.start()
+    for image in (0 * i, (i + j) % 2, i % 4 < 2, (i + j) % 8 < 4):
+        key = canonical_hash(image.astype(np.uint8), "periodic")
+        assert canonical_hash(np.roll(image.T[::-1], (3, 5), (0, 1)).astype(np.uint8), "periodic") == key
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
 
 
 def test_copies_are_never_split_between_training_and_validation():
