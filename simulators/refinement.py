@@ -8,12 +8,12 @@ that the divergence goes down to the rounding of the flux itself.
 from simulators.arrays import Array, namespace
 from simulators.conduction import Conduction, Faces, Solve, divergence
 
-TOLERANCE = 1e-11
+TOLERANCE = 1e-10
 """of the divergence left, summed over the grid, relative to the heat that flows"""
 MAX_CONTRAST = 1e6
 """between any two cells of a field"""
 MAX_STEPS = 10
-LOST = 100.0
+LOST = 10.0
 ROUNDING = 2.0**-52
 
 
