@@ -23,8 +23,6 @@ EXPANSION = 1032
 """bytes that deflate makes of one byte, at most"""
 CHUNK = 2**24
 """bytes of a chunk that is larger than its column, at most"""
-UNCHECKED = 2**28
-"""bytes to which a chunk may expand without a look at what it holds"""
 MOST = 256
 """values of an attribute, at most"""
 
@@ -171,7 +169,8 @@ def _stored(path: Path, name: str, dataset: Any) -> int:
     """Bytes that a column takes in the file, which must be enough to hold it."""
     settings = dataset.id.get_create_plist()
     filters = [settings.get_filter(i)[0] for i in range(settings.get_nfilters())]
-    if len(set(filters)) < len(filters) or not set(filters) <= {GZIP, SHUFFLE, FLETCHER32}:
+    packing = [f for f in filters if f != FLETCHER32]
+    if packing not in ([], [GZIP], [SHUFFLE], [SHUFFLE, GZIP]) or filters.count(FLETCHER32) > 1:
         raise DatasetError(
             f"{path}: '{name}' is stored with the HDF5 filters {filters}; write it anew with gzip, as `h5repack` does"
         )
@@ -190,9 +189,9 @@ def _stored(path: Path, name: str, dataset: Any) -> int:
 def _check_chunks(path: Path, name: str, dataset: Any) -> None:
     """Refuse a chunk that gzip would expand beyond its size, which HDF5 itself does not notice."""
     size = math.prod(dataset.chunks) * dataset.dtype.itemsize + 4
-    large: list[tuple[int, ...]] = []
-    dataset.id.chunk_iter(lambda c: large.append(c.chunk_offset) if c.size * EXPANSION > UNCHECKED else None)
-    for at in large:
+    places: list[tuple[int, ...]] = []
+    dataset.id.chunk_iter(lambda chunk: places.append(chunk.chunk_offset))
+    for at in places:
         _, raw = dataset.id.read_direct_chunk(at)
         with contextlib.suppress(zlib.error):  # stored plain, or damaged, which HDF5 notices
             if len(zlib.decompressobj().decompress(raw, size + 1)) > size:

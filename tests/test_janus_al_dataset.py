@@ -282,15 +282,19 @@ def claim_rows(file, name, content, folder):
     file.create_dataset(name, (5, 2, 20000, 20000), np.float16, chunks=(1, 1, 20000, 20000), compression="gzip")
 
 
-def compressed_twice(file, name, content, folder):
-    settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    settings.set_chunk(content.shape)
-    for _ in range(2):
-        settings.set_deflate(4)
-    space = h5py.h5s.create_simple(content.shape)
-    h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(content.dtype), space, settings).write(
-        space, space, np.ascontiguousarray(content)
-    )
+def filtered(*filters):
+    """A column stored with these filters, in this order."""
+
+    def change(file, name, content, folder):
+        settings = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        settings.set_chunk(content.shape)
+        for number in filters:
+            settings.set_filter(number, 0, (4,) if number == h5py.h5z.FILTER_DEFLATE else ())
+        space = h5py.h5s.create_simple(content.shape)
+        column = h5py.h5d.create(file.id, name.encode(), h5py.h5t.py_create(content.dtype), space, settings)
+        column.write(space, space, np.ascontiguousarray(content))
+
+    return change
 
 
 def chunk_that_expands(file, name, content, folder):
@@ -300,6 +304,13 @@ def chunk_that_expands(file, name, content, folder):
     images.id.write_direct_chunk(
         (0, 0, 0), b"".join(squeezer.compress(bytes(2**24)) for _ in range(20)) + squeezer.flush()
     )
+
+
+def small_chunks_that_expand(file, name, content, folder):
+    """Five chunks of 42 bytes that 33 kB each in the file would expand to 34 MB each."""
+    images = file.create_dataset(name, content.shape, "u1", chunks=(1, 6, 7), compression="gzip")
+    for row in range(5):
+        images.id.write_direct_chunk((row, 0, 0), zlib.compress(bytes(2**25), 9))
 
 
 def huge_chunks(file, name, content, folder):
@@ -369,7 +380,7 @@ FOREIGN = {
     "properties turned": (names("properties_lower", "kyy", "kxx", "volume_fraction"), "'properties_lower' holds"),
     "other maps": (names("sensitivity", "E11", "E22"), r"'sensitivity' holds \['E11', 'E22'\]"),
     "maps too large": (swap_for("sensitivity", claim_rows), r"\(5, 2, 20000, 20000\) where \(5, 2, 6, 7\) belongs"),
-    "compressed twice": (swap_for("image", compressed_twice), r"filters \[1, 1\]"),
+    "compressed twice": (swap_for("image", filtered(1, 1)), r"filters \[1, 1\]"),
     "a chunk that expands": (
         lambda file: [
             swap_for("image", chunk_that_expands)(file),
@@ -377,6 +388,11 @@ FOREIGN = {
         ],
         r"'image' has a chunk that expands beyond its 420004 bytes",
     ),
+    "small chunks that expand": (
+        swap_for("image", small_chunks_that_expand),
+        r"'image' has a chunk that expands beyond its 46 bytes",
+    ),
+    "shuffled when compressed": (swap_for("image", filtered(1, 2)), r"filters \[1, 2\]"),
     "huge chunks": (swap_for("image", huge_chunks), r"chunks of \(1048576, 6, 7\)"),
     "references": (swap_for("meta/round", references), "'meta/round' is object where int64 belongs"),
     "images of bytes": (swap_for("image", store(lambda c: c.astype("S1"))), r"'image' is \|S1 where uint8 belongs"),
