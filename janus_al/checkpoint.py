@@ -15,13 +15,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from janus_al.dataset import CONDUCTIVITIES, Boundary, atomic_path
 from janus_al.errors import DatasetError, first_error, one_line
-from janus_al.network import Janus, JanusConfig
+from janus_al.network import LARGEST, Janus, JanusConfig
 
 FORMAT, VERSION = "janus-al model", 2
 """version 1 has no checksums"""
 SUMS = "SHA256SUMS"
 MAX_JSON = 2**26
 """bytes of model.json, at most: a history of a hundred thousand checks"""
+MAX_WEIGHTS = 4 * LARGEST + MAX_JSON
+"""bytes of weights.safetensors, at most"""
+MAX_SUMS = 2**16
+"""bytes of SHA256SUMS that are read"""
 MEND = "restore it from a copy, or train it again"
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -84,6 +88,14 @@ def save(folder: Path, model: Janus, card: Card) -> str:
     return hashlib.sha256(sums).hexdigest()
 
 
+def _has_sum(path: Path, sums: bytes) -> bool:
+    if not path.is_file() or path.stat().st_size > MAX_WEIGHTS:
+        return False
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"{digest}  {path.name}".encode() in sums.splitlines()
+
+
 def _check_sums(folder: Path, sha256: str | None) -> None:
     """Compare every byte with `SHA256SUMS`, and that with the checksum wanted, if one is.
 
@@ -91,12 +103,14 @@ def _check_sums(folder: Path, sha256: str | None) -> None:
         DatasetError: a file is lost or damaged, or it is another model.
     """
     path = folder / SUMS
-    sums = path.read_bytes() if path.is_file() else b""
+    sums = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            sums = file.read(MAX_SUMS)
     if sha256 is not None and hashlib.sha256(sums).hexdigest() != sha256:
         raise DatasetError(f"{path}: damaged or of another model; its checksum is not the one recorded")
     for name in ("weights.safetensors", "model.json"):
-        data = (folder / name).read_bytes() if (folder / name).is_file() else b""
-        if f"{hashlib.sha256(data).hexdigest()}  {name}".encode() not in sums.splitlines():
+        if not _has_sum(folder / name, sums):
             raise DatasetError(f"{folder / name}: lost or damaged; its checksum is not the one in {SUMS}")
 
 
@@ -130,7 +144,9 @@ def load(folder: Path, device: str = "cpu", sha256: str | None = None) -> tuple[
     network, card = description.network, description.card
     for what, names in (("properties", network.properties), ("property_range", tuple(card.property_range))):
         if sorted(names) != sorted(CONDUCTIVITIES):
-            raise DatasetError(f"{path}: {what} of {names}; this version knows {', '.join(CONDUCTIVITIES)} only")
+            raise DatasetError(
+                f"{path}: {what} of {str(names)[:60]}; this version knows {', '.join(CONDUCTIVITIES)} only"
+            )
     return read_weights(folder / "weights.safetensors", network).to(device).eval(), card
 
 

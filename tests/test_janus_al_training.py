@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 
 import numpy as np
@@ -247,6 +248,7 @@ HOSTILE = {
         described(network__properties=["E11", "E22"]),
         r"properties of \('E11', 'E22'\); this version",
     ),
+    "many properties": (described(network__properties=["x" * 100] * 1000), r"properties of \('x{58}; this version"),
     "no property": (described(network__properties=[]), "properties"),
     "unknown card key": (described(card__colour="red"), "card.colour"),
     "missing card key": (described(card__boundary=...), "card.boundary: Field required"),
@@ -302,6 +304,22 @@ def test_hostile_checkpoint_is_refused(trained, tmp_path, edit, words):
         checkpoint.load(tmp_path / "m")
     assert str(caught.value).startswith(str(tmp_path / "m"))
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (checkpoint.SUMS, "of another model"),
+        ("weights.safetensors", "lost or damaged"),
+        ("model.json", "at most"),
+    ],
+)
+def test_a_file_that_claims_a_terabyte_is_not_read(trained, tmp_path, name, words):
+    shutil.copytree(trained, tmp_path / "m")
+    sha256 = hashlib.sha256((trained / checkpoint.SUMS).read_bytes()).hexdigest()
+    os.truncate(tmp_path / "m" / name, 2**40)
+    with pytest.raises(dataset.DatasetError, match=words):
+        checkpoint.load(tmp_path / "m", sha256=sha256)
 
 
 @pytest.mark.parametrize(
