@@ -183,7 +183,8 @@ def check_reachable(target: Target, phase_conductivity: Sequence[float], pixels:
 def wiener(fraction: np.ndarray, phase_conductivity: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Harmonic and arithmetic mean of two phases at a volume fraction of label 1."""
     k0, k1 = phase_conductivity
-    return 1 / ((1 - fraction) / k0 + fraction / k1), (1 - fraction) * k0 + fraction * k1
+    least = min(k0, k1)  # by which to divide never overflows
+    return least / ((1 - fraction) * (least / k0) + fraction * (least / k1)), (1 - fraction) * k0 + fraction * k1
 
 
 def count_range(target: Target, pixels: int) -> tuple[int, int]:

@@ -312,3 +312,11 @@ def test_bad_configuration_in_one_sentence(tmp_path, text, words):
     with pytest.raises(ConfigError, match=words) as caught:
         load_config(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scale", [1e-320, 1e300])
+def test_wiener_bounds_of_extreme_conductivities(scale):
+    with np.errstate(all="raise", under="ignore"):
+        harmonic, arithmetic = wiener(np.array([0.0, 0.5, 1.0]), (scale, 1e6 * scale))
+    assert np.allclose(harmonic / scale, [1, 2, 1e6], rtol=1e-3)
+    assert np.allclose(arithmetic / scale, [1, 5e5, 1e6], rtol=1e-3)
