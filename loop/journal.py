@@ -68,6 +68,8 @@ def read_events(path: Path) -> Iterator[Event]:
     """
     if not path.exists():
         return
+    if not path.is_file():
+        raise DatasetError(f"{path}: no file; restore the journal from a copy")
     try:
         yield from checked(path.read_bytes().split(b"\n")[:-1])
     except DatasetError as error:

@@ -1,6 +1,7 @@
 """A journal that was edited, cut or mixed up is refused by line, before anything is derived from it."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -150,6 +151,14 @@ def test_nothing_yet(tmp_path):
     for text in ("", '{"event": "shard", "ti'):
         path.write_text(text)
         assert Journal(path).events == []
+
+
+def test_what_is_no_file(tmp_path):
+    """Opening a pipe to which nobody writes would wait for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(DatasetError, match="no file; restore the journal from a copy"):
+            Journal(path)
 
 
 def test_commands_refuse_it(folder, tmp_path, janus):
