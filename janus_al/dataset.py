@@ -208,7 +208,7 @@ def read(path: Path) -> Samples:
             raise DatasetError(f"{path}: boundary {about['boundary']!r}, unit {about['unit']!r}: it has lost its kind")
         phases = attribute(path, file, "phase_conductivity")
         if not isinstance(phases, list) or not all(isinstance(k, int | float) and 0 < k < np.inf for k in phases):
-            raise DatasetError(f"{path}: phase_conductivity {phases}: each must be finite and above 0")
+            raise DatasetError(f"{path}: phase_conductivity {phases!r}: each must be finite and above 0")
         for name in _ARRAYS[1:]:
             expected = CONDUCTIVITIES if name == "sensitivity" else NAMES
             names = attribute(path, dataset_at(path, file, name), "names") or list(expected)

@@ -366,6 +366,7 @@ FOREIGN = {
     "conductivity 0": (attributes(phase_conductivity=[0.0, 1.0]), "finite and above 0"),
     "one conductivity": (attributes(phase_conductivity=[0.1]), r"labels 0\.\.1 but 1 phase cond"),
     "conductivity of text": (attributes(phase_conductivity=["a", "b"]), "finite and above 0"),
+    "conductivity of a line break": (attributes(phase_conductivity="a\n\x1b[2J"), r"conductivity 'a\\n\\x1b\[2J'"),
     "a single conductivity": (attributes(phase_conductivity=0.1), "finite and above 0"),
     "conductivity twice": (attributes(phase_conductivity=[[0.1], [1.0]]), r"'phase_conductivity' is float64 \(2, 1\)"),
     "many conductivities": (attributes(phase_conductivity=np.ones(3000)), r"'phase_conductivity' is float64 \(3000,\)"),
