@@ -172,7 +172,7 @@ def _sentence(error: Exception) -> str:
     """What a person must know of a failure, on one line."""
     if isinstance(error, ModuleNotFoundError):
         return f"the Python package {error.name} is not installed; `pip install {error.name}`"
-    words = " ".join(str(error).split())
+    words = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
     if type(error).__name__ == "UnsupportedModelRegistryStoreURIException":
         return f"MLFLOW_TRACKING_URI: MLflow knows no such scheme; {FORMS}"
     if "failed with exception" in words:  # mlflow's words around those of requests around those of urllib3

@@ -48,7 +48,7 @@ class Store:
         if stored is None:
             start = int(run.start * 1000)
             stored = self.client.create_run(self.experiment, start_time=start, tags=tags, run_name=run.name[:200])
-        key = stored.info.run_id
+        key = _known(stored.info.run_id)
         if stored.data.tags.get(DELIVERED) == digest:
             return key
         for name, value in tags.items():
@@ -87,7 +87,7 @@ class Store:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             try:
-                return self.client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+                return _known(self.client.create_experiment(EXPERIMENT, artifact_location=artifacts))
             except MlflowException:  # another campaign was faster
                 found = self.client.get_experiment_by_name(EXPERIMENT)
                 if found is None:
@@ -98,7 +98,7 @@ class Store:
                 f"`mlflow experiments restore --experiment-id {found.experiment_id}`, or remove it for good "
                 f"with `mlflow gc --experiment-ids {found.experiment_id}`"
             )
-        return found.experiment_id
+        return _known(found.experiment_id)
 
     def _runs(self) -> list[Any]:
         token, runs = None, list[Any]()
@@ -110,6 +110,17 @@ class Store:
             if token is None:
                 break
         return runs
+
+
+def _known(key: str) -> str:
+    """The id that a server gave.
+
+    Raises:
+        ValueError: it gave none, as whatever answers every question with an empty one.
+    """
+    if not key:
+        raise ValueError("the server answers, but not as MLflow does; check MLFLOW_TRACKING_URI")
+    return key
 
 
 def _database(given: str, folder: Path) -> Path | None:
