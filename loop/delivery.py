@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import resource
 import subprocess
 import sys
 import threading
@@ -23,6 +24,8 @@ from urllib.parse import unquote, urlsplit
 
 DEADLINE = 60.0
 """seconds that one delivery may take, whatever the store does"""
+MEMORY = 2**30
+"""bytes that the delivering process may fill, whatever a server sends"""
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -129,6 +132,9 @@ def serve() -> None:
     """In the delivering process: read an order, carry it out, print the answer."""
     order = json.load(sys.stdin)
     threading.Thread(target=_die_with, args=(order["parent"],), daemon=True).start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft == resource.RLIM_INFINITY or soft > MEMORY:
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, hard))
     try:
         spec = importlib.util.find_spec("mlflow")
         if spec is None or spec.origin is None:  # a folder named mlflow is found without being the library
@@ -173,10 +179,11 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"the Python package {error.name} is not installed; `pip install {error.name}`"
     words = " ".join("".join(c if c.isprintable() else " " for c in str(error)).split())
-    if type(error).__name__ == "UnsupportedModelRegistryStoreURIException":
-        return f"MLFLOW_TRACKING_URI: MLflow knows no such scheme; {FORMS}"
+    if type(error).__name__ in {"UnsupportedModelRegistryStoreURIException", "InvalidUrlException"}:
+        return f"MLFLOW_TRACKING_URI: MLflow knows no such scheme or address; {FORMS}"
     if "failed with exception" in words:  # mlflow's words around those of requests around those of urllib3
-        return f"the server does not answer ({words.split('failed with exception')[1].split('(Caused by')[-1].strip()})"
+        reason = words.split("failed with exception")[1].split("(Caused by")[-1].strip()
+        return f"the server does not answer ({reason or 'or sends more than there is memory for'})"
     if type(error) is ValueError:
         return words
     return f"{type(error).__name__}: {words}"

@@ -282,6 +282,13 @@ def drips(handler):
             time.sleep(0.2)
 
 
+def never_ends(handler):
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n")
+    with contextlib.suppress(OSError):
+        while True:
+            handler.wfile.write(b" " * 2**22)
+
+
 SERVERS = {
     "says come back in an hour": (answers(503, Retry_After="3600"), "503"),
     "drips a byte at a time": (drips, "no delivery within"),
@@ -293,6 +300,7 @@ MORE = {
     "has too many guests": (answers(429, Retry_After="3600"), "429"),
     "is something else": (answers(200, b"<html>\n<h1>Hello</h1></html>"), ""),
     "refuses": (answers(403, b"\x1b[2Jno"), "403"),
+    "never ends": (never_ends, "more than there is memory for"),
     "says nothing": (answers(200), "not as MLflow does"),
     "makes no run": (
         answers(200, b'{"experiment": {"experiment_id": "1", "name": "janus-al"}, "runs": [{"info": null}]}'),
@@ -387,6 +395,7 @@ def test_no_server_is_a_sentence(monkeypatch, tmp_path):
         ("/data/ml runs", "no longer keeps runs in folders"),
         ("file:///data/mlruns", "no longer keeps runs in folders"),
         ("http://[::1", "Invalid IPv6"),
+        pytest.param("http://a host:5000", "no such scheme or address; give", marks=pytest.mark.slow),
         pytest.param("gopher://user:secret@host/x", "MLflow knows no such scheme", marks=pytest.mark.slow),
         ("postgresql://user:secret@host/x", "not installed; `pip install psycopg"),
         ("sqlite://", "in memory"),
