@@ -1,5 +1,6 @@
 """The campaign's journal: one JSON object a line, appended and fsynced; the truth of its progress."""
 
+import hashlib
 import json
 import os
 import time
@@ -58,6 +59,21 @@ def end_of(events: Sequence[Event]) -> Event | None:
     """The event that ended a campaign, unless it was extended since."""
     last = next((e for e in reversed(events) if e["event"] in {"finished", "extended"}), None)
     return last if last is not None and last["event"] == "finished" else None
+
+
+def committed(folder: Path, event: Event) -> bytes:
+    """The bytes of the file that an event vouches for.
+
+    Raises:
+        DatasetError: they are not those.
+    """
+    path = folder / event["file"]
+    data = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(data).hexdigest() != event["sha256"]:
+        raise DatasetError(
+            f"{path}: lost or damaged; its bytes are not those the journal recorded; restore it from a copy"
+        )
+    return data
 
 
 def read_events(path: Path) -> Iterator[Event]:

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al import dataset
-from janus_al.dataset import DatasetError, Samples, content_hash
+from janus_al.dataset import Samples, content_hash
 from janus_al.identity import canonical_hash
 from loop import CREATED_BY
 from loop.candidates import Result, result_of
-from loop.journal import Event, Journal
+from loop.journal import Event, Journal, committed
 from loop.simulate import TIMEOUT, simulate_unordered, to_samples
 from simulators import Boundary, Homogenized
 
@@ -181,7 +181,5 @@ def paid(shard: Event, generated: bool) -> int:
 def _read_shard(folder: Path, event: Event) -> Samples | None:
     if event["file"] is None:
         return None
-    path = folder / event["file"]
-    if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() != event["sha256"]:
-        raise DatasetError(f"{path}: damaged; its bytes are not those the journal recorded; restore it from a copy")
-    return dataset.read(path)
+    committed(folder, event)
+    return dataset.read(folder / event["file"])

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import DatasetError, atomic_path
+from janus_al.dataset import atomic_path
 from loop.candidates import Candidate
-from loop.journal import Journal
+from loop.journal import Journal, committed
 from loop.targets import Target
 
 
@@ -77,13 +77,7 @@ class Proposals:
     def _read(self, number: int) -> tuple[NDArray[Any], list[dict[str, Any]]] | None:
         for event in self.journal.of("proposed"):
             if event["round"] == number:
-                path = self.folder / event["file"]
-                data = path.read_bytes() if path.is_file() else b""
-                if hashlib.sha256(data).hexdigest() != event["sha256"]:
-                    raise DatasetError(
-                        f"{path}: lost or damaged; its bytes are not those the journal recorded; restore it from a copy"
-                    )
-                return np.load(io.BytesIO(data), allow_pickle=False), event["candidates"]
+                return np.load(io.BytesIO(committed(self.folder, event)), allow_pickle=False), event["candidates"]
         return None
 
 

@@ -127,18 +127,6 @@ def test_killed_at_the_very_end(folder, tmp_path):
     assert status(copy)["simulations"] == status(folder)["simulations"]
 
 
-def test_a_damaged_shard_is_refused(folder, tmp_path):
-    """One flipped bit anywhere in a shard is noticed."""
-    copy = tmp_path / "copy"
-    shutil.copytree(folder, copy)
-    shard = sorted((copy / "samples").glob("r0001-*.h5"))[0]
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
-    shard.write_bytes(data)
-    with pytest.raises(dataset.DatasetError, match="not those the journal recorded"):
-        Campaign(copy)
-
-
 def test_another_configuration_is_refused(folder):
     from loop.config import ConfigError
 

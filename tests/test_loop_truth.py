@@ -89,16 +89,6 @@ def test_a_training_state_of_another_run_is_dropped(hard, tmp_path, capsys):
     assert "another training run" in capsys.readouterr().err
 
 
-def test_damaged_proposals_are_refused(hard, tmp_path):
-    copy = killed_after(hard, tmp_path / "c", "proposed", 1)
-    path = next((copy / "proposals").glob("r0001-*"))
-    data = bytearray(path.read_bytes())
-    data[-3] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(DatasetError, match=r"r0001-.*lost or damaged"):
-        run_campaign(copy, None, Progress())
-
-
 @pytest.mark.parametrize("damage", ["lost", "damaged", "another round's"])
 def test_a_model_that_cannot_be_had_is_trained_again(hard, tmp_path, damage, capsys):
     copy = killed_after(hard, tmp_path / "c", "trained", 1)
@@ -147,6 +137,22 @@ def test_a_configuration_edited_by_hand_is_refused(hard, tmp_path, edit, words):
     (copy / "campaign.toml").write_text(tomli_w.dumps(table))
     with pytest.raises(ConfigError, match=words):
         run_campaign(copy, None, Progress())
+
+
+@pytest.mark.parametrize("damage", ["lost", "damaged"])
+def test_a_shard_or_proposals_that_the_journal_does_not_know_are_refused(hard, tmp_path, janus, damage):
+    """Lost is damaged, too: exit 4, with the mend."""
+    for part, event, number in (("samples", "shard", 0), ("proposals", "proposed", 1)):
+        copy = killed_after(hard, tmp_path / part, event, number)
+        path = next((copy / part).glob(f"r000{number}-*"))
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.unlink() if damage == "lost" else path.write_bytes(data)
+        code, _, error = janus("campaign", "resume", copy)
+        assert (code, error.splitlines()[-1]) == (
+            4,
+            f"janus-al: {path}: lost or damaged; its bytes are not those the journal recorded; restore it from a copy",
+        )
 
 
 def test_rounds_and_simulations_may_be_raised(hard, tmp_path, janus):
