@@ -27,7 +27,7 @@ from janus_al.network import Janus
 from janus_al.training import shrink_and_perturb, train
 from loop import CREATED_BY
 from loop.candidates import Candidate, Result, probe_targets, propose, row_of, shoot
-from loop.config import CampaignConfig, ConfigError, Generate, check_unchanged, dump_config, load_config
+from loop.config import CampaignConfig, ConfigError, Generate, check_unchanged, dump_config, load_config, load_stored
 from loop.journal import Journal
 from loop.ledger import Ledger
 from loop.progress import Progress
@@ -45,13 +45,9 @@ class Campaign:
     """A campaign in its folder; one process at a time may `run` it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        if not (folder / "campaign.toml").is_file():
-            raise ConfigError(
-                f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`"
-            )
-        self.config = load_config(folder / "campaign.toml")
+        self.folder, self.config = folder, load_stored(folder)
         self.journal = Journal(folder / "journal.jsonl")
+        check_unchanged(folder / "campaign.toml", self.config, self.journal.events)
         self.targets = self.config.targets()
         self.device, self.progress = "cpu", Progress()
         self.phases = self.config.microstructure.phase_conductivity
@@ -63,8 +59,6 @@ class Campaign:
         side, execution = self.config.microstructure.size, self.config.execution
         self.solver = choose((side, side), 1, boundary) if execution.solver == "auto" else execution.solver
         self.check = Check(self.phases, self.solver, boundary, self.config.certify, execution.timeout)
-        if begun := self.journal.of("begun"):
-            check_unchanged(folder / "campaign.toml", self.config, begun[0]["config"])
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
@@ -310,7 +304,7 @@ def start(folder: Path, config: CampaignConfig) -> Campaign:
     """
     stored = folder / "campaign.toml"
     if stored.is_file():
-        check_unchanged(stored, config, load_config(stored).science())
+        check_unchanged(stored, config, [{"event": "begun", "config": load_config(stored).science()}])
     for part in ("samples", "models"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     with dataset.atomic_path(stored) as temporary:

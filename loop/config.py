@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -317,12 +317,26 @@ def _validate(kind: type[Kind], path: Path, tables: Sequence[dict[str, Any]]) ->
         raise ConfigError(": ".join(word for word in (str(path), where, what) if word)) from None
 
 
-def check_unchanged(path: Path, config: CampaignConfig, begun: dict[str, Any]) -> None:
-    """Refuse a configuration that differs from the one a campaign began with, `science` of it.
+def load_stored(folder: Path) -> CampaignConfig:
+    """The configuration of a folder's campaign.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not (folder / "campaign.toml").is_file():
+        raise ConfigError(f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`")
+    return load_config(folder / "campaign.toml")
+
+
+def check_unchanged(path: Path, config: CampaignConfig, events: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse a configuration that differs from the one a campaign began with, according to its journal.
 
     Raises:
         ConfigError: with the first key that differs, its value and the one it had.
     """
+    begun = next((e["config"] for e in events if e["event"] == "begun"), None)
+    if begun is None:
+        return
     budget = config.budget.model_dump()
     before = _validate(CampaignConfig, path, [begun, {"budget": budget}])
     was, now = _leaves(before.science()), _leaves(config.science())

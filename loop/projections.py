@@ -13,6 +13,7 @@ from janus_al.dataset import content_hash
 from loop import CREATED_BY
 from loop.campaign import Campaign
 from loop.candidates import result_of
+from loop.config import check_unchanged, load_stored
 from loop.journal import end_of, read_events
 from loop.lock import is_locked
 from loop.outputs import OutputError, inside
@@ -130,12 +131,12 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
 
     A campaign that is not finished is `running` or, if no process runs it, `interrupted`; `running` says which where
     the caller holds the lock itself.
-    """
-    from loop.config import ConfigError, load_config
 
-    if not (folder / "campaign.toml").is_file():
-        raise ConfigError(f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`")
-    config, events = load_config(folder / "campaign.toml"), list(read_events(folder / "journal.jsonl"))
+    Raises:
+        ConfigError: there is no campaign, or its configuration was changed by hand.
+    """
+    config, events = load_stored(folder), list(read_events(folder / "journal.jsonl"))
+    check_unchanged(folder / "campaign.toml", config, events)
     rounds = [e for e in events if e["event"] == "round"]
     shards = [e for e in events if e["event"] == "shard"]
     end = end_of(events)

@@ -135,8 +135,9 @@ def test_a_configuration_edited_by_hand_is_refused(hard, tmp_path, edit, words):
     for key, value in edit.items():
         table[key] = {**table[key], **value} if isinstance(value, dict) else value
     (copy / "campaign.toml").write_text(tomli_w.dumps(table))
-    with pytest.raises(ConfigError, match=words):
-        run_campaign(copy, None, Progress())
+    for use in (lambda: run_campaign(copy, None, Progress()), lambda: status(copy)):
+        with pytest.raises(ConfigError, match=words):
+            use()
 
 
 @pytest.mark.parametrize("damage", ["lost", "damaged"])
