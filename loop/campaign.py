@@ -300,11 +300,15 @@ def start(folder: Path, config: CampaignConfig) -> Campaign:
     """The campaign of a folder, made if there is none, refused if there is another.
 
     Raises:
-        ConfigError: the folder's campaign has another configuration.
+        ConfigError: the folder's campaign has another configuration, or has spent more than this budget.
     """
     stored = folder / "campaign.toml"
     if stored.is_file():
-        check_unchanged(stored, config, [{"event": "begun", "config": load_config(stored).science()}])
+        before = load_config(stored)
+        check_unchanged(stored, config, [{"event": "begun", "config": before.science()}])
+        asked, spent = config.budget.simulations, Campaign(folder).ledger.spent
+        if asked < min(spent, before.budget.simulations):
+            raise ConfigError(f"budget.simulations {asked}: {spent} are spent already; give so many or more")
     for part in ("samples", "models"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     with dataset.atomic_path(stored) as temporary:

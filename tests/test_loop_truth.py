@@ -156,6 +156,15 @@ def test_a_shard_or_proposals_that_the_journal_does_not_know_are_refused(hard, t
         )
 
 
+def test_a_budget_below_what_is_spent_is_refused(hard, tmp_path, janus):
+    copy = tmp_path / "c"
+    shutil.copytree(hard, copy)
+    before, spent = (copy / "campaign.toml").read_bytes(), status(copy)["simulations"]["spent"]
+    code, _, error = janus("campaign", "resume", copy, "--set", f"budget.simulations={spent - 1}")
+    assert (code, f"budget.simulations {spent - 1}: {spent} are spent already" in error) == (2, True)
+    assert (copy / "campaign.toml").read_bytes() == before
+
+
 def test_rounds_and_simulations_may_be_raised(hard, tmp_path, janus):
     """A campaign that stopped goes on with a larger budget, and ends as one that had it from the start."""
     raised = tmp_path / "raised"
