@@ -12,7 +12,7 @@ from janus_al.device import prepare
 from janus_al.errors import LockedError as LockedError
 from loop import lock
 from loop.campaign import Campaign, start
-from loop.config import CampaignConfig, ConfigError, dump_config, load_config
+from loop.config import CampaignConfig, ConfigError, dump_config, load_config, load_stored
 from loop.executors import open_executor
 from loop.outputs import check_free
 from loop.progress import Progress
@@ -30,23 +30,23 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
     the campaign goes on.
 
     Raises:
-        ConfigError, TargetError: bad configuration; nothing was written.
+        ConfigError, TargetError, ExecutorError: bad configuration, or no such executor; nothing was written.
         OutputError: the folder holds something else; nothing was written.
         LockedError: another process runs it.
     """
     if config is not None and not _is_campaign(folder):
         check_free(folder)
         check_source(config)
-        prepare(config.execution.device, config.execution.threads)
-        folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder):
-        campaign = Campaign(folder) if config is None else start(folder, config)
-        execution = campaign.config.execution if config is None else config.execution
-        device = prepare(execution.device, execution.threads)
-        with open_executor(execution.executor, execution.workers) as executor:
+    execution = (config or load_stored(folder)).execution
+    device = prepare(execution.device, execution.threads)
+    with open_executor(execution.executor, execution.workers) as executor:
+        if config is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            campaign = Campaign(folder) if config is None else start(folder, config)
             due: dict[str, float] = {}
             campaign.run(executor, device, progress, lambda: _project(campaign, progress, due))
-        return campaign
+    return campaign
 
 
 def _is_campaign(folder: Path) -> bool:

@@ -179,6 +179,13 @@ def test_rounds_and_simulations_may_be_raised(hard, tmp_path, janus):
         assert status(raised)[part] == status(hard)[part]
 
 
+def test_an_executor_that_cannot_be_had_leaves_no_folder(tmp_path, janus, monkeypatch):
+    monkeypatch.setattr("loop.cluster.CONNECT", "1s")
+    new = tmp_path / "c"
+    code, _, error = janus("campaign", "run", CONFIG, "--dir", new, "--set", "execution.executor=dask://127.0.0.1:1")
+    assert (code, "no scheduler answers" in error, new.exists()) == (2, True, False)
+
+
 def test_a_test_set_that_shares_images_is_refused_before_anything_is_made(tmp_path):
     images = list(generate(3, 16, seed=3)[:, ::-1])
     results = [DirectHomogenizer()(image, (0.1, 1.0)) for image in images]
