@@ -214,7 +214,13 @@ class Campaign:
             images = generate(settings.count, self.config.microstructure.size, seed)
             self.proposals.commit_images(0, images)
         with self._clock("simulation"):
-            self._simulate(list(images[: settings.simulated]), 0, "generated")
+            results = self._simulate(list(images[: settings.simulated]), 0, "generated")
+        if len(results) - results.count(None) < 2:
+            reasons = [failure["reason"] for shard in self.journal.of("shard") for failure in shard["failed"]]
+            raise ConfigError(
+                f"{len(reasons)} of the first {len(results)} simulations failed ({reasons[0]}) and training needs 2; "
+                "see to that, and begin in another --dir"
+            )
         rest = [image for image in images if canonical_hash(image, boundary) not in self.ledger.tried]
         if rest and not any(e["samples"] > e["simulated"] for e in self.journal.of("shard")):
             others = dataset.unlabelled(np.stack(rest), self.phases, boundary, origin=b"generated", seed=seed)

@@ -179,6 +179,17 @@ def test_rounds_and_simulations_may_be_raised(hard, tmp_path, janus):
         assert status(raised)[part] == status(hard)[part]
 
 
+def test_a_start_of_which_nothing_can_be_simulated_says_why(tmp_path, janus):
+    """Whether or not other images are left to train on, and again when it is resumed."""
+    for count in (4, 6):
+        words = f"dataset.generate={{count={count}, simulated=4}}", "execution.timeout=0.001"
+        run = ("campaign", "run", CONFIG, "--dir", tmp_path / str(count), "--set", words[0], "--set", words[1])
+        for command in (run, ("campaign", "resume", tmp_path / str(count))):
+            code, _, error = janus(*command)
+            assert code == 2
+            assert "4 of the first 4 simulations failed (simulation failed: it took longer than 0.001 s)" in error
+
+
 def test_an_executor_that_cannot_be_had_leaves_no_folder(tmp_path, janus, monkeypatch):
     monkeypatch.setattr("loop.cluster.CONNECT", "1s")
     new = tmp_path / "c"
