@@ -1,15 +1,14 @@
 """The campaign: propose -> select -> simulate -> move the cut -> append -> retrain -> stop?
 
-The only file that sees everything and the only mutable class. What it has done is in the journal, what it
+The only file that sees everything. What it has done is in the journal, what it
 has proposed and simulated in files that the journal vouches for; everything else it derives from these, the
 models, too. A round that was killed is done again from its proposals, and what it had simulated is not paid twice.
 """
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,20 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al import checkpoint, dataset
+from janus_al import dataset
 from janus_al.checkpoint import Card
-from janus_al.dataset import DatasetError, content_hash
-from janus_al.evaluation import evaluate
-from janus_al.fitting import StateError
+from janus_al.dataset import content_hash
 from janus_al.identity import canonical_hash
 from janus_al.network import Janus
-from janus_al.training import shrink_and_perturb, train
 from loop import CREATED_BY
 from loop.candidates import Candidate, Result, probe_targets, propose, row_of, shoot
 from loop.config import CampaignConfig, ConfigError, Generate, check_unchanged, dump_config, load_config, load_stored
 from loop.journal import Journal
 from loop.ledger import Ledger
-from loop.progress import Progress
+from loop.models import Models
+from loop.progress import Clock, Progress
 from loop.proposals import Proposals
 from loop.select import aligned_distance
 from loop.sources import read_source
@@ -38,7 +35,8 @@ from loop.targets import Target
 from loop.verify import Check, judge, verify
 from simulators import choose
 
-STAGES = {"generate": 0, "train": 1, "invert": 2}
+STAGE = 2
+"""of a round's seeds, that of inversion"""
 
 
 class Campaign:
@@ -49,13 +47,14 @@ class Campaign:
         self.journal = Journal(folder / "journal.jsonl")
         check_unchanged(folder / "campaign.toml", self.config, self.journal.events)
         self.targets = self.config.targets()
-        self.device, self.progress = "cpu", Progress()
+        self.progress = Progress()
         self.phases = self.config.microstructure.phase_conductivity
         boundary = self.config.microstructure.boundary
         budget, generated = self.config.budget.simulations, self.config.dataset.generate is not None
         self.ledger = Ledger(folder, self.journal, self.phases, boundary, budget, generated)
         self.proposals = Proposals(folder, self.journal)
-        self.seconds: dict[str, float] = {}
+        self.clock = Clock()
+        self.models = Models(folder, self.config, self.journal, self.ledger, self.clock)
         side, execution = self.config.microstructure.size, self.config.execution
         self.solver = choose((side, side), 1, boundary) if execution.solver == "auto" else execution.solver
         self.check = Check(self.phases, self.solver, boundary, self.config.certify, execution.timeout)
@@ -65,7 +64,8 @@ class Campaign:
 
         `project` is called after the first training, after every round and at the end.
         """
-        self.executor, self.device, self.progress = executor, device, progress
+        self.executor, self.progress = executor, progress
+        self.models.device, self.models.progress = device, progress
         budget, rounds = self.config.budget, self.journal.of("round")
         if end := self.journal.end:
             if end["state"] == "done" or len(rounds) >= budget.rounds or not self.ledger.left:
@@ -74,7 +74,7 @@ class Campaign:
                 return str(end["state"])
             self.journal.append("extended", rounds=budget.rounds, simulations=budget.simulations)
         self._begin()
-        self.model(0)
+        self.models.of(0)
         project()
         for number in range(1, budget.rounds + 1):
             if number > len(rounds) and self._unmet() and self.ledger.left:
@@ -92,12 +92,12 @@ class Campaign:
 
     def _round(self, number: int) -> None:
         """One pass of the loop."""
-        began, self.seconds = time.perf_counter(), {}
+        began, seconds = time.perf_counter(), self.clock.restart()
         candidates = self.proposals.candidates(number, self.targets)
         if candidates is None:
-            candidates = self._propose(number, *self.model(number - 1))
+            candidates = self._propose(number, *self.models.of(number - 1))
             self.proposals.commit_candidates(number, candidates)
-        with self._clock("simulation"):
+        with self.clock("simulation"):
             shoot(
                 candidates,
                 lambda images: self._simulate(images, number, "candidate"),
@@ -107,10 +107,10 @@ class Campaign:
         designs = self._accept(candidates)
         goes_on = len(self._unmet(designs)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
         if goes_on:
-            self.model(number)
+            self.models.of(number)
         first = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and not c.probe]
         probes = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and c.probe]
-        self.seconds["other"] = time.perf_counter() - began - sum(self.seconds.values())
+        seconds["other"] = time.perf_counter() - began - sum(seconds.values())
         self.journal.append(
             "round",
             round=number,
@@ -122,7 +122,7 @@ class Campaign:
             hits=len([c for c in candidates if c.met and len(c.trials) == 1 and not c.probe]),
             simulations=self.ledger.spent_in(number),
             spent=self.ledger.spent,
-            seconds=self.seconds,
+            seconds=seconds,
             designs=designs,
             candidates_table=[row_of(c) for c in candidates if c.trials],
         )
@@ -130,12 +130,12 @@ class Campaign:
     def _propose(self, number: int, model: Janus, card: Card) -> list[Candidate]:
         """Candidates for every unmet target, and the probes."""
         settings, designs = self.config.loop, self.designs()
-        with self._clock("inversion"):
+        with self.clock("inversion"):
             return propose(
                 model,
                 [(target, min(settings.candidates, missing)) for target, missing in self._unmet()],
                 probe_targets(card, settings.probes),
-                (self.config.seed, number, STAGES["invert"]),
+                (self.config.seed, number, STAGE),
                 self.config.inversion,
                 settings.swarm,
                 self.ledger.tried,
@@ -162,7 +162,7 @@ class Campaign:
                     continue
                 verified: dict[str, Any] = {}
                 if self.check.needed:
-                    with self._clock("verification"):
+                    with self.clock("verification"):
                         verified = verify(image, target, self.check, self.executor)
                     candidate.verdict, candidate.reason = judge(verified, target, self.check)
                     if candidate.verdict != "confirmed":
@@ -213,7 +213,7 @@ class Campaign:
         if images is None:
             images = generate(settings.count, self.config.microstructure.size, seed)
             self.proposals.commit_images(0, images)
-        with self._clock("simulation"):
+        with self.clock("simulation"):
             results = self._simulate(list(images[: settings.simulated]), 0, "generated")
         if len(results) - results.count(None) < 2:
             reasons = [failure["reason"] for shard in self.journal.of("shard") for failure in shard["failed"]]
@@ -225,61 +225,6 @@ class Campaign:
         if rest and not any(e["samples"] > e["simulated"] for e in self.journal.of("shard")):
             others = dataset.unlabelled(np.stack(rest), self.phases, boundary, origin=b"generated", seed=seed)
             self.ledger.append(0, others, [])
-
-    def model(self, number: int) -> tuple[Janus, Card]:
-        """The model of a round, 0 being the first; one that is not there or damaged is trained from shards and seed."""
-        folder = self.folder / "models" / f"r{number:04d}"
-        known = [e for kind in ("trained", "retrained") for e in self.journal.of(kind) if e["round"] == number]
-        if known:
-            try:
-                return checkpoint.load(folder, self.device, known[-1].get("sha256"))
-            except (DatasetError, FileNotFoundError) as error:
-                self.progress.say(f"{error}: training the model of round {number} again, from the shards and the seed")
-        model, card = self._train(number, folder)
-        digest = checkpoint.save(folder, model, card)
-        if known:
-            self.journal.append("retrained", round=number, sha256=digest)
-            return model, card
-        test = self.folder / "test.h5"
-        self.journal.append(
-            "trained",
-            round=number,
-            model=str(folder.relative_to(self.folder)),
-            sha256=digest,
-            seconds=card.seconds,
-            dataset={"samples": len(card.images), "simulated": card.simulated, "digest": card.dataset_digest},
-            weights={k: v for k, v in card.training.items() if k.startswith("l_")},
-            metrics=_flat(evaluate(model, dataset.read(test))) if test.exists() else {},
-        )
-        return model, card
-
-    def _train(self, number: int, folder: Path) -> tuple[Janus, Card]:
-        folder.parent.mkdir(exist_ok=True)
-        samples = self.ledger.samples(through=number)
-        seed = int(np.random.SeedSequence([self.config.seed, number, STAGES["train"]]).generate_state(1)[0])
-        settings, training = self.config.loop, self.config.training
-        start = None
-        if number > 0 and settings.retrain == "warm":
-            start = shrink_and_perturb(self.model(number - 1)[0], seed, settings.shrink, settings.perturb)
-            training = self.config.warm_training()
-        state = folder.with_suffix(".state")
-
-        def progress(step: int, steps: int) -> None:
-            self.progress("training", step, steps)
-
-        with self._clock("training"):
-            try:
-                return train(samples, self.config.network, training, seed, self.device, start, state, progress)
-            except StateError as error:
-                self.progress.say(f"{error}: dropped, training begins again")
-                state.unlink()
-                return train(samples, self.config.network, training, seed, self.device, start, state, progress)
-
-    @contextmanager
-    def _clock(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def _simulate(self, images: Sequence[NDArray[np.uint8]], number: int, origin: str) -> list[Result | None]:
         seed, timeout = self.config.seed, self.config.execution.timeout
@@ -320,14 +265,3 @@ def start(folder: Path, config: CampaignConfig) -> Campaign:
     with dataset.atomic_path(stored) as temporary:
         temporary.write_text(dump_config(config), encoding="utf-8")
     return Campaign(folder)
-
-
-def _flat(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested figures as one level, `kxx_r2` and so on."""
-    flat: dict[str, float] = {}
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, prefix if name == "properties" else f"{prefix}{name}_")
-        elif value is not None:
-            flat[prefix + name] = value
-    return flat

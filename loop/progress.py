@@ -1,7 +1,9 @@
-"""Progress for people: bars with counts and time left on a terminal, a plain line now and then elsewhere."""
+"""Progress for people: bars with counts and time left on a terminal, a plain line now and then elsewhere; a clock."""
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -58,3 +60,22 @@ class Progress:
         if done == total or now - self.said[stage] >= QUIET_SECONDS:
             self.said[stage] = now
             print(f"{stage}: {done} of {total}", file=sys.stderr, flush=True)
+
+
+class Clock:
+    """Seconds by what they went to."""
+
+    def __init__(self) -> None:
+        self.seconds = dict[str, float]()
+
+    def restart(self) -> dict[str, float]:
+        """Forget what was; what is to come is added to the dictionary returned."""
+        self.seconds = {}
+        return self.seconds
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """The time that a block takes."""
+        began = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began

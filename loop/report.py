@@ -141,7 +141,7 @@ def _from_model(
 
     from janus_al.training import encode
 
-    model, _ = campaign.model(trained[-1]["round"])
+    model, _ = campaign.models.of(trained[-1]["round"])
     chosen = samples.image[np.linspace(0, len(samples) - 1, min(6, len(samples))).astype(int)]
     with torch.no_grad():
         decoded = model.decode(encode(model, chosen)).numpy()

@@ -1,0 +1,98 @@
+"""The models of a campaign: each can be had again from shards and seed, so that none is lost for ever."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from janus_al import checkpoint, dataset
+from janus_al.checkpoint import Card
+from janus_al.dataset import DatasetError
+from janus_al.evaluation import evaluate
+from janus_al.fitting import StateError
+from janus_al.network import Janus
+from janus_al.training import shrink_and_perturb, train
+from loop.config import CampaignConfig
+from loop.journal import Journal
+from loop.ledger import Ledger
+from loop.progress import Progress
+
+STAGE = 1
+"""of a round's seeds, that of training"""
+
+
+class Models:
+    """A folder a model in `models/`, and an event of the journal for each."""
+
+    def __init__(
+        self,
+        folder: Path,
+        config: CampaignConfig,
+        journal: Journal,
+        ledger: Ledger,
+        clock: Callable[[str], AbstractContextManager[None]],
+    ) -> None:
+        self.folder, self.config, self.journal, self.ledger, self.clock = folder, config, journal, ledger, clock
+        self.device, self.progress = "cpu", Progress()
+
+    def of(self, number: int) -> tuple[Janus, Card]:
+        """The model of a round, 0 being the first; one that is not there or damaged is trained from shards and seed."""
+        folder = self.folder / "models" / f"r{number:04d}"
+        known = [e for kind in ("trained", "retrained") for e in self.journal.of(kind) if e["round"] == number]
+        if known:
+            try:
+                return checkpoint.load(folder, self.device, known[-1].get("sha256"))
+            except (DatasetError, FileNotFoundError) as error:
+                self.progress.say(f"{error}: training the model of round {number} again, from the shards and the seed")
+        model, card = self._train(number, folder)
+        digest = checkpoint.save(folder, model, card)
+        if known:
+            self.journal.append("retrained", round=number, sha256=digest)
+            return model, card
+        test = self.folder / "test.h5"
+        self.journal.append(
+            "trained",
+            round=number,
+            model=str(folder.relative_to(self.folder)),
+            sha256=digest,
+            seconds=card.seconds,
+            dataset={"samples": len(card.images), "simulated": card.simulated, "digest": card.dataset_digest},
+            weights={k: v for k, v in card.training.items() if k.startswith("l_")},
+            metrics=_flat(evaluate(model, dataset.read(test))) if test.exists() else {},
+        )
+        return model, card
+
+    def _train(self, number: int, folder: Path) -> tuple[Janus, Card]:
+        folder.parent.mkdir(exist_ok=True)
+        samples = self.ledger.samples(through=number)
+        seed = int(np.random.SeedSequence([self.config.seed, number, STAGE]).generate_state(1)[0])
+        settings, training = self.config.loop, self.config.training
+        start = None
+        if number > 0 and settings.retrain == "warm":
+            start = shrink_and_perturb(self.of(number - 1)[0], seed, settings.shrink, settings.perturb)
+            training = self.config.warm_training()
+        state = folder.with_suffix(".state")
+
+        def progress(step: int, steps: int) -> None:
+            self.progress("training", step, steps)
+
+        with self.clock("training"):
+            try:
+                return train(samples, self.config.network, training, seed, self.device, start, state, progress)
+            except StateError as error:
+                self.progress.say(f"{error}: dropped, training begins again")
+                state.unlink()
+                return train(samples, self.config.network, training, seed, self.device, start, state, progress)
+
+
+def _flat(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested figures as one level, `kxx_r2` and so on."""
+    flat: dict[str, float] = {}
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, prefix if name == "properties" else f"{prefix}{name}_")
+        elif value is not None:
+            flat[prefix + name] = value
+    return flat
