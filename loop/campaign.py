@@ -77,7 +77,8 @@ class Campaign:
         self.models.of(0)
         project()
         for number in range(1, budget.rounds + 1):
-            if number > len(rounds) and self._unmet() and self.ledger.left:
+            affordable = self.ledger.left or self.proposals.begun(number)
+            if number > len(rounds) and self._unmet() and affordable:
                 self._round(number)
                 project()
         unmet = [t.name for t, _ in self._unmet()]

@@ -25,6 +25,10 @@ class Proposals:
     def __init__(self, folder: Path, journal: Journal) -> None:
         self.folder, self.journal = folder, journal
 
+    def begun(self, number: int) -> bool:
+        """Whether a round has committed its proposals."""
+        return any(event["round"] == number for event in self.journal.of("proposed"))
+
     def images(self, number: int) -> NDArray[np.uint8] | None:
         """Images that a round began to simulate, if it did."""
         found = self._read(number)
