@@ -16,12 +16,12 @@ def log_conductivity(kappa: torch.Tensor, boundary: str = "dirichlet") -> torch.
     no second derivative: asking for one is an error. A field that could not be solved gives NaN.
 
     Raises:
-        ValueError: fields that are not positive, of a contrast above 1e6, or of one or more than three axes.
+        ValueError: no fields, or fields not positive and finite, of a contrast above 1e6, or of other than 2 or 3 axes.
     """
-    if kappa.ndim not in (3, 4) or min(kappa.shape[1:]) < 2:
+    if kappa.ndim not in (3, 4) or min(kappa.shape[1:]) < 2 or not len(kappa):
         raise ValueError(f"fields of shape {tuple(kappa.shape)}: need (n, ny, nx) or (n, nz, ny, nx), 2 cells or more")
-    if not bool((kappa > 0).all()):
-        raise ValueError("conductivities must be above 0; mix the phases so that none vanishes")
+    if not bool(((kappa > 0) & kappa.isfinite()).all()):
+        raise ValueError("conductivities must be finite and above 0; mix the phases so that none vanishes")
     for field in kappa.detach().double().flatten(1):
         check_contrast(float(field.min()), float(field.max()))
     if boundary not in ("dirichlet", "periodic"):

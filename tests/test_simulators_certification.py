@@ -115,10 +115,16 @@ def test_layer_descends_to_a_target():
 
 @pytest.mark.parametrize(
     "bad",
-    [torch.zeros(1, 4, 4), torch.ones(4, 4), torch.full((1, 4, 4), torch.nan), torch.logspace(0, 7, 4).view(1, 2, 2)],
+    [
+        torch.zeros(1, 4, 4),
+        torch.ones(4, 4),
+        torch.ones(0, 4, 4),
+        *(torch.full((1, 4, 4), k) for k in (torch.nan, torch.inf)),
+        torch.logspace(0, 7, 4).view(1, 2, 2),
+    ],
 )
 def test_layer_refuses(bad):
-    with pytest.raises(ValueError, match=r"above 0|shape|contrast"):
+    with pytest.raises(ValueError, match=r"above 0|of shape|contrast 1e"):
         log_conductivity(bad)
 
 
