@@ -194,6 +194,8 @@ def _solver(name: str, shape: tuple[int, ...], count: int, boundary: Literal["di
 
 
 def _conductivities(words: str, count: int | None = None, positive: bool = True) -> tuple[float, ...]:
+    from simulators import check_contrast
+
     try:
         values = tuple(float(word) for word in words.split(","))
     except ValueError:
@@ -206,6 +208,8 @@ def _conductivities(words: str, count: int | None = None, positive: bool = True)
         raise UsageError(f"conductivity '{words}': {count} phases need {count} values")
     if count is not None and len(set(values)) < count:
         raise UsageError(f"conductivity '{words}': equal phases make all images conduct alike; give different values")
+    if count is not None:
+        check_contrast(min(values), max(values))
     return values
 
 

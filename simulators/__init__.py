@@ -5,7 +5,14 @@ from simulators.certification import Certificate, certify
 from simulators.choice import SOLVERS, choose
 from simulators.direct_homogenizer import DirectHomogenizer
 from simulators.fipy_homogenizer import FipyHomogenizer
-from simulators.homogenizer import Boundary, HomogenizationError, Homogenized, Homogenizer, conductivity_field
+from simulators.homogenizer import (
+    Boundary,
+    HomogenizationError,
+    Homogenized,
+    Homogenizer,
+    check_contrast,
+    conductivity_field,
+)
 from simulators.images import LabelledImage, read_image, read_labelled, write_png
 from simulators.phasefield import PhaseField, generate, stream_for_tests
 from simulators.rasters import ImageError
@@ -24,6 +31,7 @@ __all__ = [
     "LabelledImage",
     "PhaseField",
     "certify",
+    "check_contrast",
     "choose",
     "conductivity_field",
     "generate",

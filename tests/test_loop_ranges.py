@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 import tomllib
 import types
 import typing
@@ -250,9 +251,21 @@ def test_reproducing_checks_before_it_pays(janus, tmp_path, words, told):
     assert not (tmp_path / "r").exists()
 
 
-def test_equal_phases_are_no_dataset(janus, tmp_path):
-    code, _, err = janus("generate", "--count", 2, "--conductivity", "1,1", "--out", tmp_path / "d.h5")
-    assert (code, "equal" in err) == (2, True)
+@pytest.mark.parametrize(
+    ("conductivity", "words"), [("1,1", "conductivity '1,1': equal"), ("1e-7,1", "raise the smallest .* to 1e-06")]
+)
+def test_phases_that_make_no_dataset(janus, tmp_path, conductivity, words):
+    """Told before an image is made, whether or not one is to be simulated."""
+    words = f"janus-al: (contrast 1e.07 .*)?{words}"
+    for simulated in (0, 2):
+        arguments = ("--count", 2, "--simulated", simulated, "--conductivity", conductivity)
+        code, _, err = janus("generate", *arguments, "--out", tmp_path / "d.h5")
+        assert (code, err.count("\n")) == (2, 1)
+        assert re.match(words, err)
+        assert not (tmp_path / "d.h5").exists()
+
+
+def test_equal_phases_conduct_alike():
     assert DirectHomogenizer()(generate(1, 16, 0)[0], (1.0, 1.0)).k == pytest.approx([1, 1])
 
 
