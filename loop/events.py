@@ -17,6 +17,8 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Inside = Annotated[str, AfterValidator(partial(plain, depth=2))]
 Name = Annotated[str, AfterValidator(plain)]
+Property = Literal["kxx", "kyy", "volume_fraction"]
+Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 
 
 class _Table(BaseModel):
@@ -30,6 +32,7 @@ class _Event(_Table):
 
 class _Failure(_Table):
     hash: Hash
+    canonical: Hash | None = None
     reason: str
 
 
@@ -40,11 +43,14 @@ class _Shard(_Event):
     samples: Count
     simulated: Count
     failed: list[_Failure]
+    seconds: float
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.file is None) != (self.samples == 0) or (self.file is None) != (self.sha256 is None):
             raise ValueError(f"file {self.file}, sha256 {self.sha256}, {self.samples} samples: all or none")
+        if self.simulated > self.samples:
+            raise ValueError(f"{self.simulated} simulated of {self.samples} samples")
         return self
 
 
@@ -68,11 +74,16 @@ class _Begun(_Event):
     config: dict[str, Any]
 
 
+class _Conductivities(_Table):
+    kxx: float
+    kyy: float
+
+
 class _Proposal(_Table):
     target: str
-    wanted: dict[str, Annotated[list[float | None], Field(min_length=2, max_length=2)]]
+    wanted: Annotated[dict[Property, Interval], Field(min_length=1)]
     probe: bool
-    predicted: dict[str, float]
+    predicted: _Conductivities
 
 
 class _Proposed(_Event):
@@ -95,11 +106,6 @@ class _Trained(_Event):
     dataset: _Counts
     weights: dict[str, float]
     metrics: dict[str, float]
-
-
-class _Conductivities(_Table):
-    kxx: float
-    kyy: float
 
 
 class _Candidate(_Table):

@@ -165,7 +165,7 @@ class Ledger:
     def _remember(self, number: int, samples: Samples | None, failed: list[dict[str, str]], seconds: float) -> None:
         for entry in failed:
             self._failed.add(entry["hash"])
-            self.tried.add(entry.get("canonical", entry["hash"]))
+            self.tried.add(entry.get("canonical") or entry["hash"])
         if samples is not None:
             self._shards.append((number, seconds > 0, samples))
             for row in np.flatnonzero(samples.simulated):

@@ -18,6 +18,8 @@ from loop.candidates import Candidate
 from loop.journal import Journal, committed
 from loop.targets import Target
 
+MEND = "restore the journal from a copy"
+
 
 class Proposals:
     """The proposals of a campaign's rounds: an array in `proposals/` and an event of the journal for each round."""
@@ -50,6 +52,16 @@ class Proposals:
             return None
         fields, rows = found
         named = {target.name: target for target in targets}
+        if len(rows) != len(fields):
+            raise DatasetError(
+                f"{self.journal.path}: {len(rows)} candidates of {len(fields)} proposed in round {number}; {MEND}"
+            )
+        for row in rows:
+            if not row["probe"] and row["target"] not in named:
+                raise DatasetError(
+                    f"{self.journal.path}: a candidate for {row['target']!r}, which is none of the campaign's targets "
+                    f"{', '.join(named)}; {MEND}"
+                )
         return [
             Candidate(
                 target=_probe_target(row["wanted"]) if row["probe"] else named[row["target"]],

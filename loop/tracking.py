@@ -69,7 +69,11 @@ def _course(
         at = (outcome or training or begun)["time"]
         until = [e for e in paid if e["round"] <= number]
         designs += len(outcome["designs"]) if outcome else 0
-        spent = outcome["seconds"].values() if outcome else [e.get("seconds", 0.0) for e in (*until, training or {})]
+        spent = (
+            outcome["seconds"].values()
+            if outcome
+            else [e["seconds"] for e in (*until, *([training] if training else []))]
+        )
         seconds += sum(spent)
         reached = {
             "designs": designs,

@@ -1,15 +1,28 @@
 """A journal that was edited, cut or mixed up is refused by line, before anything is derived from it."""
 
+import dataclasses
 import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 
 from janus_al.dataset import DatasetError
+from loop.candidates import Candidate
 from loop.journal import Journal, read_events
+from loop.proposals import Proposals
+from loop.targets import Target
 
-SHARD = {"round": 0, "file": "samples/a.h5", "sha256": "a" * 64, "samples": 3, "simulated": 3, "failed": []}
+SHARD = {
+    "round": 0,
+    "file": "samples/a.h5",
+    "sha256": "a" * 64,
+    "samples": 3,
+    "simulated": 3,
+    "failed": [],
+    "seconds": 1.0,
+}
 SOURCE = {"path": "generated", "digest": "b" * 64, "samples": 3, "simulated": 3}
 TRAINED = {
     "round": 0,
@@ -76,6 +89,12 @@ def design(**fields):
     return changed(ROUND_LINE, designs=[{**ROUND["designs"][0], **fields}])
 
 
+def proposed(**fields):
+    proposal = {"target": "t1", "wanted": {"kxx": [0.2, None]}, "probe": True, "predicted": {"kxx": 0.3, "kyy": 0.3}}
+    event = {"event": "proposed", "time": 1.0, "round": 0, "file": "proposals/a.npy", "sha256": "a" * 64}
+    return [{**event, "candidates": [{**proposal, **fields}]}, *EVENTS]
+
+
 WRONG = {
     "null": (with_line(3, "null\n"), 3, "it is no JSON object"),
     "a number": (with_line(3, "3\n"), 3, "it is no JSON object"),
@@ -98,6 +117,13 @@ WRONG = {
     "vast shard": (changed(1, samples=10**30), 1, "samples: "),
     "failed null": (changed(1, failed=None), 1, "failed: "),
     "failed of text": (changed(1, failed=["a"]), 1, r"failed\[0\]"),
+    "failed of an odd twin": (changed(1, failed=[{"hash": "a" * 64, "canonical": [], "reason": ""}]), 1, "canonical: "),
+    "shard without seconds": (changed(1, seconds=...), 1, "seconds: Field required"),
+    "shard of seconds null": (changed(4, seconds=None), 4, "seconds: .*given: None"),
+    "more simulated than there are": (changed(1, simulated=4), 1, "4 simulated of 3 samples"),
+    "nothing wanted": (proposed(wanted={}), 1, r"candidates\[0\]\.wanted: "),
+    "a wanted property unknown": (proposed(wanted={"E11": [0.1, 0.2]}), 1, r"candidates\[0\]\.wanted\.E11"),
+    "nothing predicted": (proposed(predicted={}), 1, r"candidates\[0\]\.predicted\.kxx: Field required"),
     "no source": (changed(2, source=None), 2, "source: "),
     "no campaign id": (changed(2, campaign_id=...), 2, "campaign_id: Field required"),
     "model outside": (changed(3, model="../model"), 3, "model: it names a file .* where 2 plain names"),
@@ -159,6 +185,22 @@ def test_what_is_no_file(tmp_path):
     for path in (tmp_path / "pipe", tmp_path):
         with pytest.raises(DatasetError, match="no file; restore the journal from a copy"):
             Journal(path)
+
+
+@pytest.mark.parametrize(
+    ("targets", "rows", "words"), [(("other",), 2, "candidate for 't1', which is none of"), (("t1",), 1, "1 .* of 2")]
+)
+def test_proposals_are_those_of_the_campaign(tmp_path, targets, rows, words):
+    journal = Journal(tmp_path / "journal.jsonl")
+    wanted = Target("t1", {"kxx": (0.2, 0.4)})
+    candidate = Candidate(wanted, False, np.zeros((4, 4)), {"kxx": 0.3, "kyy": 0.3})
+    proposals = Proposals(tmp_path, journal)
+    proposals.commit_candidates(1, [candidate, candidate])
+    assert len(proposals.candidates(1, [wanted])) == 2
+    event = journal.of("proposed")[0]
+    event["candidates"] = event["candidates"][:rows]
+    with pytest.raises(DatasetError, match=words):
+        proposals.candidates(1, [dataclasses.replace(wanted, name=name) for name in targets])
 
 
 def test_commands_refuse_it(folder, tmp_path, janus):

@@ -82,7 +82,15 @@ def write_campaign(folder, name, finished, campaign_id=None):
     dataset = {"samples": 9, "simulated": 4, "digest": "b" * 64}
     trained = {"model": "models/r0000", "seconds": 7.0, "dataset": dataset, "weights": WEIGHTS}
     begun = {"campaign_id": campaign_id or name, "name": name, "seed": 0, "source": source}
-    shard = {"event": "shard", "time": 1010.0, "samples": 7, "simulated": 6, "file": "samples/a.h5", "sha256": 64 * "a"}
+    shard = {
+        "event": "shard",
+        "time": 1010.0,
+        "seconds": 3.0,
+        "samples": 7,
+        "simulated": 6,
+        "file": "samples/a.h5",
+        "sha256": 64 * "a",
+    }
     failed = [{"hash": 64 * "b", "reason": "x"}]
     events = [
         {
