@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.dataset import atomic_path
+from janus_al.errors import DatasetError
 from loop.candidates import Candidate
 from loop.journal import Journal, committed
 from loop.targets import Target

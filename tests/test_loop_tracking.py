@@ -60,7 +60,7 @@ def round_event(number, first, probe, designs):
         "designs": [{"target": t, "name": f"{t}-{number}", "hash": 64 * "a"} for t in designs],
         "candidates_table": [
             {
-                "target": "low",
+                "target": t,
                 "hash": 64 * "a",
                 "predicted": K,
                 "first_shot": K,
@@ -68,6 +68,7 @@ def round_event(number, first, probe, designs):
                 "simulations": 1,
                 "met": True,
             }
+            for t in designs
         ],
     }
 
