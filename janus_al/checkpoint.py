@@ -13,8 +13,9 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
 
-from janus_al.dataset import CONDUCTIVITIES, Boundary, atomic_path
+from janus_al.dataset import CONDUCTIVITIES, Boundary
 from janus_al.errors import DatasetError, first_error, one_line
+from janus_al.files import atomic_path
 from janus_al.network import LARGEST, Janus, JanusConfig
 
 FORMAT, VERSION = "janus-al model", 2

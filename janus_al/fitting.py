@@ -18,7 +18,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from janus_al.dataset import CONDUCTIVITIES, atomic_path
+from janus_al.dataset import CONDUCTIVITIES
+from janus_al.files import atomic_path
 from janus_al.network import Janus, JanusConfig
 from janus_al.settings import Count, Rate, Weight, settings
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import make_temporary
+from janus_al.files import make_temporary
 from simulators import Boundary, Homogenized
 
 LIMIT = 2 * 2**30

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from janus_al import dataset
 from janus_al.checkpoint import Card
 from janus_al.dataset import content_hash
+from janus_al.files import atomic_path
 from janus_al.identity import canonical_hash
 from janus_al.network import Janus
 from loop import CREATED_BY
 from loop.candidates import Candidate, Result, probe_targets, propose, row_of, shoot
-from loop.config import CampaignConfig, ConfigError, Generate, check_unchanged, dump_config, load_config, load_stored
+from loop.config import CampaignConfig, ConfigError, Generate
 from loop.journal import Journal
 from loop.ledger import Ledger
 from loop.models import Models
@@ -32,6 +33,7 @@ from loop.proposals import Proposals
 from loop.select import aligned_distance
 from loop.sources import read_source
 from loop.targets import Target
+from loop.toml import check_unchanged, dump_config, load_config, load_stored
 from loop.verify import Check, judge, verify
 from simulators import choose
 
@@ -188,7 +190,7 @@ class Campaign:
         elif source is not None and not self.journal.of("shard"):
             self.ledger.append(0, source, [])
         if settings.test is not None:
-            with dataset.atomic_path(self.folder / "test.h5") as temporary:
+            with atomic_path(self.folder / "test.h5") as temporary:
                 shutil.copyfile(settings.test, temporary)
         samples = self.ledger.samples()
         self.journal.append(
@@ -263,6 +265,6 @@ def start(folder: Path, config: CampaignConfig) -> Campaign:
             raise ConfigError(f"budget.simulations {asked}: {spent} are spent already; give so many or more")
     for part in ("samples", "models"):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    with dataset.atomic_path(stored) as temporary:
+    with atomic_path(stored) as temporary:
         temporary.write_text(dump_config(config), encoding="utf-8")
     return Campaign(folder)

@@ -2,19 +2,15 @@
 
 import dataclasses
 import re
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
 from janus_al.network import JanusConfig
-from janus_al.settings import Count, Part, given, instead, rule
+from janus_al.settings import Count, Part
 from loop.names import file_name, same
 from loop.options import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.targets import PROPERTIES, Target, TargetError, check_reachable, interval
@@ -232,132 +228,3 @@ class CampaignConfig(_Section):
     def science(self) -> dict[str, Any]:
         """Everything that decides the result and stays as the campaign began; the budget may be raised."""
         return self.model_dump(mode="json", exclude={"execution", "budget"}, exclude_none=True)
-
-
-class _TrainingFile(_Section):
-    network: JanusConfig = JanusConfig()
-    training: TrainingConfig = TrainingConfig()
-
-
-def load_config(path: Path, weights: Path | None = None, overrides: Sequence[str] = ()) -> CampaignConfig:
-    """Read and check a configuration, with the tables of a weights file and then `overrides` laid over it.
-
-    Raises:
-        ConfigError: in one sentence, with the key, its value and the rule.
-    """
-    return _validate(CampaignConfig, path, [_read_toml(path), *_more(weights, overrides)])
-
-
-def load_training(
-    weights: Path | None,
-    overrides: Sequence[str],
-    network: JanusConfig | None = None,
-    training: TrainingConfig | None = None,
-) -> tuple[JanusConfig, TrainingConfig]:
-    """Network and training settings: defaults, with a weights file and then `overrides` laid over them."""
-    base = {"network": network or JanusConfig(), "training": training or TrainingConfig()}
-    tables = [_TrainingFile.model_validate(base).model_dump(mode="json"), *_more(weights, overrides)]
-    settings = _validate(_TrainingFile, weights or Path("--set"), tables)
-    return settings.network, settings.training
-
-
-def _more(weights: Path | None, overrides: Sequence[str]) -> list[dict[str, Any]]:
-    tables = [] if weights is None else [_read_toml(weights)]
-    for override in overrides:
-        key, equals, word = override.partition("=")
-        try:
-            table = tomllib.loads(f"{key.strip()} = {word.strip()}")
-        except (ValueError, RecursionError):
-            try:
-                table = tomllib.loads(f'{key.strip()} = "{word.strip()}"')
-            except (ValueError, RecursionError):
-                raise ConfigError(f"--set {override}: write section.key=value") from None
-        if not equals:
-            raise ConfigError(f"--set {override}: write section.key=value")
-        tables.append(table)
-    return tables
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: not UTF-8 text; save it as such") from None
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        twice = str(error).startswith("Cannot") and "[target]" in text.splitlines()
-        mend = "; write [[target]] with two brackets for each of several" if twice else ""
-        raise ConfigError(f"{path}: not valid TOML ({one_line(error)}){mend}") from None
-
-
-def _overlay(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(under)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _overlay(merged[key], value) if both else value
-    return merged
-
-
-def _validate(kind: type[Kind], path: Path, tables: Sequence[dict[str, Any]]) -> Kind:
-    empty: dict[str, Any] = {}
-    try:
-        return kind.model_validate(reduce(_overlay, tables, empty))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        what = rule(first)
-        if what == "unknown key":
-            what += instead(kind, first["loc"])
-        else:
-            what += given(first)
-        raise ConfigError(": ".join(word for word in (str(path), where, what) if word)) from None
-
-
-def load_stored(folder: Path) -> CampaignConfig:
-    """The configuration of a folder's campaign.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if not (folder / "campaign.toml").is_file():
-        raise ConfigError(f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`")
-    return load_config(folder / "campaign.toml")
-
-
-def check_unchanged(path: Path, config: CampaignConfig, events: Iterable[Mapping[str, Any]]) -> None:
-    """Refuse a configuration that differs from the one a campaign began with, according to its journal.
-
-    Raises:
-        ConfigError: with the first key that differs, its value and the one it had.
-    """
-    begun = next((e["config"] for e in events if e["event"] == "begun"), None)
-    if begun is None:
-        return
-    budget = config.budget.model_dump()
-    before = _validate(CampaignConfig, path, [begun, {"budget": budget}])
-    was, now = _leaves(before.science()), _leaves(config.science())
-    for key in [*was, *now]:
-        if was.get(key) != now.get(key):
-            raise ConfigError(
-                f"{path}: {key} is {now.get(key)!r} but this campaign began with {was.get(key)!r}, another "
-                "configuration; put it back, or give another --dir (budget and execution may change)"
-            )
-
-
-def _leaves(table: dict[str, Any] | list[Any], prefix: str = "") -> dict[str, Any]:
-    """Values of nested tables by dotted key, entries of a list by number."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items() if isinstance(table, dict) else enumerate(table, start=1):
-        nested = isinstance(value, dict | list)
-        flat |= _leaves(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
-    return flat
-
-
-def dump_config(config: CampaignConfig) -> str:
-    """The resolved configuration as TOML."""
-    import tomli_w
-
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))

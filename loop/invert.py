@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from janus_al import checkpoint
-from janus_al.dataset import atomic_path, content_hash
+from janus_al.dataset import content_hash
+from janus_al.files import atomic_path
 from janus_al.inversion import InversionConfig
 from janus_al.network import Janus
 from loop.cache import open_cache

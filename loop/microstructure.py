@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from janus_al import checkpoint, dataset
 from janus_al.checkpoint import Card
-from janus_al.dataset import Samples, atomic_path
+from janus_al.dataset import Samples
 from janus_al.evaluation import evaluate
+from janus_al.files import atomic_path
 from janus_al.fitting import TrainingConfig, network_for
 from janus_al.identity import check_test
 from janus_al.inversion import InversionConfig

@@ -26,8 +26,8 @@ from janus_al.classes import (
     invert_classes,
     train_classes,
 )
-from janus_al.dataset import atomic_path
 from janus_al.errors import DatasetError, first_error, one_line
+from janus_al.files import atomic_path
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.inversion import InversionConfig
 from janus_al.judge import judged, train_judge

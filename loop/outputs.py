@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from janus_al.dataset import DatasetError, atomic_path, count, make_temporary, remove_stale
+from janus_al.dataset import DatasetError, count
+from janus_al.files import atomic_path, make_temporary, remove_stale
 from loop.options import UsageError
 
 RUN = "run.json"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import atomic_path
+from janus_al.files import atomic_path
 
 Grid = tuple[NDArray[np.number[Any]], Sequence[str], int]
 """images (n, ny, nx), a title for each, and how many stand in a row"""

@@ -10,13 +10,14 @@ import numpy as np
 
 from janus_al import dataset
 from janus_al.dataset import content_hash
+from janus_al.files import atomic_path
 from loop import CREATED_BY
 from loop.campaign import Campaign
 from loop.candidates import result_of
-from loop.config import check_unchanged, load_stored
 from loop.journal import end_of, read_events
 from loop.lock import is_locked
 from loop.outputs import OutputError, inside
+from loop.toml import check_unchanged, load_stored
 from loop.verify import verdict
 
 DESIGN_FILES = ("design.json", "image.npy", "image.png")
@@ -58,11 +59,11 @@ def write_designs(campaign: Campaign) -> list[Path]:
             taken.append(folder)
             continue
         description = {k: v for k, v in design.items() if k != "image"}
-        with dataset.atomic_path(folder / "design.json") as temporary:
+        with atomic_path(folder / "design.json") as temporary:
             temporary.write_text(json.dumps(description, indent=1))
-        with dataset.atomic_path(folder / "image.npy") as temporary, temporary.open("wb") as file:
+        with atomic_path(folder / "image.npy") as temporary, temporary.open("wb") as file:
             np.save(file, design["image"])
-        with dataset.atomic_path(folder / "image.png") as temporary:
+        with atomic_path(folder / "image.png") as temporary:
             write_png(temporary, design["image"])
     if taken:
         raise OutputError(f"{taken[0]}: not made by this campaign, which has a design of that name; move it away")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import atomic_path
 from janus_al.errors import DatasetError
+from janus_al.files import atomic_path
 from loop.candidates import Candidate
 from loop.journal import Journal, committed
 from loop.targets import Target

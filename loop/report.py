@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import Samples, atomic_path
+from janus_al.dataset import Samples
+from janus_al.files import atomic_path
 from loop.campaign import Campaign
 from loop.latent_map import plane
 from loop.projections import designs_of, status

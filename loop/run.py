@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from janus_al.dataset import remove_stale
 from janus_al.device import prepare
 from janus_al.errors import LockedError as LockedError
+from janus_al.files import remove_stale
 from loop import lock
 from loop.campaign import Campaign, start
-from loop.config import CampaignConfig, ConfigError, dump_config, load_config, load_stored
+from loop.config import CampaignConfig, ConfigError
 from loop.executors import open_executor
 from loop.outputs import check_free
 from loop.progress import Progress
 from loop.projections import write_dataset, write_designs
 from loop.sources import check_source
+from loop.toml import dump_config, load_config, load_stored
 
 REST = {"tracking": 30.0}
 """seconds after which a projection that a round need not wait for is written again"""

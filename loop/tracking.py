@@ -22,7 +22,7 @@ def sync(folder: Path, deadline: float | None = None) -> SyncResult:
 
 def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
     """A campaign's identity and the runs that show it."""
-    from loop.config import load_config
+    from loop.toml import load_config
 
     events = list(read_events(folder / "journal.jsonl"))
     begun = next((e for e in events if e["event"] == "campaign"), None)

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from janus_al import dataset
-from janus_al.dataset import DatasetError, Samples, atomic_path, remove_stale
+from janus_al.dataset import DatasetError, Samples
+from janus_al.files import atomic_path, remove_stale
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.network import JanusConfig
 from janus_al.training import suited, train

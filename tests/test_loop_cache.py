@@ -13,9 +13,9 @@ from janus_al import dataset
 from loop import simulate as simulate_module
 from loop.cache import Cache, open_cache
 from loop.campaign import start
-from loop.config import load_config
 from loop.executors import open_executor
 from loop.simulate import simulate
+from loop.toml import load_config
 from simulators import DirectHomogenizer, FipyHomogenizer, generate
 
 PHASES = (0.1, 1.0)

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from janus_al import checkpoint, dataset
-from janus_al.dataset import DatasetError, atomic_path, content_hash, remove_stale
+from janus_al.dataset import DatasetError, content_hash
+from janus_al.files import atomic_path, remove_stale
 from janus_al.network import JanusConfig
 from janus_al.training import build
 from loop.campaign import Campaign
-from loop.config import load_config
 from loop.journal import read_events
 from loop.outputs import OutputError, check_folder, claim, inside
 from loop.progress import Progress
 from loop.projections import write_designs
 from loop.run import locked, run_campaign
+from loop.toml import load_config
 from simulators import generate
 
 CONFIG = Path(__file__).with_name("small.toml")
@@ -441,7 +442,7 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
     """However deep; not the files of a writer that lives, nor anything of another name, nor through a link."""
     deep = tmp_path / "c" / "designs" / "value-01"
     deep.mkdir(parents=True)
-    code = "import os, sys; from pathlib import Path; from janus_al.dataset import atomic_path\n"
+    code = "import os, sys; from pathlib import Path; from janus_al.files import atomic_path\n"
     code += "with atomic_path(Path(sys.argv[1])): os._exit(9)"
     for path in (deep / "image.npy", tmp_path / "c" / "models" / "r0001" / "weights", tmp_path / "away" / "x"):
         path.parent.mkdir(parents=True, exist_ok=True)

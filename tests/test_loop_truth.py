@@ -15,12 +15,13 @@ from janus_al.dataset import DatasetError, write
 from janus_al.fitting import _write_state
 from janus_al.identity import LeakageError
 from loop.campaign import Campaign
-from loop.config import ConfigError, load_config
+from loop.config import ConfigError
 from loop.journal import read_events
 from loop.progress import Progress
 from loop.projections import status
 from loop.run import run_campaign
 from loop.simulate import to_samples
+from loop.toml import load_config
 from simulators import DirectHomogenizer, generate
 
 CONFIG = Path(__file__).with_name("small.toml")

@@ -139,7 +139,7 @@ def test_an_error_of_the_system_names_the_file(janus, tmp_path):
 
 
 def test_a_file_that_cannot_be_replaced_is_named_and_not_its_temporary_one(tmp_path):
-    from janus_al.dataset import atomic_path
+    from janus_al.files import atomic_path
     from loop.cli import _sentence
 
     (tmp_path / "report.html").mkdir()
