@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from loop.options import Boundary, Conductivity, Force, Json, Out, Seed, Solver, UsageError, Workers
+from loop import UsageError
+from loop.options import Boundary, Conductivity, Force, Json, Out, Seed, Solver, Workers
 from loop.progress import Progress
 from loop.terminal import print_json, print_table
 

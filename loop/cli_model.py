@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from loop.options import Device, Force, Json, Model, Out, Seed, Set, Threads, UsageError, Weights, Workers
+from loop import UsageError
+from loop.options import Device, Force, Json, Model, Out, Seed, Set, Threads, Weights, Workers
 from loop.progress import Progress
 from loop.terminal import print_json, print_table
 

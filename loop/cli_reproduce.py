@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from loop.options import Device, Json, Out, Seed, Set, Threads, UsageError, Workers
+from loop import UsageError
+from loop.options import Device, Json, Out, Seed, Set, Threads, Workers
 from loop.progress import Progress
 from loop.terminal import print_json, print_table
 

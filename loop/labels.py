@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from loop.options import UsageError
+from loop import UsageError
 from loop.terminal import print_table
 from simulators import ImageError, LabelledImage, read_labelled
 

@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-SEED_MAX = 2**63 - 2
-"""it and the next one are stored as 64-bit integers"""
-WORKERS_MAX = THREADS_MAX = 1024
+from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
 Conductivity = Annotated[str, typer.Option(help="Of label 0, label 1..., as in 0.1,1.0.")]
@@ -28,7 +26,3 @@ Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key, as
 Weights = Annotated[Path | None, typer.Option(help="TOML with a [training] section, such as `tune` writes.")]
 Model = Annotated[Path, typer.Argument(help="Folder of a trained model.")]
 Dir = Annotated[Path, typer.Argument(help="Folder of the campaign.")]
-
-
-class UsageError(ValueError):
-    """Arguments that do not fit together."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from janus_al.dataset import DatasetError, count
 from janus_al.files import atomic_path, make_temporary, remove_stale
-from loop.options import UsageError
+from loop import UsageError
 
 RUN = "run.json"
 MODEL = ("model.json", "weights.safetensors", "state.pt")
