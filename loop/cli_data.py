@@ -38,7 +38,7 @@ def generate(
     janus-al generate --count 100 --size 32 --seed 0 --out data.h5
     """
     from janus_al import dataset
-    from loop.outputs import check_dataset
+    from loop.files.outputs import check_dataset
     from loop.simulate import simulate_samples
     from simulators import generate as phasefield
     from simulators import stream_for_tests
@@ -83,8 +83,8 @@ def import_(
     import numpy as np
 
     from janus_al.dataset import LABELS
+    from loop.files.outputs import check_dataset
     from loop.labels import mappings, print_mappings, read_images
-    from loop.outputs import check_dataset
     from loop.simulate import simulate_samples
 
     phases = _conductivities(conductivity)

@@ -37,7 +37,7 @@ def train(
     from janus_al.evaluation import evaluate as evaluate_model
     from janus_al.training import suited
     from janus_al.training import train as train_model
-    from loop.outputs import MODEL, check_folder, claim
+    from loop.files.outputs import MODEL, check_folder, claim
     from loop.toml import load_training
 
     network, training = load_training(weights, set_ or [])

@@ -20,7 +20,7 @@ from janus_al.network import Janus
 from loop.cache import open_cache
 from loop.candidates import Candidate, Image, Result, probe_targets, propose, result_of, row_of, shoot
 from loop.executors import open_executor
-from loop.outputs import check_folder, claim
+from loop.files.outputs import check_folder, claim
 from loop.simulate import simulate, to_samples
 from loop.targets import Target, check_reachable
 from simulators import HomogenizationError, write_png

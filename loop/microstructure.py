@@ -28,9 +28,9 @@ from janus_al.training import encode, train
 from loop import CREATED_BY, pictures
 from loop.candidates import Candidate, probe_targets
 from loop.executors import open_executor
+from loop.files.outputs import check_folder, claim
 from loop.invert import physics_of, shots_at
 from loop.latent_map import plane
-from loop.outputs import check_folder, claim
 from loop.select import aligned_distance
 from loop.simulate import simulate_samples
 from loop.targets import Target, interval

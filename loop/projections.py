@@ -14,9 +14,9 @@ from janus_al.files import atomic_path
 from loop import CREATED_BY
 from loop.campaign import Campaign
 from loop.candidates import result_of
+from loop.files.lock import is_locked
+from loop.files.outputs import OutputError, inside
 from loop.journal import end_of, read_events
-from loop.lock import is_locked
-from loop.outputs import OutputError, inside
 from loop.toml import check_unchanged, load_stored
 from loop.verify import verdict
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from janus_al.device import prepare
 from janus_al.errors import LockedError as LockedError
 from janus_al.files import remove_stale
-from loop import lock
 from loop.campaign import Campaign, start
 from loop.config import CampaignConfig, ConfigError
 from loop.executors import open_executor
-from loop.outputs import check_free
+from loop.files import lock
+from loop.files.outputs import check_free
 from loop.progress import Progress
 from loop.projections import write_dataset, write_designs
 from loop.sources import check_source

@@ -28,9 +28,9 @@ from janus_al.network import JanusConfig
 from janus_al.training import suited, train
 from loop.config import ConfigError
 from loop.executors import open_executor
+from loop.files.lock import locked
+from loop.files.outputs import OutputError, check_free
 from loop.invert import first_shot_errors
-from loop.lock import locked
-from loop.outputs import OutputError, check_free
 from simulators import HomogenizationError
 
 RANGES = {

@@ -16,8 +16,8 @@ from janus_al.files import atomic_path, remove_stale
 from janus_al.network import JanusConfig
 from janus_al.training import build
 from loop.campaign import Campaign
+from loop.files.outputs import OutputError, check_folder, claim, inside
 from loop.journal import read_events
-from loop.outputs import OutputError, check_folder, claim, inside
 from loop.progress import Progress
 from loop.projections import write_designs
 from loop.run import locked, run_campaign

@@ -16,7 +16,7 @@ import pytest
 
 from loop.campaign import Campaign
 from loop.delivery import _redact
-from loop.lock import LockedError, is_locked, locked
+from loop.files.lock import LockedError, is_locked, locked
 from loop.progress import Progress
 from loop.run import _project
 from loop.tracking import Trial, log_study, sync
@@ -233,7 +233,7 @@ def test_a_campaign_that_runs_is_running(parent, local):
     identity = "x' OR tags.kind = 'campaign"
     folder = write_campaign(parent / "under way", "under way", finished=False, campaign_id=identity)
     assert not is_locked(folder)
-    code = "import sys; from pathlib import Path; from loop.lock import locked\n"
+    code = "import sys; from pathlib import Path; from loop.files.lock import locked\n"
     code += f"with locked(Path({str(folder)!r}), 'x'): print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-P", "-c", code]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:

@@ -19,8 +19,8 @@ from janus_al.fitting import TrainingConfig
 from janus_al.network import JanusConfig
 from loop import tuning
 from loop.config import ConfigError
-from loop.lock import locked
-from loop.outputs import OutputError
+from loop.files.lock import locked
+from loop.files.outputs import OutputError
 from loop.simulate import simulate_samples
 from loop.toml import load_training
 from simulators import generate

@@ -1,0 +1,1 @@
+"""Files and folders: what may be written, by what name, by whom."""
