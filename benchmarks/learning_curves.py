@@ -127,7 +127,7 @@ def finish(log, key, samples, pool, test, arguments):
     from janus_al.evaluation import evaluate
     from janus_al.network import JanusConfig
     from janus_al.training import train
-    from loop.candidates import probe_targets
+    from loop.design.candidates import probe_targets
     from loop.executors import open_executor
     from loop.invert import shots_at
 
@@ -161,7 +161,7 @@ def finish(log, key, samples, pool, test, arguments):
 def rounds(log, seed, numbers, pool, test, arguments):
     """Double the simulations by inversions of the last model, up to 1,024 or the largest number."""
     from janus_al.dataset import CONDUCTIVITIES, concatenate, unlabelled
-    from loop.candidates import probe_targets
+    from loop.design.candidates import probe_targets
     from loop.executors import open_executor
     from loop.invert import shots_at
     from loop.simulate import simulate, to_samples

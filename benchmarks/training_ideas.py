@@ -28,10 +28,10 @@ def training(arguments):
     """One row for each network."""
     from janus_al.dataset import concatenate
     from janus_al.evaluation import evaluate
+    from loop.design.targets import Target, interval
     from loop.executors import open_executor
     from loop.invert import shots_at
     from loop.simulate import simulate, to_samples
-    from loop.targets import Target, interval
 
     partial, full, test = datasets(arguments)
     simulated = int(partial.simulated.sum())

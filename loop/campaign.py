@@ -23,16 +23,16 @@ from janus_al.files import atomic_path
 from janus_al.identity import canonical_hash
 from janus_al.network import Janus
 from loop import CREATED_BY
-from loop.candidates import Candidate, Result, probe_targets, propose, row_of, shoot
 from loop.config import CampaignConfig, ConfigError, Generate
+from loop.design.candidates import Candidate, Result, probe_targets, propose, row_of, shoot
+from loop.design.select import aligned_distance
+from loop.design.targets import Target
 from loop.journal import Journal
 from loop.ledger import Ledger
 from loop.models import Models
 from loop.progress import Clock, Progress
 from loop.proposals import Proposals
-from loop.select import aligned_distance
 from loop.sources import read_source
-from loop.targets import Target
 from loop.toml import check_unchanged, dump_config, load_config, load_stored
 from loop.verify import Check, judge, verify
 from simulators import choose

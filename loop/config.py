@@ -12,8 +12,8 @@ from janus_al.inversion import InversionConfig
 from janus_al.network import JanusConfig
 from janus_al.settings import Count, Part
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
+from loop.design.targets import PROPERTIES, Target, TargetError, check_reachable, interval
 from loop.files.names import file_name, same
-from loop.targets import PROPERTIES, Target, TargetError, check_reachable, interval
 
 Kind = TypeVar("Kind", bound=BaseModel)
 

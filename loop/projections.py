@@ -13,7 +13,7 @@ from janus_al.dataset import content_hash
 from janus_al.files import atomic_path
 from loop import CREATED_BY
 from loop.campaign import Campaign
-from loop.candidates import result_of
+from loop.design.candidates import result_of
 from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside
 from loop.journal import end_of, read_events

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from loop.design.targets import Interval, Target
 from loop.executors import Limited, outcome
 from loop.simulate import TIMEOUT
-from loop.targets import Interval, Target
 from simulators import SOLVERS, Boundary, HomogenizationError, Homogenized, certify
 
 AGREEMENT = 1e-8

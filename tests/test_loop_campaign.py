@@ -16,11 +16,11 @@ from problems import direct_conductivity
 from janus_al import dataset
 from janus_al.dataset import content_hash
 from loop.campaign import Campaign
+from loop.design.select import aligned_distance
 from loop.journal import Journal, read_events
 from loop.progress import Progress
 from loop.projections import designs_of, status, write_dataset, write_designs
 from loop.run import LockedError, locked, run_campaign
-from loop.select import aligned_distance
 from loop.toml import load_config
 
 CONFIG = Path(__file__).with_name("small.toml")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from janus_al.dataset import DatasetError
 from janus_al.identity import canonical_hash
 from loop.config import ConfigError
-from loop.cut import Trial, cut, first_count, next_count
+from loop.design.cut import Trial, cut, first_count, next_count
+from loop.design.select import aligned_distance, select
+from loop.design.targets import Target, TargetError, check_reachable, count_range, interval, parse_targets, wiener
 from loop.journal import Journal, read_events
-from loop.select import aligned_distance, select
-from loop.targets import Target, TargetError, check_reachable, count_range, interval, parse_targets, wiener
 from loop.toml import dump_config, load_config
 from simulators import FipyHomogenizer, generate
 

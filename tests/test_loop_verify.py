@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from loop.campaign import Campaign, start
+from loop.design.targets import Target
 from loop.executors import open_executor
 from loop.journal import read_events
 from loop.progress import Progress
 from loop.projections import status
 from loop.report import write_report
-from loop.targets import Target
 from loop.toml import load_config
 from loop.verify import Check, judge, verdict, verify
 from simulators import SOLVERS, DirectHomogenizer, FipyHomogenizer, HomogenizationError, generate

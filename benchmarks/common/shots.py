@@ -47,7 +47,7 @@ class Shots:
     """Targets, and what physics says of images meant to meet them."""
 
     def __init__(self, card, arguments):
-        from loop.candidates import probe_targets
+        from loop.design.candidates import probe_targets
         from simulators import DirectHomogenizer
 
         self.phases, self.homogenizer = card.phase_conductivity, DirectHomogenizer(card.boundary)

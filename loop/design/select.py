@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from janus_al.dataset import Boundary
 from janus_al.identity import canonical_hash, symmetric_copies
-from loop.targets import wiener
+from loop.design.targets import wiener
 
 
 def aligned_distance(image: NDArray[np.integer], others: NDArray[np.integer]) -> NDArray[np.float64]:

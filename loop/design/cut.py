@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from loop.targets import Target, count_range
+from loop.design.targets import Target, count_range
 
 
 @dataclass(frozen=True)

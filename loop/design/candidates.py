@@ -12,9 +12,9 @@ from janus_al.checkpoint import Card
 from janus_al.dataset import CONDUCTIVITIES, NAMES, Boundary, Samples, content_hash
 from janus_al.inversion import InversionConfig, invert
 from janus_al.network import Janus
-from loop.cut import Trial, cut, first_count, next_count
-from loop.select import select
-from loop.targets import Target, interval
+from loop.design.cut import Trial, cut, first_count, next_count
+from loop.design.select import select
+from loop.design.targets import Target, interval
 
 Image = NDArray[np.uint8]
 Result = tuple[dict[str, float], dict[str, NDArray[np.floating]]]
