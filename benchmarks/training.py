@@ -82,7 +82,7 @@ def training(arguments):
     from janus_al import dataset
     from janus_al.training import build, train
     from loop.microstructure import NETWORK, TRAINING
-    from loop.simulate import simulate_samples
+    from loop.simulation.simulate import simulate_samples
     from simulators import generate
 
     images = generate(2 * TRAINING.batch, arguments.size, 0)

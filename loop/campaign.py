@@ -30,11 +30,11 @@ from loop.design.targets import Target
 from loop.journal import Journal
 from loop.ledger import Ledger
 from loop.models import Models
-from loop.progress import Clock, Progress
 from loop.proposals import Proposals
+from loop.simulation.progress import Clock, Progress
+from loop.simulation.verify import Check, judge, verify
 from loop.sources import read_source
 from loop.toml import check_unchanged, dump_config, load_config, load_stored
-from loop.verify import Check, judge, verify
 from simulators import choose
 
 STAGE = 2

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from loop.options import Dir, Json, Set, Weights
-from loop.progress import Progress
+from loop.simulation.progress import Progress
 from loop.terminal import print_json, print_table
 
 campaign_app = typer.Typer(no_args_is_help=True, help="Iterative design: propose, simulate, learn, repeat.")

@@ -9,7 +9,7 @@ import typer
 
 from loop import UsageError
 from loop.options import Boundary, Conductivity, Force, Json, Out, Seed, Solver, Workers
-from loop.progress import Progress
+from loop.simulation.progress import Progress
 from loop.terminal import print_json, print_table
 
 data_app = typer.Typer()
@@ -39,7 +39,7 @@ def generate(
     """
     from janus_al import dataset
     from loop.files.outputs import check_dataset
-    from loop.simulate import simulate_samples
+    from loop.simulation.simulate import simulate_samples
     from simulators import generate as phasefield
     from simulators import stream_for_tests
 
@@ -84,8 +84,8 @@ def import_(
 
     from janus_al.dataset import LABELS
     from loop.files.outputs import check_dataset
-    from loop.labels import mappings, print_mappings, read_images
-    from loop.simulate import simulate_samples
+    from loop.simulation.labels import mappings, print_mappings, read_images
+    from loop.simulation.simulate import simulate_samples
 
     phases = _conductivities(conductivity)
     check_dataset(out, images, force)
@@ -134,9 +134,9 @@ def homogenize(
 
     janus-al homogenize image.png --conductivity 0.1,1.0 --certify 0.01
     """
-    from loop.executors import cores, open_executor
-    from loop.homogenize import homogenize_files
-    from loop.labels import mappings, print_mappings, read_images
+    from loop.simulation.executors import cores, open_executor
+    from loop.simulation.homogenize import homogenize_files
+    from loop.simulation.labels import mappings, print_mappings, read_images
     from simulators import HomogenizationError
 
     kind = _boundary(boundary)

@@ -9,7 +9,7 @@ import typer
 
 from loop import UsageError
 from loop.options import Device, Force, Json, Model, Out, Seed, Set, Threads, Weights, Workers
-from loop.progress import Progress
+from loop.simulation.progress import Progress
 from loop.terminal import print_json, print_table
 
 model_app = typer.Typer()
@@ -102,8 +102,8 @@ def evaluate(
     if probes:
         from statistics import mean, median
 
-        from loop.executors import open_executor
         from loop.invert import first_shot_errors
+        from loop.simulation.executors import open_executor
 
         with open_executor("process", workers) as executor:
             errors = first_shot_errors(network, card, probes, seed, executor)

@@ -7,7 +7,7 @@ import typer
 
 from loop import UsageError
 from loop.options import Device, Json, Out, Seed, Set, Threads, Workers
-from loop.progress import Progress
+from loop.simulation.progress import Progress
 from loop.terminal import print_json, print_table
 
 reproduce_app = typer.Typer(no_args_is_help=True, help="The paper's results, one command each.")

@@ -17,12 +17,12 @@ from janus_al.dataset import content_hash
 from janus_al.files import atomic_path
 from janus_al.inversion import InversionConfig
 from janus_al.network import Janus
-from loop.cache import open_cache
 from loop.design.candidates import Candidate, Image, Result, probe_targets, propose, result_of, row_of, shoot
 from loop.design.targets import Target, check_reachable
-from loop.executors import open_executor
 from loop.files.outputs import check_folder, claim
-from loop.simulate import simulate, to_samples
+from loop.simulation.cache import open_cache
+from loop.simulation.executors import open_executor
+from loop.simulation.simulate import simulate, to_samples
 from simulators import HomogenizationError, write_png
 
 MIN_DISTANCE = 0.1

@@ -16,7 +16,7 @@ from janus_al.identity import canonical_hash
 from loop import CREATED_BY
 from loop.design.candidates import Result, result_of
 from loop.journal import Event, Journal, committed
-from loop.simulate import TIMEOUT, simulate_unordered, to_samples
+from loop.simulation.simulate import TIMEOUT, simulate_unordered, to_samples
 from simulators import Boundary, Homogenized
 
 COMMIT = 2.0

@@ -17,7 +17,7 @@ from janus_al.training import shrink_and_perturb, train
 from loop.config import CampaignConfig
 from loop.journal import Journal
 from loop.ledger import Ledger
-from loop.progress import Progress
+from loop.simulation.progress import Progress
 
 STAGE = 1
 """of a round's seeds, that of training"""

@@ -17,8 +17,8 @@ from loop.design.candidates import result_of
 from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside
 from loop.journal import end_of, read_events
+from loop.simulation.verify import verdict
 from loop.toml import check_unchanged, load_stored
-from loop.verify import verdict
 
 DESIGN_FILES = ("design.json", "image.npy", "image.png")
 

@@ -12,11 +12,11 @@ from janus_al.errors import LockedError as LockedError
 from janus_al.files import remove_stale
 from loop.campaign import Campaign, start
 from loop.config import CampaignConfig, ConfigError
-from loop.executors import open_executor
 from loop.files import lock
 from loop.files.outputs import check_free
-from loop.progress import Progress
 from loop.projections import write_dataset, write_designs
+from loop.simulation.executors import open_executor
+from loop.simulation.progress import Progress
 from loop.sources import check_source
 from loop.toml import dump_config, load_config, load_stored
 

@@ -27,10 +27,10 @@ from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.network import JanusConfig
 from janus_al.training import suited, train
 from loop.config import ConfigError
-from loop.executors import open_executor
 from loop.files.lock import locked
 from loop.files.outputs import OutputError, check_free
 from loop.invert import first_shot_errors
+from loop.simulation.executors import open_executor
 from simulators import HomogenizationError
 
 RANGES = {

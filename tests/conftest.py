@@ -19,8 +19,8 @@ def surroundings(tmp_path_factory):
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A finished campaign of seconds; tests read it and write elsewhere."""
-    from loop.progress import Progress
     from loop.run import run_campaign
+    from loop.simulation.progress import Progress
     from loop.toml import load_config
 
     folder = tmp_path_factory.mktemp("campaigns") / "whole"

@@ -9,7 +9,7 @@ from problems import direct_conductivity
 
 from janus_al import checkpoint, dataset
 from janus_al.evaluation import evaluate
-from loop.simulate import simulate_samples
+from loop.simulation.simulate import simulate_samples
 from simulators import FipyHomogenizer, generate
 
 DATA = Path(__file__).parent.parent / "data"

@@ -27,7 +27,7 @@ QUICK = TrainingConfig(steps=12, batch=8, simulated=4, cycled=4, checks=4)
 
 @pytest.fixture(scope="module")
 def samples():
-    from loop.simulate import to_samples
+    from loop.simulation.simulate import to_samples
 
     images = generate(24, 16, 5)
     homogenizer = FipyHomogenizer()

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from janus_al import dataset
-from loop import simulate as simulate_module
-from loop.cache import Cache, open_cache
 from loop.campaign import start
-from loop.executors import open_executor
-from loop.simulate import simulate
+from loop.simulation import simulate as simulate_module
+from loop.simulation.cache import Cache, open_cache
+from loop.simulation.executors import open_executor
+from loop.simulation.simulate import simulate
 from loop.toml import load_config
 from simulators import DirectHomogenizer, FipyHomogenizer, generate
 
@@ -108,7 +108,7 @@ def test_many_processes_at_once(tmp_path):
     """Writers, readers and removers of the same entries disturb nobody."""
     code = """
 import sys; import numpy as np; from pathlib import Path
-from loop.cache import Cache; from simulators import DirectHomogenizer
+from loop.simulation.cache import Cache; from simulators import DirectHomogenizer
 images = [np.eye(8, dtype=int) * (np.arange(8) < n) for n in range(1, 6)]
 results = [DirectHomogenizer()(i, (0.1, 1.0)) for i in images]
 cache = Cache(Path(sys.argv[1]), "q", limit=20_000)
@@ -220,10 +220,10 @@ def test_a_failed_image_loses_no_other(cache, janus, tmp_path, monkeypatch):
             future.set_result(fn(*args))
             return future
 
-    import loop.executors
+    import loop.simulation.executors
 
     monkeypatch.setattr(simulate_module, "open_executor", lambda *_: InThisProcess())
-    monkeypatch.setattr(loop.executors, "open_executor", lambda *_: InThisProcess())
+    monkeypatch.setattr(loop.simulation.executors, "open_executor", lambda *_: InThisProcess())
     monkeypatch.setitem(simulate_module.SOLVERS, "direct", Refusing)
     files = []
     for number, image in enumerate(IMAGES[:3]):

@@ -18,9 +18,9 @@ from janus_al.dataset import content_hash
 from loop.campaign import Campaign
 from loop.design.select import aligned_distance
 from loop.journal import Journal, read_events
-from loop.progress import Progress
 from loop.projections import designs_of, status, write_dataset, write_designs
 from loop.run import LockedError, locked, run_campaign
+from loop.simulation.progress import Progress
 from loop.toml import load_config
 
 CONFIG = Path(__file__).with_name("small.toml")

@@ -17,8 +17,8 @@ import pytest
 from problems import checkerboard
 from tasks import die, fail, odd, own_process, square, tell_and_wait
 
-from loop.executors import ExecutorError, Limited, PoisonError, WorkerPool, cores, open_executor
-from loop.simulate import simulate
+from loop.simulation.executors import ExecutorError, Limited, PoisonError, WorkerPool, cores, open_executor
+from loop.simulation.simulate import simulate
 from simulators import SOLVERS, DirectHomogenizer, generate
 
 PHASES = (1.0, 10.0)
@@ -146,7 +146,7 @@ def test_a_fork_server_that_is_killed_is_started_again(monkeypatch):
         os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
         os.kill(executor.submit(own_process).result(timeout=30), signal.SIGKILL)
         assert executor.submit(square, 4).result(timeout=30) == 16
-    monkeypatch.setattr("loop.pool.HOPELESS", 4)
+    monkeypatch.setattr("loop.simulation.pool.HOPELESS", 4)
     original = forkserver.ForkServer.ensure_running
 
     def and_kill(self):
@@ -226,7 +226,7 @@ def test_shutdown_waits_or_cancels():
 def test_a_dead_driver_leaves_no_worker():
     """kill -9 of the driver while tasks run."""
     code = (
-        "import time\nfrom loop.executors import WorkerPool\nfrom tasks import own_process\n"
+        "import time\nfrom loop.simulation.executors import WorkerPool\nfrom tasks import own_process\n"
         "if __name__ == '__main__':\n"
         "    pool = WorkerPool(2)\n"
         "    first = {f.result() for f in [pool.submit(own_process, 0.2) for _ in range(4)]}\n"
@@ -266,8 +266,8 @@ def equal(one, other):
 )
 def test_threads_share_nothing(solver, boundary, monkeypatch):
     """Four threads of one process, as a Dask worker has them, give what one gives."""
-    monkeypatch.setattr("loop.simulate.TASK_CELLS", 1)
-    monkeypatch.setattr("loop.simulate.BATCH", 1)
+    monkeypatch.setattr("loop.simulation.simulate.TASK_CELLS", 1)
+    monkeypatch.setattr("loop.simulation.simulate.BATCH", 1)
     images = list(generate(8, 16, seed=5))
     with ThreadPoolExecutor(4) as executor:
         found = list(simulate(images, PHASES, solver, executor, boundary))
@@ -321,7 +321,7 @@ def test_no_image_is_simulated_twice(images):
 def test_timeout_quarantines_and_spares_the_rest(images, monkeypatch):
     """An image that takes longer than it may is told apart from those that shared its task."""
     slow = np.random.default_rng(0).integers(0, 2, (380, 380)).astype(np.uint8)
-    monkeypatch.setattr("loop.simulate.TASK_CELLS", 10**6)
+    monkeypatch.setattr("loop.simulation.simulate.TASK_CELLS", 10**6)
     with open_executor("process", 1) as executor:
         list(simulate([images[0]], PHASES, "direct", executor))
         found = list(simulate([images[0], slow, images[1]], PHASES, "direct", executor, timeout=0.3))
@@ -350,7 +350,7 @@ def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, mon
     from loop.journal import Journal
     from loop.ledger import Ledger
 
-    monkeypatch.setattr("loop.simulate.TASK_CELLS", 1)
+    monkeypatch.setattr("loop.simulation.simulate.TASK_CELLS", 1)
     monkeypatch.setattr("loop.ledger.COMMIT", 0.1)
     images, ledgers = list(generate(6, 16, seed=5)), []
     for folder in (tmp_path / "late", tmp_path / "early"):
@@ -396,7 +396,7 @@ def test_what_came_before_an_end_is_committed(tmp_path):
     [("threads", "must be process, dask"), ("dask://127.0.0.1:1", "no scheduler answers")],
 )
 def test_executors_that_do_not_exist(kind, words, monkeypatch):
-    monkeypatch.setattr("loop.cluster.CONNECT", "1s")
+    monkeypatch.setattr("loop.simulation.cluster.CONNECT", "1s")
     with pytest.raises(ExecutorError, match=words), open_executor(kind):
         pass
 
@@ -415,10 +415,10 @@ def dask_process(what, *words):
 @pytest.mark.slow
 def test_a_cluster_somewhere_else(monkeypatch, capfd):
     """No worker: told, given up. Four threads: the same results. A dead scheduler: one sentence, now and later."""
-    monkeypatch.setattr("loop.cluster.PATIENCE", 3.0)
-    monkeypatch.setattr("loop.cluster.SAY_AFTER", 1)
-    monkeypatch.setattr("loop.cluster.CONNECT", "20s")
-    monkeypatch.setattr("loop.simulate.TASK_CELLS", 1)
+    monkeypatch.setattr("loop.simulation.cluster.PATIENCE", 3.0)
+    monkeypatch.setattr("loop.simulation.cluster.SAY_AFTER", 1)
+    monkeypatch.setattr("loop.simulation.cluster.CONNECT", "20s")
+    monkeypatch.setattr("loop.simulation.simulate.TASK_CELLS", 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -433,7 +433,7 @@ def test_a_cluster_somewhere_else(monkeypatch, capfd):
             ):
                 executor.submit(square, 2).result(timeout=60)
             assert "no worker answers yet; waiting up to 3 s" in capfd.readouterr().err
-        monkeypatch.setattr("loop.cluster.PATIENCE", 60.0)
+        monkeypatch.setattr("loop.simulation.cluster.PATIENCE", 60.0)
         processes.append(dask_process("worker", f"tcp://{address}", "--nthreads", "4", "--no-nanny"))
         with open_executor(f"dask://{address}") as executor:
             found = list(simulate(images, PHASES, "fipy", executor))

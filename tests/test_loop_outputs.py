@@ -18,9 +18,9 @@ from janus_al.training import build
 from loop.campaign import Campaign
 from loop.files.outputs import OutputError, check_folder, claim, inside
 from loop.journal import read_events
-from loop.progress import Progress
 from loop.projections import write_designs
 from loop.run import locked, run_campaign
+from loop.simulation.progress import Progress
 from loop.toml import load_config
 from simulators import generate
 

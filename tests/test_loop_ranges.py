@@ -224,7 +224,7 @@ def test_datasets_of_a_side_the_network_cannot_take(janus, tmp_path, side, words
 
 @pytest.mark.parametrize("command", ["train", "tune"])
 def test_settings_that_do_not_fit_the_data(janus, tmp_path, command):
-    from loop.simulate import simulate_samples  # noqa: F401
+    from loop.simulation.simulate import simulate_samples  # noqa: F401
 
     dataset.write(tmp_path / "d.h5", dataset.unlabelled(generate(3, 16, 0), (0.1, 1.0)), "test")
     for override, words in [("training.pool=3", "divide the image side, 16"), ("network.properties=['kxx']", "kyy")]:
@@ -273,7 +273,7 @@ def test_equal_phases_conduct_alike():
 @pytest.mark.parametrize("key", ["source", "test"])
 def test_datasets_that_teach_nothing_are_refused_before_a_campaign_begins(janus, tmp_path, key):
     """A source of one simulation cannot train, and a test set of none cannot judge."""
-    from loop.simulate import simulate_samples
+    from loop.simulation.simulate import simulate_samples
 
     images = generate(4, 16, 1)
     simulated = simulate_samples(images[:1], (0.1, 1.0), "direct", 1, lambda *_: None)

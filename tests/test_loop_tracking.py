@@ -17,8 +17,8 @@ import pytest
 from loop.campaign import Campaign
 from loop.delivery import _redact
 from loop.files.lock import LockedError, is_locked, locked
-from loop.progress import Progress
 from loop.run import _project
+from loop.simulation.progress import Progress
 from loop.tracking import Trial, log_study, sync
 
 HOSTILE = "a%41 b#c?d'e\"f;ü\ng"

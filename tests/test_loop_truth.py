@@ -17,10 +17,10 @@ from janus_al.identity import LeakageError
 from loop.campaign import Campaign
 from loop.config import ConfigError
 from loop.journal import read_events
-from loop.progress import Progress
 from loop.projections import status
 from loop.run import run_campaign
-from loop.simulate import to_samples
+from loop.simulation.progress import Progress
+from loop.simulation.simulate import to_samples
 from loop.toml import load_config
 from simulators import DirectHomogenizer, generate
 
@@ -205,7 +205,7 @@ def test_a_start_of_which_nothing_can_be_simulated_says_why(tmp_path, janus):
 
 
 def test_an_executor_that_cannot_be_had_leaves_no_folder(tmp_path, janus, monkeypatch):
-    monkeypatch.setattr("loop.cluster.CONNECT", "1s")
+    monkeypatch.setattr("loop.simulation.cluster.CONNECT", "1s")
     new = tmp_path / "c"
     code, _, error = janus("campaign", "run", CONFIG, "--dir", new, "--set", "execution.executor=dask://127.0.0.1:1")
     assert (code, "no scheduler answers" in error, new.exists()) == (2, True, False)

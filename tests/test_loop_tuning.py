@@ -21,7 +21,7 @@ from loop import tuning
 from loop.config import ConfigError
 from loop.files.lock import locked
 from loop.files.outputs import OutputError
-from loop.simulate import simulate_samples
+from loop.simulation.simulate import simulate_samples
 from loop.toml import load_training
 from simulators import generate
 

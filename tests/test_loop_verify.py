@@ -11,13 +11,13 @@ import pytest
 
 from loop.campaign import Campaign, start
 from loop.design.targets import Target
-from loop.executors import open_executor
 from loop.journal import read_events
-from loop.progress import Progress
 from loop.projections import status
 from loop.report import write_report
+from loop.simulation.executors import open_executor
+from loop.simulation.progress import Progress
+from loop.simulation.verify import Check, judge, verdict, verify
 from loop.toml import load_config
-from loop.verify import Check, judge, verdict, verify
 from simulators import SOLVERS, DirectHomogenizer, FipyHomogenizer, HomogenizationError, generate
 
 CONFIG = Path(__file__).with_name("small.toml")

@@ -15,7 +15,7 @@ SEEDS = 3
 def datasets(arguments):
     """Samples of which a quarter were simulated, the same with all of them, and 256 others to test on."""
     from janus_al import dataset
-    from loop.simulate import simulate_samples
+    from loop.simulation.simulate import simulate_samples
     from simulators import generate
 
     def made(name, count, seed):

@@ -1,8 +1,8 @@
 """Where simulations run: one seam, `concurrent.futures.Executor`, behind which stand processes or a cluster.
 
-"process" is a pool that outlives its workers (`loop.pool`). "dask" is a Dask cluster on this machine,
+"process" is a pool that outlives its workers (`loop.simulation.pool`). "dask" is a Dask cluster on this machine,
 "dask://host:8786" one that is running elsewhere, "slurm" one that dask-jobqueue starts with the user's own
-jobqueue.yaml (`loop.cluster`).
+jobqueue.yaml (`loop.simulation.cluster`).
 """
 
 import contextlib
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from loop.pool import ExecutorError, WorkerPool
-from loop.worker import Limited, PoisonError
+from loop.simulation.pool import ExecutorError, WorkerPool
+from loop.simulation.worker import Limited, PoisonError
 
 __all__ = ["ExecutorError", "Limited", "PoisonError", "WorkerPool", "cores", "open_executor", "outcome"]
 
@@ -36,7 +36,7 @@ def open_executor(kind: str = "process", workers: int = 0) -> Iterator[Executor]
         with WorkerPool(workers) as pool:
             yield pool
     elif kind == "dask" or kind.startswith("dask://") or kind == "slurm":
-        from loop.cluster import open_cluster
+        from loop.simulation.cluster import open_cluster
 
         with open_cluster(kind, workers) as cluster:
             yield cluster

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.dataset import CONDUCTIVITIES, SIMULATED, Samples, content_hash, unlabelled
-from loop.cache import Cache, open_cache
-from loop.executors import Limited, open_executor, outcome
+from loop.simulation.cache import Cache, open_cache
+from loop.simulation.executors import Limited, open_executor, outcome
 from simulators import SOLVERS, BatchedHomogenizer, Boundary, HomogenizationError, Homogenized, Homogenizer
 
 TASK_CELLS = 2**14

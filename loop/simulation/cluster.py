@@ -23,8 +23,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from loop.pool import ExecutorError
-from loop.worker import SAY_AFTER, PoisonError, say
+from loop.simulation.pool import ExecutorError
+from loop.simulation.worker import SAY_AFTER, PoisonError, say
 
 PATIENCE = 120.0
 """seconds without any worker"""

@@ -21,7 +21,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from loop.worker import Answer, DeathError, Limited, PoisonError, Worker, say
+from loop.simulation.worker import Answer, DeathError, Limited, PoisonError, Worker, say
 
 SUSPECT, ALONE = 2, 3
 """workers lost by a task before it runs alone, and alone before it is condemned"""

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loop.design.targets import Interval, Target
-from loop.executors import Limited, outcome
-from loop.simulate import TIMEOUT
+from loop.simulation.executors import Limited, outcome
+from loop.simulation.simulate import TIMEOUT
 from simulators import SOLVERS, Boundary, HomogenizationError, Homogenized, certify
 
 AGREEMENT = 1e-8

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loop.cache import open_cache
-from loop.executors import outcome
-from loop.progress import Progress
-from loop.simulate import simulate
-from loop.verify import properties_of
+from loop.simulation.cache import open_cache
+from loop.simulation.executors import outcome
+from loop.simulation.progress import Progress
+from loop.simulation.simulate import simulate
+from loop.simulation.verify import properties_of
 from simulators import SOLVERS, Boundary, Certificate, HomogenizationError, Homogenized, certify
 
 

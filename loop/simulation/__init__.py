@@ -1,0 +1,1 @@
+"""Where images are simulated, and what comes back."""
