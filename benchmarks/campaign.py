@@ -24,9 +24,9 @@ def main():
     parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
     arguments = parser.parse_args()
 
+    from loop.campaign.toml import load_config
     from loop.run import run_campaign
     from loop.simulation.progress import Progress
-    from loop.toml import load_config
 
     config = load_config(ROOT / "tests" / "small.toml" if arguments.smoke else arguments.config)
     with tempfile.TemporaryDirectory() as parent:

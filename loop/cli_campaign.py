@@ -25,7 +25,7 @@ def campaign_run(
 
     janus-al campaign run examples/quickstart.toml --dir campaigns/quickstart
     """
-    from loop.toml import load_config
+    from loop.campaign.toml import load_config
 
     _campaign(dir_, load_config(config, weights, set_ or []), json_)
 
@@ -36,7 +36,7 @@ def campaign_resume(dir_: Dir, set_: Set = None, json_: Json = False) -> None:
 
     janus-al campaign resume campaigns/quickstart --set budget.simulations=800
     """
-    from loop.toml import load_config
+    from loop.campaign.toml import load_config
 
     stored = dir_ / "campaign.toml"
     _campaign(dir_, load_config(stored, None, set_) if set_ and stored.is_file() else None, json_)
@@ -60,7 +60,7 @@ def campaign_report(dir_: Dir, json_: Json = False) -> None:
 
     janus-al campaign report campaigns/quickstart
     """
-    from loop.campaign import Campaign
+    from loop.campaign.campaign import Campaign
     from loop.projections import write_dataset, write_designs
     from loop.report import write_report
     from loop.run import locked

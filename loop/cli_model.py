@@ -37,8 +37,8 @@ def train(
     from janus_al.evaluation import evaluate as evaluate_model
     from janus_al.training import suited
     from janus_al.training import train as train_model
+    from loop.campaign.toml import load_training
     from loop.files.outputs import MODEL, check_folder, claim
-    from loop.toml import load_training
 
     network, training = load_training(weights, set_ or [])
     samples = dataset.read(data)
@@ -206,7 +206,7 @@ def tune(
 
     janus-al tune data/quickstart.h5 --trials 20 --out tuning
     """
-    from loop.toml import load_training
+    from loop.campaign.toml import load_training
     from loop.tuning import tune as tune_weights
 
     network, training = load_training(weights, set_ or [])

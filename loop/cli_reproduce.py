@@ -74,8 +74,8 @@ def microstructure(
     janus-al reproduce microstructure --size 32 --count 2048 --simulated 512 --set training.steps=1000
     """
     from janus_al.device import prepare
+    from loop.campaign.toml import load_training
     from loop.microstructure import NETWORK, TRAINING, Data, reproduce_microstructure
-    from loop.toml import load_training
 
     if not simulated <= count:
         raise UsageError(f"--simulated {simulated}: at most the --count of images, {count}")

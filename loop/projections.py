@@ -12,13 +12,13 @@ from janus_al import dataset
 from janus_al.dataset import content_hash
 from janus_al.files import atomic_path
 from loop import CREATED_BY
-from loop.campaign import Campaign
+from loop.campaign.campaign import Campaign
+from loop.campaign.journal import end_of, read_events
+from loop.campaign.toml import check_unchanged, load_stored
 from loop.design.candidates import result_of
 from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside
-from loop.journal import end_of, read_events
 from loop.simulation.verify import verdict
-from loop.toml import check_unchanged, load_stored
 
 DESIGN_FILES = ("design.json", "image.npy", "image.png")
 

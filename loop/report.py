@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from janus_al.dataset import Samples
 from janus_al.files import atomic_path
-from loop.campaign import Campaign
+from loop.campaign.campaign import Campaign
 from loop.latent_map import plane
 from loop.projections import designs_of, status
 

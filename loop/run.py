@@ -10,15 +10,15 @@ from pathlib import Path
 from janus_al.device import prepare
 from janus_al.errors import LockedError as LockedError
 from janus_al.files import remove_stale
-from loop.campaign import Campaign, start
-from loop.config import CampaignConfig, ConfigError
+from loop.campaign.campaign import Campaign, start
+from loop.campaign.config import CampaignConfig, ConfigError
+from loop.campaign.sources import check_source
+from loop.campaign.toml import dump_config, load_config, load_stored
 from loop.files import lock
 from loop.files.outputs import check_free
 from loop.projections import write_dataset, write_designs
 from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
-from loop.sources import check_source
-from loop.toml import dump_config, load_config, load_stored
 
 REST = {"tracking": 30.0}
 """seconds after which a projection that a round need not wait for is written again"""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loop.campaign.journal import Event, end_of, read_events
 from loop.delivery import Point, Run, SyncResult, deliver
 from loop.files.lock import is_locked
-from loop.journal import Event, end_of, read_events
 
 
 def sync(folder: Path, deadline: float | None = None) -> SyncResult:
@@ -22,7 +22,7 @@ def sync(folder: Path, deadline: float | None = None) -> SyncResult:
 
 def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
     """A campaign's identity and the runs that show it."""
-    from loop.toml import load_config
+    from loop.campaign.toml import load_config
 
     events = list(read_events(folder / "journal.jsonl"))
     begun = next((e for e in events if e["event"] == "campaign"), None)

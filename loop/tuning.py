@@ -26,7 +26,7 @@ from janus_al.files import atomic_path, remove_stale
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.network import JanusConfig
 from janus_al.training import suited, train
-from loop.config import ConfigError
+from loop.campaign.config import ConfigError
 from loop.files.lock import locked
 from loop.files.outputs import OutputError, check_free
 from loop.invert import first_shot_errors

@@ -19,9 +19,9 @@ def surroundings(tmp_path_factory):
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A finished campaign of seconds; tests read it and write elsewhere."""
+    from loop.campaign.toml import load_config
     from loop.run import run_campaign
     from loop.simulation.progress import Progress
-    from loop.toml import load_config
 
     folder = tmp_path_factory.mktemp("campaigns") / "whole"
     run_campaign(folder, load_config(Path(__file__).with_name("small.toml")), Progress())

@@ -29,10 +29,10 @@ from test_loop_journal import EVENTS
 from janus_al import checkpoint, dataset
 from janus_al.network import JanusConfig
 from janus_al.training import build
+from loop.campaign.journal import Journal
+from loop.campaign.toml import load_config, load_training
 from loop.cli import _exit_code
-from loop.journal import Journal
 from loop.mnist import read_idx
-from loop.toml import load_config, load_training
 from simulators import read_image
 
 TESTS = Path(__file__).parent

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from janus_al import dataset
-from loop.campaign import start
+from loop.campaign.campaign import start
+from loop.campaign.toml import load_config
 from loop.simulation import simulate as simulate_module
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import simulate
-from loop.toml import load_config
 from simulators import DirectHomogenizer, FipyHomogenizer, generate
 
 PHASES = (0.1, 1.0)

@@ -15,13 +15,13 @@ from problems import direct_conductivity
 
 from janus_al import dataset
 from janus_al.dataset import content_hash
-from loop.campaign import Campaign
+from loop.campaign.campaign import Campaign
+from loop.campaign.journal import Journal, read_events
+from loop.campaign.toml import load_config
 from loop.design.select import aligned_distance
-from loop.journal import Journal, read_events
 from loop.projections import designs_of, status, write_dataset, write_designs
 from loop.run import LockedError, locked, run_campaign
 from loop.simulation.progress import Progress
-from loop.toml import load_config
 
 CONFIG = Path(__file__).with_name("small.toml")
 
@@ -128,7 +128,7 @@ def test_killed_at_the_very_end(folder, tmp_path):
 
 
 def test_another_configuration_is_refused(folder):
-    from loop.config import ConfigError
+    from loop.campaign.config import ConfigError
 
     with pytest.raises(ConfigError, match="another configuration"):
         run_campaign(folder, load_config(CONFIG, overrides=["seed=4"]), Progress())
@@ -165,7 +165,7 @@ def test_a_full_disk_loses_nothing(tmp_path):
     code = """
 import resource, signal, sys
 from pathlib import Path
-from loop.journal import Journal
+from loop.campaign.journal import Journal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 journal = Journal(Path(sys.argv[1]))
 journal.append("note", number=1)

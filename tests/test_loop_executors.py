@@ -347,11 +347,11 @@ class Late(ThreadPoolExecutor):
 
 def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, monkeypatch):
     """One image holds the others up: a kill now would lose that one alone, and the samples are the same again."""
-    from loop.journal import Journal
-    from loop.ledger import Ledger
+    from loop.campaign.journal import Journal
+    from loop.campaign.ledger import Ledger
 
     monkeypatch.setattr("loop.simulation.simulate.TASK_CELLS", 1)
-    monkeypatch.setattr("loop.ledger.COMMIT", 0.1)
+    monkeypatch.setattr("loop.campaign.ledger.COMMIT", 0.1)
     images, ledgers = list(generate(6, 16, seed=5)), []
     for folder in (tmp_path / "late", tmp_path / "early"):
         (folder / "samples").mkdir(parents=True)
@@ -376,8 +376,8 @@ def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, mon
 
 def test_what_came_before_an_end_is_committed(tmp_path):
     """Ctrl-C, or an executor that is lost: what has come back is kept."""
-    from loop.journal import Journal
-    from loop.ledger import Ledger
+    from loop.campaign.journal import Journal
+    from loop.campaign.ledger import Ledger
 
     images = list(generate(4, 16, seed=5))
     (tmp_path / "samples").mkdir()

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from janus_al.dataset import DatasetError
+from loop.campaign.journal import Journal, read_events
+from loop.campaign.proposals import Proposals
 from loop.design.candidates import Candidate
 from loop.design.targets import Target
-from loop.journal import Journal, read_events
-from loop.proposals import Proposals
 
 SHARD = {
     "round": 0,

@@ -15,13 +15,13 @@ from janus_al.dataset import DatasetError, content_hash
 from janus_al.files import atomic_path, remove_stale
 from janus_al.network import JanusConfig
 from janus_al.training import build
-from loop.campaign import Campaign
+from loop.campaign.campaign import Campaign
+from loop.campaign.journal import read_events
+from loop.campaign.toml import load_config
 from loop.files.outputs import OutputError, check_folder, claim, inside
-from loop.journal import read_events
 from loop.projections import write_designs
 from loop.run import locked, run_campaign
 from loop.simulation.progress import Progress
-from loop.toml import load_config
 from simulators import generate
 
 CONFIG = Path(__file__).with_name("small.toml")
@@ -411,7 +411,7 @@ def test_a_campaign_that_was_killed_at_its_start_goes_on(folder, tmp_path):
     (copy / ".lock").touch()
     shutil.copyfile(folder / "campaign.toml", copy / "campaign.toml")
     config = load_config(CONFIG, overrides=["training.steps=3"])
-    from loop.config import ConfigError
+    from loop.campaign.config import ConfigError
 
     with pytest.raises(ConfigError, match="another configuration"):
         run_campaign(copy, config, Progress())

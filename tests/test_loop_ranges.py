@@ -14,8 +14,8 @@ import tomli_w
 from pydantic import BaseModel
 
 from janus_al import dataset
-from loop.config import CampaignConfig, ConfigError
-from loop.toml import dump_config, load_config, load_training
+from loop.campaign.config import CampaignConfig, ConfigError
+from loop.campaign.toml import dump_config, load_config, load_training
 from simulators import DirectHomogenizer, generate
 
 SMALL = tomllib.loads(Path(__file__).with_name("small.toml").read_text())

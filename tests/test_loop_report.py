@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from loop.campaign import Campaign
+from loop.campaign.campaign import Campaign
 from loop.projections import designs_of, status
 from loop.report import learning_sentence, write_report
 

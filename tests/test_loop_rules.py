@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from janus_al.dataset import DatasetError
 from janus_al.identity import canonical_hash
-from loop.config import ConfigError
+from loop.campaign.config import ConfigError
+from loop.campaign.journal import Journal, read_events
+from loop.campaign.toml import dump_config, load_config
 from loop.design.cut import Trial, cut, first_count, next_count
 from loop.design.select import aligned_distance, select
 from loop.design.targets import Target, TargetError, check_reachable, count_range, interval, parse_targets, wiener
-from loop.journal import Journal, read_events
-from loop.toml import dump_config, load_config
 from simulators import FipyHomogenizer, generate
 
 PHASES = (0.1, 1.0)

@@ -14,7 +14,7 @@ from urllib.request import url2pathname
 
 import pytest
 
-from loop.campaign import Campaign
+from loop.campaign.campaign import Campaign
 from loop.delivery import _redact
 from loop.files.lock import LockedError, is_locked, locked
 from loop.run import _project

@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 import tomli_w
 
-import loop.campaign
+import loop.campaign.campaign
 from janus_al.checkpoint import load
 from janus_al.dataset import DatasetError, write
 from janus_al.fitting import _write_state
 from janus_al.identity import LeakageError
-from loop.campaign import Campaign
-from loop.config import ConfigError
-from loop.journal import read_events
+from loop.campaign.campaign import Campaign
+from loop.campaign.config import ConfigError
+from loop.campaign.journal import read_events
+from loop.campaign.toml import load_config
 from loop.projections import status
 from loop.run import run_campaign
 from loop.simulation.progress import Progress
 from loop.simulation.simulate import to_samples
-from loop.toml import load_config
 from simulators import DirectHomogenizer, generate
 
 CONFIG = Path(__file__).with_name("small.toml")
@@ -64,13 +64,13 @@ def test_a_killed_round_goes_on_from_its_own_proposals(hard, tmp_path, monkeypat
     """On a machine that would propose otherwise the budget is not overspent and the designs are the same."""
     copy = killed_after(hard, tmp_path / "c", "shard", 1)
     assert not any(e["event"] == "round" for e in read_events(copy / "journal.jsonl"))
-    real = loop.campaign.propose
+    real = loop.campaign.campaign.propose
 
     def otherwise(model, wanted, probes, seed, *more):
         assert seed[1] != 1, "the round had proposed already"
         return real(model, wanted, probes, seed, *more)
 
-    monkeypatch.setattr(loop.campaign, "propose", otherwise)
+    monkeypatch.setattr(loop.campaign.campaign, "propose", otherwise)
     ends_as(copy, hard)
 
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loop.campaign import Campaign, start
+from loop.campaign.campaign import Campaign, start
+from loop.campaign.journal import read_events
+from loop.campaign.toml import load_config
 from loop.design.targets import Target
-from loop.journal import read_events
 from loop.projections import status
 from loop.report import write_report
 from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
 from loop.simulation.verify import Check, judge, verdict, verify
-from loop.toml import load_config
 from simulators import SOLVERS, DirectHomogenizer, FipyHomogenizer, HomogenizationError, generate
 
 CONFIG = Path(__file__).with_name("small.toml")

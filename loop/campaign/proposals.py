@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from janus_al.errors import DatasetError
 from janus_al.files import atomic_path
+from loop.campaign.journal import Journal, committed
 from loop.design.candidates import Candidate
 from loop.design.targets import Target
-from loop.journal import Journal, committed
 
 MEND = "restore the journal from a copy"
 

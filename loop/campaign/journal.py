@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from janus_al.errors import DatasetError
-from loop.events import checked
+from loop.campaign.events import checked
 
 Event = dict[str, Any]
 
@@ -80,7 +80,7 @@ def read_events(path: Path) -> Iterator[Event]:
     """Events of a journal; a torn last line does not count, a torn line before it is damage.
 
     Raises:
-        DatasetError: a line is damaged, is missing, or says what no campaign writes; see `loop.events`.
+        DatasetError: a line is damaged, is missing, or says what no campaign writes; see `loop.campaign.events`.
     """
     if not path.exists():
         return

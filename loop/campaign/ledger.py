@@ -14,8 +14,8 @@ from janus_al import dataset
 from janus_al.dataset import Samples, content_hash
 from janus_al.identity import canonical_hash
 from loop import CREATED_BY
+from loop.campaign.journal import Event, Journal, committed
 from loop.design.candidates import Result, result_of
-from loop.journal import Event, Journal, committed
 from loop.simulation.simulate import TIMEOUT, simulate_unordered, to_samples
 from simulators import Boundary, Homogenized
 

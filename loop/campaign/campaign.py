@@ -23,18 +23,18 @@ from janus_al.files import atomic_path
 from janus_al.identity import canonical_hash
 from janus_al.network import Janus
 from loop import CREATED_BY
-from loop.config import CampaignConfig, ConfigError, Generate
+from loop.campaign.config import CampaignConfig, ConfigError, Generate
+from loop.campaign.journal import Journal
+from loop.campaign.ledger import Ledger
+from loop.campaign.models import Models
+from loop.campaign.proposals import Proposals
+from loop.campaign.sources import read_source
+from loop.campaign.toml import check_unchanged, dump_config, load_config, load_stored
 from loop.design.candidates import Candidate, Result, probe_targets, propose, row_of, shoot
 from loop.design.select import aligned_distance
 from loop.design.targets import Target
-from loop.journal import Journal
-from loop.ledger import Ledger
-from loop.models import Models
-from loop.proposals import Proposals
 from loop.simulation.progress import Clock, Progress
 from loop.simulation.verify import Check, judge, verify
-from loop.sources import read_source
-from loop.toml import check_unchanged, dump_config, load_config, load_stored
 from simulators import choose
 
 STAGE = 2

@@ -6,7 +6,7 @@ from janus_al import dataset
 from janus_al.dataset import Samples
 from janus_al.identity import canonical_hash, canonical_hashes, check_test
 from janus_al.training import check_samples
-from loop.config import CampaignConfig, ConfigError
+from loop.campaign.config import CampaignConfig, ConfigError
 
 
 def check_source(config: CampaignConfig) -> None:

@@ -14,9 +14,9 @@ from janus_al.evaluation import evaluate
 from janus_al.fitting import StateError
 from janus_al.network import Janus
 from janus_al.training import shrink_and_perturb, train
-from loop.config import CampaignConfig
-from loop.journal import Journal
-from loop.ledger import Ledger
+from loop.campaign.config import CampaignConfig
+from loop.campaign.journal import Journal
+from loop.campaign.ledger import Ledger
 from loop.simulation.progress import Progress
 
 STAGE = 1

@@ -12,7 +12,7 @@ from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
 from janus_al.network import JanusConfig
 from janus_al.settings import given, instead, rule
-from loop.config import CampaignConfig, ConfigError, _Section
+from loop.campaign.config import CampaignConfig, ConfigError, _Section
 
 Kind = TypeVar("Kind", bound=BaseModel)
 

@@ -1,0 +1,1 @@
+"""A campaign: its configuration, its journal, its samples and models, its rounds."""
