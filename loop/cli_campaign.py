@@ -48,7 +48,7 @@ def campaign_status(dir_: Dir, json_: Json = False) -> None:
 
     janus-al campaign status campaigns/quickstart
     """
-    from loop.projections import status
+    from loop.output.projections import status
 
     report = status(dir_)
     print_json(report) if json_ else _print_status(report)
@@ -61,8 +61,8 @@ def campaign_report(dir_: Dir, json_: Json = False) -> None:
     janus-al campaign report campaigns/quickstart
     """
     from loop.campaign.campaign import Campaign
-    from loop.projections import write_dataset, write_designs
-    from loop.report import write_report
+    from loop.output.projections import write_dataset, write_designs
+    from loop.output.report import write_report
     from loop.run import locked
 
     if not (dir_ / "campaign.toml").is_file():
@@ -82,8 +82,8 @@ def campaign_sync(dir_: Dir, json_: Json = False) -> None:
 
     janus-al campaign sync campaigns/quickstart
     """
-    from loop.projections import status
-    from loop.tracking import sync
+    from loop.output.projections import status
+    from loop.output.tracking import sync
 
     status(dir_)
     result = sync(dir_)
@@ -98,7 +98,7 @@ def campaign_sync(dir_: Dir, json_: Json = False) -> None:
 
 
 def _campaign(folder: Path, config: Any, json_: bool) -> None:
-    from loop.projections import status
+    from loop.output.projections import status
     from loop.run import run_campaign
 
     with Progress() as progress:

@@ -25,13 +25,14 @@ from janus_al.identity import check_test
 from janus_al.inversion import InversionConfig
 from janus_al.network import Janus, JanusConfig
 from janus_al.training import encode, train
-from loop import CREATED_BY, pictures
+from loop import CREATED_BY
 from loop.design.candidates import Candidate, probe_targets
 from loop.design.select import aligned_distance
 from loop.design.targets import Target, interval
 from loop.files.outputs import check_folder, claim
 from loop.invert import physics_of, shots_at
-from loop.latent_map import plane
+from loop.output import pictures
+from loop.output.latent_map import plane
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import simulate_samples
 from simulators import generate, stream_for_tests

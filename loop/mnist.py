@@ -33,8 +33,8 @@ from janus_al.inversion import InversionConfig
 from janus_al.judge import judged, train_judge
 from janus_al.network import Janus, JanusConfig
 from janus_al.training import build
-from loop import pictures
 from loop.files.outputs import check_folder, claim
+from loop.output import pictures
 
 CLASSES = tuple("0123456789")
 SIDE = 28

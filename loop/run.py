@@ -16,7 +16,7 @@ from loop.campaign.sources import check_source
 from loop.campaign.toml import dump_config, load_config, load_stored
 from loop.files import lock
 from loop.files.outputs import check_free
-from loop.projections import write_dataset, write_designs
+from loop.output.projections import write_dataset, write_designs
 from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
 
@@ -83,7 +83,7 @@ def _project(campaign: Campaign, progress: Progress, due: dict[str, float]) -> N
     seconds: dict[str, float] = {}
     stages: dict[str, Callable[[Campaign], object]] = {"dataset": write_dataset, "designs": write_designs}
     if finished:
-        from loop.report import write_report
+        from loop.output.report import write_report
 
         stages["report"] = lambda c: write_report(c, umap=c.config.execution.umap)
     stages["tracking"] = _track
@@ -105,7 +105,7 @@ def _project(campaign: Campaign, progress: Progress, due: dict[str, float]) -> N
 
 
 def _track(campaign: Campaign) -> None:
-    from loop.tracking import sync
+    from loop.output.tracking import sync
 
     result = sync(campaign.folder)
     if result.error:

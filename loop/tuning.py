@@ -247,7 +247,7 @@ def _tidy(out: Path, number: int) -> None:
 
 def _deliver(study: Any, out: Path, progress: Any) -> bool:
     """Show the study in MLflow, or say why not."""
-    from loop.tracking import Trial, log_study
+    from loop.output.tracking import Trial, log_study
 
     trials = [
         Trial(

@@ -19,7 +19,7 @@ from loop.campaign.campaign import Campaign
 from loop.campaign.journal import Journal, read_events
 from loop.campaign.toml import load_config
 from loop.design.select import aligned_distance
-from loop.projections import designs_of, status, write_dataset, write_designs
+from loop.output.projections import designs_of, status, write_dataset, write_designs
 from loop.run import LockedError, locked, run_campaign
 from loop.simulation.progress import Progress
 

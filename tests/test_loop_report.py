@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from loop.campaign.campaign import Campaign
-from loop.projections import designs_of, status
-from loop.report import learning_sentence, write_report
+from loop.output.projections import designs_of, status
+from loop.output.report import learning_sentence, write_report
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from loop.campaign.campaign import Campaign, start
 from loop.campaign.journal import read_events
 from loop.campaign.toml import load_config
 from loop.design.targets import Target
-from loop.projections import status
-from loop.report import write_report
+from loop.output.projections import status
+from loop.output.report import write_report
 from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
 from loop.simulation.verify import Check, judge, verdict, verify

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from janus_al.dataset import Samples
 from janus_al.files import atomic_path
 from loop.campaign.campaign import Campaign
-from loop.latent_map import plane
-from loop.projections import designs_of, status
+from loop.output.latent_map import plane
+from loop.output.projections import designs_of, status
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 """Okabe and Ito's palette, told apart with every kind of colour vision"""
@@ -26,7 +26,9 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
 
     mpl.use("Agg")
     mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 140})
-    environment = Environment(loader=PackageLoader("loop", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=PackageLoader("loop.output", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     rounds = campaign.journal.of("round")
     samples = campaign.ledger.samples()
     designs = designs_of(campaign)

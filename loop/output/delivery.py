@@ -141,7 +141,7 @@ def serve() -> None:
             raise ModuleNotFoundError("No module named 'mlflow'", name="mlflow")
         logging.getLogger("alembic").setLevel(logging.ERROR)
         logging.getLogger("mlflow").setLevel(logging.ERROR)
-        from loop.store import Store
+        from loop.output.store import Store
 
         store = Store(order["given"], Path(order["folder"]), order["identity"])
         parent: str | None = None

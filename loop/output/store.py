@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from loop.delivery import Run
+from loop.output.delivery import Run
 
 EXPERIMENT = "janus-al"
 IDENTITY, DELIVERED, PARENT = "janus_al.identity", "janus_al.delivered", "mlflow.parentRunId"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from loop.campaign.journal import Event, end_of, read_events
-from loop.delivery import Point, Run, SyncResult, deliver
 from loop.files.lock import is_locked
+from loop.output.delivery import Point, Run, SyncResult, deliver
 
 
 def sync(folder: Path, deadline: float | None = None) -> SyncResult:

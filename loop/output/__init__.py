@@ -1,0 +1,1 @@
+"""What people read of a campaign or study: files, report, pictures, MLflow."""
