@@ -128,8 +128,8 @@ def finish(log, key, samples, pool, test, arguments):
     from janus_al.network import JanusConfig
     from janus_al.training import train
     from loop.design.candidates import probe_targets
-    from loop.invert import shots_at
     from loop.simulation.executors import open_executor
+    from loop.studies.single import shots_at
 
     began = time.process_time()
     model, card = train(samples, JanusConfig(stem=4), settings(key["way"], key["steps"]), key["seed"])
@@ -162,9 +162,9 @@ def rounds(log, seed, numbers, pool, test, arguments):
     """Double the simulations by inversions of the last model, up to 1,024 or the largest number."""
     from janus_al.dataset import CONDUCTIVITIES, concatenate, unlabelled
     from loop.design.candidates import probe_targets
-    from loop.invert import shots_at
     from loop.simulation.executors import open_executor
     from loop.simulation.simulate import simulate, to_samples
+    from loop.studies.single import shots_at
 
     base = min(BASE, min(numbers) if arguments.smoke else BASE)
     last = min(8 * base, max(numbers))

@@ -53,7 +53,7 @@ def clock(device):
 
 def variants(network, config, smoke):
     """Name, configuration, and what is done to the fresh network."""
-    from loop.microstructure import TRAINING
+    from loop.studies.microstructure import TRAINING
 
     def contiguous(model):
         return model.to(memory_format=torch.contiguous_format)
@@ -81,8 +81,8 @@ def variants(network, config, smoke):
 def training(arguments):
     from janus_al import dataset
     from janus_al.training import build, train
-    from loop.microstructure import NETWORK, TRAINING
     from loop.simulation.simulate import simulate_samples
+    from loop.studies.microstructure import NETWORK, TRAINING
     from simulators import generate
 
     images = generate(2 * TRAINING.batch, arguments.size, 0)
@@ -119,7 +119,7 @@ def swarm(arguments):
     from janus_al import checkpoint
     from janus_al.inversion import InversionConfig, invert
     from janus_al.training import build
-    from loop.microstructure import NETWORK
+    from loop.studies.microstructure import NETWORK
 
     if arguments.model is None:
         model = build(NETWORK.suited_to(arguments.size, "dirichlet"), 0).to(arguments.device).eval()

@@ -29,9 +29,9 @@ def training(arguments):
     from janus_al.dataset import concatenate
     from janus_al.evaluation import evaluate
     from loop.design.targets import Target, interval
-    from loop.invert import shots_at
     from loop.simulation.executors import open_executor
     from loop.simulation.simulate import simulate, to_samples
+    from loop.studies.single import shots_at
 
     partial, full, test = datasets(arguments)
     simulated = int(partial.simulated.sum())

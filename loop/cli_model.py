@@ -102,8 +102,8 @@ def evaluate(
     if probes:
         from statistics import mean, median
 
-        from loop.invert import first_shot_errors
         from loop.simulation.executors import open_executor
+        from loop.studies.single import first_shot_errors
 
         with open_executor("process", workers) as executor:
             errors = first_shot_errors(network, card, probes, seed, executor)
@@ -150,7 +150,7 @@ def invert(
     from loop.design.targets import parse_targets
 
     wanted = parse_targets(target, tolerance, count)
-    from loop.invert import invert_target
+    from loop.studies.single import invert_target
 
     with Progress() as progress:
         on = _device(device, threads)
@@ -207,7 +207,7 @@ def tune(
     janus-al tune data/quickstart.h5 --trials 20 --out tuning
     """
     from loop.campaign.toml import load_training
-    from loop.tuning import tune as tune_weights
+    from loop.studies.tuning import tune as tune_weights
 
     network, training = load_training(weights, set_ or [])
     with Progress() as progress:

@@ -38,7 +38,7 @@ def mnist(
     if not lengths or min(lengths) < 1 or max(lengths) > 1000:
         raise UsageError(f"epochs '{epochs}': give whole numbers from 1 to 1000, separated by commas, as in 2,50")
     from janus_al.device import prepare
-    from loop.mnist import reproduce_mnist
+    from loop.studies.mnist import reproduce_mnist
 
     with Progress() as progress:
         report = reproduce_mnist(data, out, lengths, batch, limit, seed, prepare(device, threads), progress)
@@ -75,7 +75,7 @@ def microstructure(
     """
     from janus_al.device import prepare
     from loop.campaign.toml import load_training
-    from loop.microstructure import NETWORK, TRAINING, Data, reproduce_microstructure
+    from loop.studies.microstructure import NETWORK, TRAINING, Data, reproduce_microstructure
 
     if not simulated <= count:
         raise UsageError(f"--simulated {simulated}: at most the --count of images, {count}")

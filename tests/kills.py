@@ -19,7 +19,7 @@ import torch._dynamo  # noqa: F401 - or each fork would, on its own
 
 from janus_al.fitting import TrainingConfig
 from janus_al.network import JanusConfig
-from loop import tuning
+from loop.studies import tuning
 
 NETWORK = JanusConfig(size=16, latent=16, channels=4, rank=4)
 TRAINING = TrainingConfig(steps=16, batch=8, simulated=4, cycled=2, checks=2, l_sens=0.0)

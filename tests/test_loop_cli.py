@@ -12,8 +12,8 @@ from PIL import Image
 from problems import checkerboard, direct_conductivity
 
 from janus_al import checkpoint, dataset
-from loop.invert import physics_of
 from loop.simulation.executors import open_executor
+from loop.studies.single import physics_of
 from simulators import DirectHomogenizer, generate
 
 LAYERS = np.repeat(np.arange(16)[:, None] % 2, 16, axis=1).astype(np.uint8)

@@ -10,7 +10,7 @@ import pytest
 
 from janus_al.classes import Labelled
 from janus_al.dataset import DatasetError
-from loop.mnist import _trained, read_idx, read_mnist, training_config
+from loop.studies.mnist import _trained, read_idx, read_mnist, training_config
 
 
 def write_idx(path, array):

@@ -17,12 +17,12 @@ from test_loop_tracking import runs_of
 from janus_al import dataset
 from janus_al.fitting import TrainingConfig
 from janus_al.network import JanusConfig
-from loop import tuning
 from loop.campaign.config import ConfigError
 from loop.campaign.toml import load_training
 from loop.files.lock import locked
 from loop.files.outputs import OutputError
 from loop.simulation.simulate import simulate_samples
+from loop.studies import tuning
 from simulators import generate
 
 NETWORK = JanusConfig(size=16, latent=16, channels=4, rank=4)

@@ -30,11 +30,11 @@ from loop.design.candidates import Candidate, probe_targets
 from loop.design.select import aligned_distance
 from loop.design.targets import Target, interval
 from loop.files.outputs import check_folder, claim
-from loop.invert import physics_of, shots_at
 from loop.output import pictures
 from loop.output.latent_map import plane
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import simulate_samples
+from loop.studies.single import physics_of, shots_at
 from simulators import generate, stream_for_tests
 
 PHASES = (0.1, 1.0)

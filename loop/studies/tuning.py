@@ -29,8 +29,8 @@ from janus_al.training import suited, train
 from loop.campaign.config import ConfigError
 from loop.files.lock import locked
 from loop.files.outputs import OutputError, check_free
-from loop.invert import first_shot_errors
 from loop.simulation.executors import open_executor
+from loop.studies.single import first_shot_errors
 from simulators import HomogenizationError
 
 RANGES = {

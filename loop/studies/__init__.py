@@ -1,0 +1,1 @@
+"""Work outside a campaign: one inversion, tuning, the reproductions."""
