@@ -25,7 +25,7 @@ def main():
     arguments = parser.parse_args()
 
     from loop.campaign.toml import load_config
-    from loop.run import run_campaign
+    from loop.commands.run import run_campaign
     from loop.simulation.progress import Progress
 
     config = load_config(ROOT / "tests" / "small.toml" if arguments.smoke else arguments.config)

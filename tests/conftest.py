@@ -20,7 +20,7 @@ def surroundings(tmp_path_factory):
 def folder(tmp_path_factory):
     """A finished campaign of seconds; tests read it and write elsewhere."""
     from loop.campaign.toml import load_config
-    from loop.run import run_campaign
+    from loop.commands.run import run_campaign
     from loop.simulation.progress import Progress
 
     folder = tmp_path_factory.mktemp("campaigns") / "whole"
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 def janus(monkeypatch, capsys):
     """Run a command in this process; returns exit code, stdout, stderr."""
 
-    from loop import cli
+    from loop.commands import main as cli
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["janus-al", *map(str, words)])

@@ -31,7 +31,7 @@ from janus_al.network import JanusConfig
 from janus_al.training import build
 from loop.campaign.journal import Journal
 from loop.campaign.toml import load_config, load_training
-from loop.cli import _exit_code
+from loop.commands.main import _exit_code
 from loop.studies.mnist import read_idx
 from simulators import read_image
 

@@ -18,9 +18,9 @@ from janus_al.dataset import content_hash
 from loop.campaign.campaign import Campaign
 from loop.campaign.journal import Journal, read_events
 from loop.campaign.toml import load_config
+from loop.commands.run import LockedError, locked, run_campaign
 from loop.design.select import aligned_distance
 from loop.output.projections import designs_of, status, write_dataset, write_designs
-from loop.run import LockedError, locked, run_campaign
 from loop.simulation.progress import Progress
 
 CONFIG = Path(__file__).with_name("small.toml")
@@ -40,7 +40,7 @@ def watch(event, words):
             os.kill(os.getpid(), signal.SIGKILL)
 
 sys.addaudithook(watch)
-from loop.cli import main
+from loop.commands.main import main
 main()
 """
 
@@ -135,7 +135,7 @@ def test_another_configuration_is_refused(folder):
 
 
 def test_one_process_at_a_time(folder):
-    code = f"import sys; from loop.run import locked; from pathlib import Path\nwith locked(Path({str(folder)!r})):\n"
+    code = f"import sys; from loop.commands.run import locked; from pathlib import Path\nwith locked(Path({str(folder)!r})):\n"
     code += " print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
         [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -23,7 +23,7 @@ LAYERS = np.repeat(np.arange(16)[:, None] % 2, 16, axis=1).astype(np.uint8)
 def data(tmp_path_factory):
     """A small dataset and a model trained on it."""
     folder = tmp_path_factory.mktemp("data")
-    base = [sys.executable, "-P", "-m", "loop.cli"]
+    base = [sys.executable, "-P", "-m", "loop.commands.main"]
     make = [*base, "generate", "--count", "120", "--simulated", "16", "--size", "16", "--out", str(folder / "d.h5")]
     subprocess.run([*make, "--workers", "2"], check=True, capture_output=True)
     settings = [
@@ -43,15 +43,13 @@ def data(tmp_path_factory):
 
 def test_help_is_fast_and_light():
     """Nothing heavy is imported to print help."""
-    code = (
-        "import sys, loop.cli; print(sorted({'torch', 'mlflow', 'umap', 'fipy', 'h5py', 'numpy'} & set(sys.modules)))"
-    )
+    code = "import sys, loop.commands.main; print(sorted({'torch', 'mlflow', 'umap', 'fipy', 'h5py', 'numpy'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
 
 
 def test_every_command_has_help_with_an_example():
-    from loop import cli
+    from loop.commands import main as cli
 
     for group in (cli.data_app, cli.model_app, cli.campaign_app, cli.reproduce_app):
         for command in group.registered_commands:

@@ -18,9 +18,9 @@ from janus_al.training import build
 from loop.campaign.campaign import Campaign
 from loop.campaign.journal import read_events
 from loop.campaign.toml import load_config
+from loop.commands.run import locked, run_campaign
 from loop.files.outputs import OutputError, check_folder, claim, inside
 from loop.output.projections import write_designs
-from loop.run import locked, run_campaign
 from loop.simulation.progress import Progress
 from simulators import generate
 

@@ -104,7 +104,7 @@ def test_a_campaign_that_no_process_runs_is_interrupted(folder, tmp_path, janus)
         0,
         True,
     )
-    hold = "import sys; from loop.run import locked; from pathlib import Path\n"
+    hold = "import sys; from loop.commands.run import locked; from pathlib import Path\n"
     hold += f"with locked(Path({str(copy)!r})):\n print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-P", "-c", hold], stdin=-1, stdout=-1, text=True) as holder:
         assert holder.stdout.readline() == "held\n"

@@ -15,10 +15,10 @@ from urllib.request import url2pathname
 import pytest
 
 from loop.campaign.campaign import Campaign
+from loop.commands.run import _project
 from loop.files.lock import LockedError, is_locked, locked
 from loop.output.delivery import _redact
 from loop.output.tracking import Trial, log_study, sync
-from loop.run import _project
 from loop.simulation.progress import Progress
 
 HOSTILE = "a%41 b#c?d'e\"f;ü\ng"

@@ -18,8 +18,8 @@ from loop.campaign.campaign import Campaign
 from loop.campaign.config import ConfigError
 from loop.campaign.journal import read_events
 from loop.campaign.toml import load_config
+from loop.commands.run import run_campaign
 from loop.output.projections import status
-from loop.run import run_campaign
 from loop.simulation.progress import Progress
 from loop.simulation.simulate import to_samples
 from simulators import DirectHomogenizer, generate

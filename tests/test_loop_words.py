@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import typer
 
-from loop.terminal import spell
+from loop.commands.terminal import spell
 
 ROOT = Path(__file__).parents[1]
-COMMAND = [sys.executable, "-P", "-m", "loop.cli"]
+COMMAND = [sys.executable, "-P", "-m", "loop.commands.main"]
 ASCII = {**os.environ, "PYTHONIOENCODING": "ascii", "LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0"}
 ASCII |= {"PYTHONCOERCECLOCALE": "0"}
 
@@ -30,7 +30,7 @@ def commands(group, words=()):
 
 
 def all_commands():
-    from loop.cli import app
+    from loop.commands.main import app
 
     return list(commands(typer.main.get_command(app)))
 
@@ -140,7 +140,7 @@ def test_an_error_of_the_system_names_the_file(janus, tmp_path):
 
 def test_a_file_that_cannot_be_replaced_is_named_and_not_its_temporary_one(tmp_path):
     from janus_al.files import atomic_path
-    from loop.cli import _sentence
+    from loop.commands.main import _sentence
 
     (tmp_path / "report.html").mkdir()
     with pytest.raises(OSError) as caught, atomic_path(tmp_path / "report.html") as temporary:

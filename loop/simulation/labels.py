@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from loop import UsageError
-from loop.terminal import print_table
+from loop.commands.terminal import print_table
 from simulators import ImageError, LabelledImage, read_labelled
 
 

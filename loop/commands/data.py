@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from loop import UsageError
-from loop.options import Boundary, Conductivity, Force, Json, Out, Seed, Solver, Workers
+from loop.commands.options import Boundary, Conductivity, Force, Json, Out, Seed, Solver, Workers
+from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
-from loop.terminal import print_json, print_table
 
 data_app = typer.Typer()
 

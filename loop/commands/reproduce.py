@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from loop import UsageError
-from loop.options import Device, Json, Out, Seed, Set, Threads, Workers
+from loop.commands.options import Device, Json, Out, Seed, Set, Threads, Workers
+from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
-from loop.terminal import print_json, print_table
 
 reproduce_app = typer.Typer(no_args_is_help=True, help="The paper's results, one command each.")
 

@@ -8,11 +8,11 @@ import traceback
 
 import typer
 
-from loop.cli_campaign import campaign_app
-from loop.cli_data import data_app
-from loop.cli_model import model_app
-from loop.cli_reproduce import reproduce_app
-from loop.terminal import spell
+from loop.commands.campaign import campaign_app
+from loop.commands.data import data_app
+from loop.commands.model import model_app
+from loop.commands.reproduce import reproduce_app
+from loop.commands.terminal import spell
 
 app = typer.Typer(
     add_completion=False,

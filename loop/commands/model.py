@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from loop import UsageError
-from loop.options import Device, Force, Json, Model, Out, Seed, Set, Threads, Weights, Workers
+from loop.commands.options import Device, Force, Json, Model, Out, Seed, Set, Threads, Weights, Workers
+from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
-from loop.terminal import print_json, print_table
 
 model_app = typer.Typer()
 

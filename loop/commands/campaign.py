@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from loop.options import Dir, Json, Set, Weights
+from loop.commands.options import Dir, Json, Set, Weights
+from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
-from loop.terminal import print_json, print_table
 
 campaign_app = typer.Typer(no_args_is_help=True, help="Iterative design: propose, simulate, learn, repeat.")
 
@@ -61,9 +61,9 @@ def campaign_report(dir_: Dir, json_: Json = False) -> None:
     janus-al campaign report campaigns/quickstart
     """
     from loop.campaign.campaign import Campaign
+    from loop.commands.run import locked
     from loop.output.projections import write_dataset, write_designs
     from loop.output.report import write_report
-    from loop.run import locked
 
     if not (dir_ / "campaign.toml").is_file():
         Campaign(dir_)
@@ -98,8 +98,8 @@ def campaign_sync(dir_: Dir, json_: Json = False) -> None:
 
 
 def _campaign(folder: Path, config: Any, json_: bool) -> None:
+    from loop.commands.run import run_campaign
     from loop.output.projections import status
-    from loop.run import run_campaign
 
     with Progress() as progress:
         run_campaign(folder, config, progress)
