@@ -135,7 +135,8 @@ def test_another_configuration_is_refused(folder):
 
 
 def test_one_process_at_a_time(folder):
-    code = f"import sys; from loop.commands.run import locked; from pathlib import Path\nwith locked(Path({str(folder)!r})):\n"
+    code = "import sys; from loop.commands.run import locked; from pathlib import Path\n"
+    code += f"with locked(Path({str(folder)!r})):\n"
     code += " print('held', flush=True); sys.stdin.read()"
     holder = subprocess.Popen(
         [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

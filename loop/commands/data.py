@@ -83,8 +83,8 @@ def import_(
     import numpy as np
 
     from janus_al.dataset import LABELS
+    from loop.commands.labels import mappings, print_mappings, read_images
     from loop.files.outputs import check_dataset
-    from loop.simulation.labels import mappings, print_mappings, read_images
     from loop.simulation.simulate import simulate_samples
 
     phases = _conductivities(conductivity)
@@ -134,9 +134,9 @@ def homogenize(
 
     janus-al homogenize image.png --conductivity 0.1,1.0 --certify 0.01
     """
+    from loop.commands.labels import mappings, print_mappings, read_images
     from loop.simulation.executors import cores, open_executor
     from loop.simulation.homogenize import homogenize_files
-    from loop.simulation.labels import mappings, print_mappings, read_images
     from simulators import HomogenizationError
 
     kind = _boundary(boundary)
