@@ -209,7 +209,7 @@ def kill_and_resume(folder, reference, kills, seed, **environment):
 
 
 def test_killed_ends_the_same(folder):
-    kill_and_resume(folder.parent / "killed", folder, kills=3, seed=0)
+    kill_and_resume(folder.parent / "killed", folder, kills=2, seed=0)
 
 
 def variant(folder, name, *overrides):

@@ -24,7 +24,8 @@ def data(tmp_path_factory):
     """A small dataset and a model trained on it."""
     folder = tmp_path_factory.mktemp("data")
     base = [sys.executable, "-P", "-m", "loop.commands.main"]
-    make = [*base, "generate", "--count", "120", "--simulated", "16", "--size", "16", "--out", str(folder / "d.h5")]
+    make = [*base, "generate", "--count", "120", "--simulated", "16", "--size", "16", "--solver", "direct"]
+    make += ["--out", str(folder / "d.h5")]
     subprocess.run([*make, "--workers", "2"], check=True, capture_output=True)
     settings = [
         "training.steps=600",

@@ -134,7 +134,9 @@ def test_a_damaged_run_is_refused(tmp_path, text):
         _trained(tmp_path, data, training_config(64, 1, 64), 0, "cpu", lambda *_: None)
 
 
-def test_reproduce_microstructure(tmp_path, janus):
+def test_reproduce_microstructure(tmp_path, janus, monkeypatch):
+    for name, number in {"TEST": 48, "PROBES": 12, "EACH": 2, "DIVERSE": 4}.items():
+        monkeypatch.setattr(f"loop.studies.microstructure.{name}", number)
     small = ["--size", "16", "--count", "24", "--simulated", "12"]
     small += [
         w
@@ -146,7 +148,7 @@ def test_reproduce_microstructure(tmp_path, janus):
     assert code == 0, words
     report = json.loads(text)
     assert report["trained"]["simulations"] == 12
-    assert report["in_range"]["shots"] == 48
+    assert report["in_range"]["shots"] == 12
     sweep = report["sweep"]
     assert [row["in_range"] for row in sweep] == [False, *[True] * 5, False]
     assert [row["kxx"] for row in sweep] == sorted(row["kxx"] for row in sweep)
