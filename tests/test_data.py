@@ -9,6 +9,7 @@ from problems import direct_conductivity
 
 from janus_al import checkpoint, dataset
 from janus_al.evaluation import evaluate
+from loop.design.select import aligned_distance
 from loop.simulation.simulate import simulate_samples
 from simulators import FipyHomogenizer, generate
 
@@ -65,6 +66,19 @@ def test_model_is_as_good_as_its_card():
         assert conductivity["r2"] > 0.995
         assert conductivity["relative_error_mean"] < 0.015
     assert report["pixel_mae"] < 0.02
+
+
+def test_candidates_that_a_moved_cut_made_alike_count_once(janus, tmp_path):
+    """Where nearly all must conduct, cuts end at the same few pixels."""
+    words = ["invert", DATA / "janus-64", "--target", "kxx>=0.95", "--count", 4, "--out", tmp_path, "--json"]
+    code, text, _ = janus(*words)
+    found = json.loads(text)
+    images = [np.load(c["image"]) for c in found["candidates"]]
+    assert code == 3
+    assert 1 <= len(images) < 4
+    for i, image in enumerate(images[1:], start=1):
+        assert aligned_distance(image, np.stack(images[:i])).min() >= 0.05
+    assert found["passed_over"]["like a better one once its cut was moved"] >= 1
 
 
 def test_model_inverts_at_once(janus, tmp_path):

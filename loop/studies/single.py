@@ -18,6 +18,7 @@ from janus_al.files import atomic_path
 from janus_al.inversion import InversionConfig
 from janus_al.network import Janus
 from loop.design.candidates import Candidate, Image, Result, probe_targets, propose, result_of, row_of, shoot
+from loop.design.select import aligned_distance
 from loop.design.targets import Target, check_reachable
 from loop.files.outputs import check_folder, claim
 from loop.simulation.cache import open_cache
@@ -26,7 +27,7 @@ from loop.simulation.simulate import simulate, to_samples
 from simulators import HomogenizationError, write_png
 
 MIN_DISTANCE = 0.1
-"""part of the pixels in which first shots differ, at least, at the best translation"""
+"""part of the pixels in which first shots differ, at least, at the best symmetric copy; half of it at the end"""
 
 
 def first_shot_errors(model: Janus, card: checkpoint.Card, count: int, seed: int, executor: Executor) -> list[float]:
@@ -135,6 +136,7 @@ def invert_target(
         with open_executor("process", workers) as executor:
             physics = physics_of(card, executor, "fipy", partial(progress, "simulation"))
             shoot(candidates, physics, phases, cut_steps)
+        candidates = _distinct(candidates, passed_over)
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
     rows = []
@@ -167,3 +169,14 @@ def invert_target(
     with atomic_path(out / "candidates.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1))
     return result
+
+
+def _distinct(candidates: Sequence[Candidate], passed_over: Counter[str]) -> list[Candidate]:
+    """Those whose cuts, once moved, still differ from each other; of two alike the one that meets the target."""
+    kept: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: not c.met):
+        if kept and aligned_distance(candidate.image, np.stack([k.image for k in kept])).min() < MIN_DISTANCE / 2:
+            passed_over["like a better one once its cut was moved"] += 1
+        else:
+            kept.append(candidate)
+    return [candidate for candidate in candidates if any(candidate is other for other in kept)]
