@@ -110,7 +110,7 @@ def deliver(
 def _ask(order: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     """Give the order to a fresh process, whose last line is the answer; it dies with its time or with this process."""
     path = [os.path.abspath(p) for p in sys.path]
-    code = f"import sys; sys.path[:] = {path!r}; from loop import delivery; delivery.serve()"
+    code = f"import sys; sys.path[:] = {path!r}; from loop.output import delivery; delivery.serve()"
     done = subprocess.run(
         [sys.executable, "-c", code],
         input=json.dumps(order),
