@@ -44,7 +44,7 @@ def read_labelled(path: Path, phases: int) -> LabelledImage:
         ImageError: with the file, what is wrong with it and the mend.
     """
     if not path.is_file():
-        raise ImageError(f"{path}: no such file")
+        raise ImageError(f"{path}: {'a folder; name its files' if path.is_dir() else 'no such file'}")
     suffix = path.suffix.lower()
     if suffix == ".npy":
         values = read_npy(path)

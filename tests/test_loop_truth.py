@@ -184,6 +184,11 @@ def test_rounds_and_simulations_may_be_raised(hard, tmp_path, janus):
     raised = tmp_path / "raised"
     run_campaign(raised, load_config(CONFIG, overrides=[*HARD, "budget.rounds=1"]), Progress())
     assert (status(raised)["state"], status(raised)["rounds"]) == ("stopped", 1)
+    stopped = status(raised)["simulations"]["spent"]
+    code, _, _ = janus("campaign", "resume", raised, "--set", f"budget.simulations={stopped}")
+    assert (code, status(raised)["reason"]) == (3, "simulations spent before t")
+    code, _, _ = janus("campaign", "resume", raised, "--set", "budget.simulations=60")
+    assert (code, status(raised)["reason"]) == (3, "rounds spent before t")
     code, _, _ = janus("campaign", "resume", raised, "--set", "budget.rounds=2")
     assert code == 3
     code, _, error = janus("campaign", "resume", raised, "--set", "seed=5")

@@ -117,6 +117,14 @@ def test_a_reader_that_goes_ends_it_quietly(folder, words):
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+def test_nothing_typed_is_answered_with_the_help(janus):
+    for words in ([], ["campaign"]):
+        code, _, err = janus(*words)
+        assert code == 2
+        assert err.startswith("Usage: janus-al")
+        assert len(err.splitlines()) > 8
+
+
 def test_interrupted_by_hand(tmp_path):
     """Ctrl-C: exit 130, our sentence and nothing else."""
     words = ["generate", "--count", "20000", "--simulated", "0", "--size", "64", "--out", str(tmp_path / "d.h5")]

@@ -189,7 +189,7 @@ def test_bad_file(tmp_path, capfd, name, content, words):
 def test_folder(tmp_path):
     """A folder is no file."""
     (tmp_path / "a.npy").mkdir()
-    with pytest.raises(ImageError, match="no such file"):
+    with pytest.raises(ImageError, match="a folder; name its files"):
         read_image(tmp_path / "a.npy", 2)
 
 

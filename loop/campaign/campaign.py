@@ -71,6 +71,8 @@ class Campaign:
         budget, rounds = self.config.budget, self.journal.of("round")
         if end := self.journal.end:
             if end["state"] == "done" or len(rounds) >= budget.rounds or not self.ledger.left:
+                if end["state"] == "stopped" and end["reason"] != (reason := self._why_stopped()):
+                    self.journal.append("finished", state="stopped", reason=reason)
                 if self.journal.events[-1]["event"] != "projected":
                     project()
                 return str(end["state"])
@@ -83,13 +85,14 @@ class Campaign:
             if number > len(rounds) and self._unmet() and affordable:
                 self._round(number)
                 project()
-        unmet = [t.name for t, _ in self._unmet()]
-        state = "stopped" if unmet else "done"
-        what = "rounds" if self.ledger.left else "simulations"
-        reason = f"{what} spent before {', '.join(unmet)}" if unmet else "targets met"
-        self.journal.append("finished", state=state, reason=reason)
+        state = "stopped" if self._unmet() else "done"
+        self.journal.append("finished", state=state, reason=self._why_stopped() if self._unmet() else "targets met")
         project()
         return state
+
+    def _why_stopped(self) -> str:
+        what = "rounds" if self.ledger.left else "simulations"
+        return f"{what} spent before {', '.join(t.name for t, _ in self._unmet())}"
 
     # --- one round ---------------------------------------------------------------------------------------
 

@@ -50,7 +50,9 @@ def main() -> None:
         code = _exit_code(error)
         if code == 1:
             traceback.print_exc()
-        print(f"janus-al: {_sentence(error)}", file=sys.stderr)
+        bare = type(error).__name__ == "NoArgsIsHelpError"
+        words = error.format_message() if bare else f"janus-al: {_sentence(error)}"  # type: ignore[attr-defined]
+        print(words, file=sys.stderr)
     if code == READER_GONE:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if code in {130, 143}:

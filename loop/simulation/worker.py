@@ -165,7 +165,10 @@ def _work(pipe: Connection) -> None:
     threading.Thread(target=_die_with_the_driver, args=(pipe.fileno(),), daemon=True).start()
     pipe.send_bytes(b"ready")
     while True:
-        call = pipe.recv_bytes()
+        try:
+            call = pipe.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(1)  # the driver is gone
         try:
             fn, args, kwargs = pickle.loads(call)
             pipe.send_bytes(b"begun")
