@@ -107,6 +107,7 @@ def test_read_mnist_limits_and_names_what_is_missing(digits, tmp_path):
         read_mnist(tmp_path, "t10k")
 
 
+@pytest.mark.slow
 def test_reproduce_mnist(digits, tmp_path, janus):
     out = tmp_path / "out"
     command = ["reproduce", "mnist", "--data", str(digits), "--out", str(out), "--epochs", "1", "--json"]

@@ -171,6 +171,7 @@ def kill(data, out, *numbers):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_killed_study_ends_as_one_that_was_not(data, tmp_path, nowhere):
     """Real kills at file operations, and torn lines; the default for l_sens is 0."""
     kill(data, tmp_path, 2, 2, 1)
