@@ -61,6 +61,16 @@ def end_of(events: Sequence[Event]) -> Event | None:
     return last if last is not None and last["event"] == "finished" else None
 
 
+def charged(events: Sequence[Event], generated: bool) -> list[Event]:
+    """The shards whose simulations were paid for: all, but a source dataset's."""
+    return [e for e in events if e["event"] == "shard" and (e["round"] > 0 or generated)]
+
+
+def spent_on(shards: Sequence[Event]) -> int:
+    """Simulations in shards, failed ones among them."""
+    return sum(shard["simulated"] + len(shard["failed"]) for shard in shards)
+
+
 def committed(folder: Path, event: Event) -> bytes:
     """The bytes of the file that an event vouches for.
 

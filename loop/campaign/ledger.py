@@ -14,7 +14,7 @@ from janus_al import dataset
 from janus_al.dataset import Samples, content_hash
 from janus_al.identity import canonical_hash
 from loop import CREATED_BY
-from loop.campaign.journal import Event, Journal, committed
+from loop.campaign.journal import Event, Journal, charged, committed, spent_on
 from loop.design.candidates import Result, result_of
 from loop.simulation.simulate import TIMEOUT, simulate_unordered, to_samples
 from simulators import Boundary, Homogenized
@@ -49,11 +49,11 @@ class Ledger:
     @property
     def spent(self) -> int:
         """Simulations paid for, failed ones among them."""
-        return sum(paid(event, self.generated) for event in self.journal.of("shard"))
+        return spent_on(charged(self.journal.events, self.generated))
 
     def spent_in(self, number: int) -> int:
         """Simulations that a round paid for."""
-        return sum(paid(e, self.generated) for e in self.journal.of("shard") if e["round"] == number)
+        return spent_on([e for e in charged(self.journal.events, self.generated) if e["round"] == number])
 
     @property
     def left(self) -> int:
@@ -171,11 +171,6 @@ class Ledger:
             for row in np.flatnonzero(samples.simulated):
                 self._known.setdefault(samples.hashes[row].decode(), (samples, int(row)))
                 self.tried.add(self._canonical(samples.image[row]))
-
-
-def paid(shard: Event, generated: bool) -> int:
-    """What a shard was charged: its simulations and failures, unless they are a source dataset's."""
-    return int(shard["simulated"]) + len(shard["failed"]) if shard["round"] > 0 or generated else 0
 
 
 def _read_shard(folder: Path, event: Event) -> Samples | None:

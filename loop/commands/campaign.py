@@ -61,12 +61,12 @@ def campaign_report(dir_: Dir, json_: Json = False) -> None:
     janus-al campaign report campaigns/quickstart
     """
     from loop.campaign.campaign import Campaign
+    from loop.campaign.toml import load_stored
     from loop.commands.run import locked
     from loop.output.projections import write_dataset, write_designs
     from loop.output.report import write_report
 
-    if not (dir_ / "campaign.toml").is_file():
-        Campaign(dir_)
+    load_stored(dir_)
     with locked(dir_):
         campaign = Campaign(dir_)
         write_dataset(campaign)

@@ -11,7 +11,7 @@ from janus_al.device import prepare
 from janus_al.errors import LockedError as LockedError
 from janus_al.files import remove_stale
 from loop.campaign.campaign import Campaign, start
-from loop.campaign.config import CampaignConfig, ConfigError
+from loop.campaign.config import CampaignConfig
 from loop.campaign.sources import check_source
 from loop.campaign.toml import dump_config, load_config, load_stored
 from loop.files import lock
@@ -64,10 +64,7 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises:
         LockedError: another process holds it.
-        ConfigError: there is no such folder.
     """
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`")
     with lock.locked(folder, "running this campaign"):
         remove_stale(folder)
         yield

@@ -13,7 +13,7 @@ from janus_al.dataset import content_hash
 from janus_al.files import atomic_path
 from loop import CREATED_BY
 from loop.campaign.campaign import Campaign
-from loop.campaign.journal import end_of, read_events
+from loop.campaign.journal import charged, end_of, read_events
 from loop.campaign.toml import check_unchanged, load_stored
 from loop.design.candidates import result_of
 from loop.files.lock import is_locked
@@ -141,7 +141,7 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
     rounds = [e for e in events if e["event"] == "round"]
     shards = [e for e in events if e["event"] == "shard"]
     end = end_of(events)
-    paid = [s for s in shards if s["round"] > 0 or config.dataset.generate is not None]
+    paid = charged(events, config.dataset.generate is not None)
     done, failed = sum(s["simulated"] for s in paid), sum(len(s["failed"]) for s in paid)
     names = [d["target"] for e in rounds for d in e["designs"]]
     if end is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loop.campaign.journal import Event, end_of, read_events
+from loop.campaign.journal import Event, charged, end_of, read_events, spent_on
 from loop.files.lock import is_locked
 from loop.output.delivery import Point, Run, SyncResult, deliver
 
@@ -36,7 +36,7 @@ def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
     trained = {e["round"]: e for e in events if e["event"] == "trained"}
     words = "; ".join(f"{t.name}: {t}, {t.designs} designs" for t in config.targets())
     wanted = {"designs_wanted": sum(t.designs for t in config.targets())}
-    paid = [e for e in events if e["event"] == "shard" and (e["round"] > 0 or config.dataset.generate is not None)]
+    paid = charged(events, config.dataset.generate is not None)
     documents = ["campaign.toml", *(["report.html"] if finished else [])]
     pictures = [str(p.relative_to(folder)) for p in sorted(folder.glob("designs/*/image.png")) if finished]
     parent = Run(
@@ -69,15 +69,11 @@ def _course(
         at = (outcome or training or begun)["time"]
         until = [e for e in paid if e["round"] <= number]
         designs += len(outcome["designs"]) if outcome else 0
-        spent = (
-            outcome["seconds"].values()
-            if outcome
-            else [e["seconds"] for e in (*until, *([training] if training else []))]
-        )
-        seconds += sum(spent)
+        begins = [e["seconds"] for e in (*until, training) if e]
+        seconds += sum(outcome["seconds"].values() if outcome else begins)
         reached = {
             "designs": designs,
-            "simulations": sum(e["simulated"] + len(e["failed"]) for e in until),
+            "simulations": spent_on(until),
             "failures": sum(len(e["failed"]) for e in until),
             "seconds": seconds,
         }

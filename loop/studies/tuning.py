@@ -64,7 +64,7 @@ def tune(
     A loss weight of 0 is off and stays off; every other one is tuned, in a range that holds what was given.
 
     Raises:
-        ConfigError: `out` holds a study of other data or settings; no weight is above 0; no trial reached its end.
+        ConfigError: `out` holds a study of other data or settings; no trial reached its end.
         DatasetError: the study in `out` is damaged.
         LockedError: another process tunes in `out`.
         OutputError: `out` holds something else.
@@ -115,16 +115,9 @@ def tune(
 
 
 def search_space(training: TrainingConfig) -> dict[str, tuple[float, float]]:
-    """The weights to tune, with their ranges.
-
-    Raises:
-        ConfigError: there are none.
-    """
+    """The weights to tune, with their ranges; at least one, for a `TrainingConfig` is none with all at 0."""
     given = {name: getattr(training, name) for name in RANGES}
-    space = {n: (min(RANGES[n][0], value), max(RANGES[n][1], value)) for n, value in given.items() if value > 0}
-    if not space:
-        raise ConfigError(f"loss weights {given}: 0 is off, and nothing is left to tune; give one above 0")
-    return space
+    return {n: (min(RANGES[n][0], value), max(RANGES[n][1], value)) for n, value in given.items() if value > 0}
 
 
 def _run_trial(
