@@ -15,7 +15,6 @@ import importlib.metadata
 import json
 import os
 import re
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.files import make_temporary
+from janus_al.files import make_temporary, remove_stale
 from simulators import Boundary, Homogenized
 
 LIMIT = 2 * 2**30
@@ -90,6 +89,7 @@ class Cache:
 
     def prune(self) -> None:
         """Remove the entries used longest ago until the rest fits the limit, and what killed writers left."""
+        remove_stale(self.folder)
         entries = list[tuple[float, int, str]]()
         with contextlib.suppress(OSError), os.scandir(self.folder) as found:
             for entry in found:
@@ -97,8 +97,6 @@ class Cache:
                     status = entry.stat(follow_symlinks=False)
                     if _ENTRY.fullmatch(entry.name):
                         entries.append((status.st_mtime, status.st_size, entry.path))
-                    elif entry.name.endswith(".tmp") and status.st_mtime < time.time() - 3600:
-                        os.unlink(entry.path)
         excess = sum(size for _, size, _ in entries) - self.limit
         for _, size, path in sorted(entries):
             if excess <= 0:
@@ -147,8 +145,9 @@ def _physics() -> str:
     import simulators
 
     digest = hashlib.sha256()
-    for path in sorted(Path(simulators.__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
+    root = Path(simulators.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
     for name in LIBRARIES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             digest.update(f"{name} {importlib.metadata.version(name)} ".encode())
