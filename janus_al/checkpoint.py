@@ -15,12 +15,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from janus_al.dataset import CONDUCTIVITIES, Boundary
 from janus_al.errors import DatasetError, first_error, one_line
-from janus_al.files import atomic_path
+from janus_al.files import MODEL, atomic_path
 from janus_al.network import LARGEST, Janus, JanusConfig
 
 FORMAT, VERSION = "janus-al model", 2
 """version 1 has no checksums"""
-SUMS = "SHA256SUMS"
+DESCRIPTION, WEIGHTS, SUMS = MODEL
 MAX_JSON = 2**26
 """bytes of model.json, at most: a history of a hundred thousand checks"""
 MAX_WEIGHTS = 4 * LARGEST + MAX_JSON
@@ -79,8 +79,8 @@ def save(folder: Path, model: Janus, card: Card) -> str:
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }
     files = {
-        "weights.safetensors": serialise({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}),
-        "model.json": json.dumps(description, indent=1).encode(),
+        WEIGHTS: serialise({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}),
+        DESCRIPTION: json.dumps(description, indent=1).encode(),
     }
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
     for name, data in {SUMS: sums, **files}.items():
@@ -110,7 +110,7 @@ def _check_sums(folder: Path, sha256: str | None) -> None:
             sums = file.read(MAX_SUMS)
     if sha256 is not None and hashlib.sha256(sums).hexdigest() != sha256:
         raise DatasetError(f"{path}: damaged or of another model; its checksum is not the one recorded")
-    for name in ("weights.safetensors", "model.json"):
+    for name in (WEIGHTS, DESCRIPTION):
         if not _has_sum(folder / name, sums):
             raise DatasetError(f"{folder / name}: lost or damaged; its checksum is not the one in {SUMS}")
 
@@ -127,7 +127,7 @@ def load(folder: Path, device: str = "cpu", sha256: str | None = None) -> tuple[
         FileNotFoundError: the folder holds no model.
         DatasetError: a file is damaged, of another format, another model's, or says what no training writes.
     """
-    path = folder / "model.json"
+    path = folder / DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no model here; make one with `janus-al train DATA.h5 --out {folder}`")
     if (size := path.stat().st_size) > MAX_JSON:
@@ -148,7 +148,7 @@ def load(folder: Path, device: str = "cpu", sha256: str | None = None) -> tuple[
             raise DatasetError(
                 f"{path}: {what} of {str(names)[:60]}; this version knows {', '.join(CONDUCTIVITIES)} only"
             )
-    return read_weights(folder / "weights.safetensors", network).to(device).eval(), card
+    return read_weights(folder / WEIGHTS, network).to(device).eval(), card
 
 
 def read_weights(path: Path, network: JanusConfig) -> Janus:

@@ -8,6 +8,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+MODEL = ("model.json", "weights.safetensors", "SHA256SUMS")
+"""the files of a trained model; without the first a folder is none, without the last it is not believed"""
+
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

@@ -14,11 +14,12 @@ from urllib.request import url2pathname
 
 import pytest
 
+from janus_al.checkpoint import load
 from loop.campaign.campaign import Campaign
 from loop.commands.run import _project
 from loop.files.lock import LockedError, is_locked, locked
 from loop.output.delivery import _redact
-from loop.output.tracking import Trial, log_study, sync
+from loop.output.tracking import Trial, campaign_runs, log_study, sync
 from loop.simulation.progress import Progress
 
 HOSTILE = "a%41 b#c?d'e\"f;ü\ng"
@@ -507,3 +508,13 @@ def test_a_study(parent, local):
     _, again = runs_of(parent, "again")
     assert set(again) == {("study", "-"), ("trial", "1")}
     assert again["study", "-"].data.metrics == {"pruned": 1}
+
+
+def test_a_delivered_model_is_whole(folder, tmp_path):
+    """What a round's run shows as its model can be loaded from there."""
+    _, runs = campaign_runs(folder)
+    delivered = next(run.artifacts for run in runs if run.kind == "round" and run.artifacts)
+    for path, place, _ in delivered:
+        (tmp_path / place).mkdir(exist_ok=True)
+        shutil.copy(folder / path, tmp_path / place)
+    assert load(tmp_path / "model")[1] == load((folder / delivered[0][0]).parent)[1]

@@ -12,12 +12,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from janus_al.dataset import DatasetError, count
+from janus_al.files import MODEL as MODEL_FILES
 from janus_al.files import atomic_path, make_temporary, remove_stale
 from loop import UsageError
 
 RUN = "run.json"
-MODEL = ("model.json", "weights.safetensors", "state.pt")
-"""the files of a trained model's folder"""
+MODEL = (*MODEL_FILES, "state.pt")
+"""the files of a folder in which a model is trained"""
 
 Run = dict[str, Any]
 

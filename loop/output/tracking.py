@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from janus_al.files import MODEL
 from loop.campaign.journal import Event, charged, end_of, read_events, spent_on
 from loop.files.lock import is_locked
 from loop.output.delivery import Point, Run, SyncResult, deliver
@@ -109,7 +110,7 @@ def _round_run(folder: Path, number: int, outcome: Event | None, trained: Event 
         card = folder / trained["model"] / "model.json"
         if card.exists():
             points += losses(json.loads(card.read_text())["card"]["history"], trained["time"])
-            artifacts = [(f"{trained['model']}/{f}", "model") for f in ("model.json", "weights.safetensors")]
+            artifacts = [(f"{trained['model']}/{f}", "model") for f in MODEL]
     return Run(
         kind="round",
         number=str(number),
