@@ -5,7 +5,6 @@ So it ends as it would have, whether or not this machine, its GPU or its number 
 
 import hashlib
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ class Proposals:
                 )
         return [
             Candidate(
-                target=_probe_target(row["wanted"]) if row["probe"] else named[row["target"]],
+                target=Target.of("probe", row["wanted"]) if row["probe"] else named[row["target"]],
                 probe=row["probe"],
                 field=field,
                 predicted=row["predicted"],
@@ -96,8 +95,3 @@ class Proposals:
             if event["round"] == number:
                 return np.load(io.BytesIO(committed(self.folder, event)), allow_pickle=False), event["candidates"]
         return None
-
-
-def _probe_target(wanted: dict[str, Sequence[float | None]]) -> Target:
-    intervals = {n: (float(low or 0), math.inf if high is None else float(high)) for n, (low, high) in wanted.items()}
-    return Target("probe", intervals)

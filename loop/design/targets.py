@@ -52,6 +52,13 @@ class Target:
         """The intervals as JSON; no upper end is null."""
         return {n: [low, None if math.isinf(high) else high] for n, (low, high) in self.intervals.items()}
 
+    @classmethod
+    def of(cls, name: str, wanted: Mapping[str, Sequence[float | None]]) -> "Target":
+        """One design's target from `wanted` of another."""
+        return cls(
+            name, {n: (float(low or 0), math.inf if high is None else high) for n, (low, high) in wanted.items()}
+        )
+
     def __str__(self) -> str:
         return ", ".join(describe(name, interval) for name, interval in self.intervals.items())
 

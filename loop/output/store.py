@@ -101,15 +101,12 @@ class Store:
         return _known(found.experiment_id)
 
     def _runs(self) -> list[Any]:
-        token, runs = None, list[Any]()
-        while token is not None or not runs:
-            page = self.client.search_runs(
-                [self.experiment], f"tags.`{IDENTITY}` = '{self.identity}'", page_token=token
-            )
-            runs, token = runs + list(page), page.token or None
-            if token is None:
-                break
-        return runs
+        ours, runs, token = f"tags.`{IDENTITY}` = '{self.identity}'", list[Any](), None
+        while True:
+            page = self.client.search_runs([self.experiment], ours, page_token=token)
+            runs += page
+            if not (token := page.token):
+                return runs
 
 
 def _known(key: str) -> str:
