@@ -12,9 +12,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.arrays import Array, namespace
+from simulators.algebra.arrays import Array, namespace
+from simulators.algebra.conjugate_gradients import conjugate_gradients
 from simulators.conduction import Conduction, Solve
-from simulators.conjugate_gradients import conjugate_gradients
 from simulators.effective import effective
 from simulators.homogenizer import (
     Boundary,

@@ -17,7 +17,7 @@ from math import prod
 
 import numpy as np
 
-from simulators.arrays import Array, like, namespace, part
+from simulators.algebra.arrays import Array, like, namespace, part
 from simulators.conduction import Conduction, Faces, Solve, both_sides
 from simulators.refinement import TOLERANCE, divergence_free
 

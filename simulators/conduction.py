@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from simulators.arrays import Array, namespace, part
-from simulators.conjugate_gradients import volume_modes
+from simulators.algebra.arrays import Array, namespace, part
+from simulators.algebra.conjugate_gradients import volume_modes
 
 Faces = list[Array]
 Solve = Callable[[Array, Array], Array]

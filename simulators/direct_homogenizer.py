@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.arrays import Array, namespace
+from simulators.algebra.arrays import Array, namespace
+from simulators.algebra.threads import cached_by_thread
 from simulators.conduction import Conduction, Solve
 from simulators.homogenizer import Boundary, Homogenized, homogenize
-from simulators.threads import cached_by_thread
 
 BANDED_UP_TO = 384
 """cells on the shorter side"""
@@ -44,7 +44,7 @@ def solve_directly(problem: Conduction) -> tuple[Array, Solve]:
 
 def factorise_banded(problem: Conduction) -> Solve:
     """Solve for a batch of plane problems between fixed faces, by their banded factors."""
-    from simulators.red_black import RedBlackCholesky
+    from simulators.algebra.red_black import RedBlackCholesky
 
     diagonal = np.asarray(problem.diagonal[:, 0])
     gy, gx = (np.asarray(g[:, 0]) for g in problem.conductances)

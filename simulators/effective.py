@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from simulators.arrays import Array, namespace, to_numpy
+from simulators.algebra.arrays import Array, namespace, to_numpy
 from simulators.bounds import LogTensor, LowerBounds, lower_bounds, mean
 from simulators.conduction import Backend, Conduction
 from simulators.elements import upper_bound

@@ -9,9 +9,9 @@ is the one differentiated and every other one of S contributes 1/12.
 from dataclasses import dataclass, replace
 from math import prod
 
-from simulators.arrays import Array, namespace, part
+from simulators.algebra.arrays import Array, namespace, part
+from simulators.algebra.conjugate_gradients import conjugate_gradients, element_modes
 from simulators.bounds import LogTensor, log_tensor
-from simulators.conjugate_gradients import conjugate_gradients, element_modes
 
 TOLERANCE = 1e-9
 """of the residual, relative to the right-hand side; the energy's error is its square"""

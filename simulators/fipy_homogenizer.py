@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.arrays import Array
+from simulators.algebra.arrays import Array
+from simulators.algebra.threads import cached_by_thread
 from simulators.conduction import Conduction, Solve
 from simulators.homogenizer import Boundary, Homogenized, homogenize
-from simulators.threads import cached_by_thread
 
 TOLERANCE = 1e-12
 """of the residual relative to the right-hand side, where the solver iterates"""

@@ -5,7 +5,7 @@ side. A flux is therefore never computed from refined temperatures: each correct
 that the divergence goes down to the rounding of the flux itself.
 """
 
-from simulators.arrays import Array, namespace
+from simulators.algebra.arrays import Array, namespace
 from simulators.conduction import Conduction, Faces, Solve, divergence
 
 TOLERANCE = 1e-10

@@ -601,7 +601,7 @@ def test_batch_is_as_its_members(boundary, monkeypatch):
 
 def test_iterations_that_run_out_are_told(monkeypatch):
     """The batched solver gives no number that it did not reach; the others of the batch keep theirs."""
-    monkeypatch.setattr("simulators.conjugate_gradients.MAX_ITERATIONS", 30)
+    monkeypatch.setattr("simulators.algebra.conjugate_gradients.MAX_ITERATIONS", 30)
     images = [np.ones((12, 12), dtype=int), np.random.default_rng(0).integers(0, 2, (12, 12))]
     easy, hard = BatchedHomogenizer("periodic").many(images, (1.0, 1e4))
     agree(easy.k[:2], [1e4, 1e4], 1e-12)

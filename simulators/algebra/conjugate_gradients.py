@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from simulators.arrays import Array, like, namespace
+from simulators.algebra.arrays import Array, like, namespace
 
 MAX_ITERATIONS = 5000
 CHECK_EVERY = 5
