@@ -92,7 +92,8 @@ def solve_batch(problem: Conduction) -> tuple[Array, Solve]:
     """Deviations of a batch of problems, and what solves for more; see `Backend`."""
     kappa = problem.kappa
     if problem.dim == 2 and not problem.periodic and kappa.device.type == "cpu":
-        from simulators.direct_homogenizer import BANDED_UP_TO, factorise_banded
+        from simulators.algebra.red_black import BANDED_UP_TO
+        from simulators.direct_homogenizer import factorise_banded
 
         if min(problem.grid) <= BANDED_UP_TO:
             banded = factorise_banded(problem)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from simulators.algebra.red_black import BANDED_UP_TO
 from simulators.batched_homogenizer import BatchedHomogenizer
-from simulators.direct_homogenizer import BANDED_UP_TO, DirectHomogenizer
+from simulators.direct_homogenizer import DirectHomogenizer
 from simulators.fipy_homogenizer import FipyHomogenizer
 from simulators.homogenizer import Boundary, Homogenizer
 

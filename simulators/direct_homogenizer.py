@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.algebra.arrays import Array, namespace
+from simulators.algebra.red_black import BANDED_UP_TO
 from simulators.algebra.threads import cached_by_thread
 from simulators.conduction import Conduction, Solve
 from simulators.homogenizer import Boundary, Homogenized, homogenize
-
-BANDED_UP_TO = 384
-"""cells on the shorter side"""
 
 
 @dataclass(frozen=True)

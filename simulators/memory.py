@@ -4,6 +4,8 @@ import math
 import os
 from collections.abc import Sequence
 
+from simulators.algebra.red_black import BANDED_UP_TO
+
 
 def bytes_needed(grid: Sequence[int], periodic: bool, solver: str) -> float:
     """Peak memory of homogenizing one image of this many cells a side."""
@@ -16,8 +18,6 @@ def bytes_needed(grid: Sequence[int], periodic: bool, solver: str) -> float:
         # The fill of a sparse factor grows with the side of a volume, and with the logarithm of a plane's.
         per_cell = 2000.0 + 200.0 * cells ** (1 / 3)
     else:
-        from simulators.direct_homogenizer import BANDED_UP_TO
-
         banded = not periodic and min(grid) <= BANDED_UP_TO
         per_cell = 500.0 + 4 * (min(grid) + 2) if banded else 130.0 * math.log2(cells)
     return cells * per_cell

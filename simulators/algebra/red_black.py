@@ -16,6 +16,8 @@ from scipy.linalg.lapack import dpbtrf, dpbtrs
 Array = NDArray[np.float64]
 EVEN, ODD = np.s_[..., 0::2, :], np.s_[..., 1::2, :]
 """rows"""
+BANDED_UP_TO = 384
+"""cells on the shorter side, beyond which a sparse factorisation is faster"""
 
 
 class RedBlackCholesky:
