@@ -28,10 +28,10 @@ from common import peers
 from common.header import header
 
 from simulators import BatchedHomogenizer, DirectHomogenizer, FipyHomogenizer, generate
-from simulators.bounds import LogTensor
-from simulators.conduction import Conduction, both_sides
+from simulators.conduction.bounds import LogTensor
+from simulators.conduction.elements import upper_bound
+from simulators.conduction.problem import Conduction, both_sides
 from simulators.direct_homogenizer import solve_directly
-from simulators.elements import upper_bound
 from simulators.fipy_homogenizer import solve_by_fipy
 
 PEERS = {

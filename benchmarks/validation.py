@@ -25,8 +25,8 @@ from common.header import ROOT, header
 from common.perrins import square_array
 
 from simulators import BatchedHomogenizer, DirectHomogenizer, FipyHomogenizer, generate
-from simulators.certification import corner_contacts, half_width
-from simulators.elements import upper_bound
+from simulators.conduction.certification import corner_contacts, half_width
+from simulators.conduction.elements import upper_bound
 
 DIRECT = DirectHomogenizer()
 BACKENDS = [FipyHomogenizer, DirectHomogenizer, BatchedHomogenizer]

@@ -1,11 +1,9 @@
 """The physics: seeds -> microstructures -> effective conductivity with error bars and sensitivities."""
 
 from simulators.batched_homogenizer import BatchedHomogenizer
-from simulators.certification import Certificate, certify
 from simulators.choice import SOLVERS, choose
-from simulators.direct_homogenizer import DirectHomogenizer
-from simulators.fipy_homogenizer import FipyHomogenizer
-from simulators.homogenizer import (
+from simulators.conduction.certification import Certificate, certify
+from simulators.conduction.homogenizer import (
     Boundary,
     HomogenizationError,
     Homogenized,
@@ -13,6 +11,8 @@ from simulators.homogenizer import (
     check_contrast,
     conductivity_field,
 )
+from simulators.direct_homogenizer import DirectHomogenizer
+from simulators.fipy_homogenizer import FipyHomogenizer
 from simulators.images import LabelledImage, read_image, read_labelled, write_png
 from simulators.phasefield import PhaseField, generate, stream_for_tests
 from simulators.rasters import ImageError

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from simulators.algebra.arrays import Array, namespace
 from simulators.algebra.conjugate_gradients import conjugate_gradients
-from simulators.conduction import Conduction, Solve
-from simulators.effective import effective
-from simulators.homogenizer import (
+from simulators.conduction.effective import effective
+from simulators.conduction.homogenizer import (
     Boundary,
     HomogenizationError,
     Homogenized,
@@ -25,6 +24,7 @@ from simulators.homogenizer import (
     conductivity_field,
     result_of,
 )
+from simulators.conduction.problem import Conduction, Solve
 
 CPU_CELLS = 2**16
 """cells of a chunk on the CPU: what stays in its caches"""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from simulators.algebra.arrays import Array, namespace
 from simulators.algebra.red_black import BANDED_UP_TO
 from simulators.algebra.threads import cached_by_thread
-from simulators.conduction import Conduction, Solve
-from simulators.homogenizer import Boundary, Homogenized, homogenize
+from simulators.conduction.homogenizer import Boundary, Homogenized, homogenize
+from simulators.conduction.problem import Conduction, Solve
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from simulators.algebra.arrays import Array
 from simulators.algebra.threads import cached_by_thread
-from simulators.conduction import Conduction, Solve
-from simulators.homogenizer import Boundary, Homogenized, homogenize
+from simulators.conduction.homogenizer import Boundary, Homogenized, homogenize
+from simulators.conduction.problem import Conduction, Solve
 
 TOLERANCE = 1e-12
 """of the residual relative to the right-hand side, where the solver iterates"""

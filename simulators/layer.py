@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from simulators.batched_homogenizer import solve_batch
-from simulators.effective import effective
-from simulators.homogenizer import IMBALANCE_LIMIT, check_contrast
+from simulators.conduction.effective import effective
+from simulators.conduction.homogenizer import IMBALANCE_LIMIT, check_contrast
 
 
 def log_conductivity(kappa: torch.Tensor, boundary: str = "dirichlet") -> torch.Tensor:

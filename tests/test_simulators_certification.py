@@ -6,8 +6,8 @@ import torch
 from tests.problems import checkerboard, laminate
 
 from simulators import DirectHomogenizer, HomogenizationError, certify, choose, generate
-from simulators.certification import corner_contacts, half_width
-from simulators.homogenizer import check_memory
+from simulators.conduction.certification import corner_contacts, half_width
+from simulators.conduction.homogenizer import check_memory
 from simulators.layer import log_conductivity
 
 PHASES = (1.0, 10.0)
@@ -40,7 +40,7 @@ def test_exact_image_needs_no_refinement():
 
 def test_corner_contacts_are_named(monkeypatch):
     """At contrast 1000 a checkerboard's interval hardly narrows, and the reason is told."""
-    monkeypatch.setattr("simulators.certification.MAX_CELLS", {2: 64**2})
+    monkeypatch.setattr("simulators.conduction.certification.MAX_CELLS", {2: 64**2})
     certificate = certify(checkerboard(4), (1.0, 1000.0), DirectHomogenizer(), 0.01)
     assert not certificate.reached
     assert certificate.refinement == 8
@@ -154,6 +154,6 @@ def test_too_large_for_memory(solver, monkeypatch):
     check_memory((256, 256), "dirichlet", solver)
     with pytest.raises(HomogenizationError, match=r"100000 x 100000 cells needs about \d+ GiB"):
         check_memory((100_000, 100_000), "periodic", solver)
-    monkeypatch.setattr("simulators.homogenizer.bytes_present", lambda: 1e5)
+    monkeypatch.setattr("simulators.conduction.homogenizer.bytes_present", lambda: 1e5)
     with pytest.raises(HomogenizationError, match="needs about 0 GiB"):
         DirectHomogenizer()(np.eye(64, dtype=int), PHASES)

@@ -12,8 +12,8 @@ import pytest
 from tests.problems import checkerboard, direct_conductivity, laminate, network_conductivity, periodic_tensor
 
 from simulators import BatchedHomogenizer, DirectHomogenizer, FipyHomogenizer, HomogenizationError, certify, generate
+from simulators.conduction.homogenizer import gate, homogenize
 from simulators.direct_homogenizer import solve_directly
-from simulators.homogenizer import gate, homogenize
 
 KINDS = [FipyHomogenizer, DirectHomogenizer, BatchedHomogenizer]
 HOMOGENIZERS = [kind(boundary) for boundary in ("dirichlet", "periodic") for kind in KINDS]

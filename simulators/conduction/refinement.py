@@ -6,7 +6,7 @@ that the divergence goes down to the rounding of the flux itself.
 """
 
 from simulators.algebra.arrays import Array, namespace
-from simulators.conduction import Conduction, Faces, Solve, divergence
+from simulators.conduction.problem import Conduction, Faces, Solve, divergence
 
 TOLERANCE = 1e-10
 """of the divergence left, summed over the grid, relative to the heat that flows"""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.homogenizer import Homogenized, Homogenizer
+from simulators.conduction.homogenizer import Homogenized, Homogenizer
 
 MAX_CELLS = {2: 512**2, 3: 64**3}
 """of a refined image"""

@@ -18,8 +18,8 @@ from math import prod
 import numpy as np
 
 from simulators.algebra.arrays import Array, like, namespace, part
-from simulators.conduction import Conduction, Faces, Solve, both_sides
-from simulators.refinement import TOLERANCE, divergence_free
+from simulators.conduction.problem import Conduction, Faces, Solve, both_sides
+from simulators.conduction.refinement import TOLERANCE, divergence_free
 
 
 @dataclass(frozen=True)

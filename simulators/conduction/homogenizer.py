@@ -1,8 +1,8 @@
 """Effective conductivity of an image: the protocol, the result, and what every backend shares.
 
-A backend solves discrete problems (`simulators.conduction`); from their fluxes follow lower bounds of the true
-conductivity of the pixel image, with derivatives (`simulators.bounds`). Upper bounds are, in the plane, the
-lower ones of the dual problem, and in a volume the energy of trilinear elements (`simulators.elements`).
+A backend solves discrete problems (`simulators.conduction.problem`); from their fluxes follow lower bounds of the true
+conductivity of the pixel image, with derivatives (`simulators.conduction.bounds`). Upper bounds are, in the plane, the
+lower ones of the dual problem, and in a volume the energy of trilinear elements (`simulators.conduction.elements`).
 """
 
 import time
@@ -13,11 +13,11 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.bounds import LogTensor
-from simulators.conduction import Backend
-from simulators.effective import Effective, effective
-from simulators.memory import bytes_needed, bytes_present
-from simulators.refinement import MAX_CONTRAST
+from simulators.conduction.bounds import LogTensor
+from simulators.conduction.effective import Effective, effective
+from simulators.conduction.memory import bytes_needed, bytes_present
+from simulators.conduction.problem import Backend
+from simulators.conduction.refinement import MAX_CONTRAST
 
 FloatArray = NDArray[np.float64]
 Boundary = Literal["dirichlet", "periodic"]

@@ -11,7 +11,7 @@ from math import prod
 
 from simulators.algebra.arrays import Array, namespace, part
 from simulators.algebra.conjugate_gradients import conjugate_gradients, element_modes
-from simulators.bounds import LogTensor, log_tensor
+from simulators.conduction.bounds import LogTensor, log_tensor
 
 TOLERANCE = 1e-9
 """of the residual, relative to the right-hand side; the energy's error is its square"""

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from simulators.algebra.arrays import Array, namespace, to_numpy
-from simulators.bounds import LogTensor, LowerBounds, lower_bounds, mean
-from simulators.conduction import Backend, Conduction
-from simulators.elements import upper_bound
+from simulators.conduction.bounds import LogTensor, LowerBounds, lower_bounds, mean
+from simulators.conduction.elements import upper_bound
+from simulators.conduction.problem import Backend, Conduction
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Effective conductivity of an image with certified bounds and sensitivities, whoever solves."""
