@@ -31,8 +31,8 @@ from simulators import BatchedHomogenizer, DirectHomogenizer, FipyHomogenizer, g
 from simulators.conduction.bounds import LogTensor
 from simulators.conduction.elements import upper_bound
 from simulators.conduction.problem import Conduction, both_sides
-from simulators.direct_homogenizer import solve_directly
-from simulators.fipy_homogenizer import solve_by_fipy
+from simulators.solvers.direct import solve_directly
+from simulators.solvers.fipy import solve_by_fipy
 
 PEERS = {
     "naive FiPy": (peers.naive_fipy, "half"),

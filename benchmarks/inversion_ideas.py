@@ -30,7 +30,7 @@ def ideas(arguments):
     from janus_al.batches import swap, symmetry
     from janus_al.inversion import InversionConfig
     from janus_al.training import encode
-    from simulators.layer import log_conductivity
+    from simulators.solvers.layer import log_conductivity
 
     model, card, samples, ensemble = models(arguments)
     shots, default = Shots(card, arguments), InversionConfig()

@@ -1,7 +1,5 @@
 """The physics: seeds -> microstructures -> effective conductivity with error bars and sensitivities."""
 
-from simulators.batched_homogenizer import BatchedHomogenizer
-from simulators.choice import SOLVERS, choose
 from simulators.conduction.certification import Certificate, certify
 from simulators.conduction.homogenizer import (
     Boundary,
@@ -11,11 +9,13 @@ from simulators.conduction.homogenizer import (
     check_contrast,
     conductivity_field,
 )
-from simulators.direct_homogenizer import DirectHomogenizer
-from simulators.fipy_homogenizer import FipyHomogenizer
 from simulators.images import LabelledImage, read_image, read_labelled, write_png
 from simulators.phasefield import PhaseField, generate, stream_for_tests
 from simulators.rasters import ImageError
+from simulators.solvers.batched import BatchedHomogenizer
+from simulators.solvers.choice import SOLVERS, choose
+from simulators.solvers.direct import DirectHomogenizer
+from simulators.solvers.fipy import FipyHomogenizer
 
 __all__ = [
     "SOLVERS",

@@ -162,7 +162,7 @@ def test_names_in_the_documents_exist():
     spoken = set(re.findall(r"`([A-Za-z_]\w*(?:\.\w+)+)`", "\n".join(texts)))
     files = re.compile(r".*\.(md|toml|py|h5|json|jsonl|npy|png|html|pt|safetensors|image)$")
     names = sorted(n for n in spoken if not files.match(n) and "config" not in n)
-    assert "simulators.choice.SOLVERS" in names
+    assert "simulators.solvers.choice.SOLVERS" in names
     for name in names:
         assert any(_exists(prefix + name) for prefix in ("", "simulators.", "janus_al.", "loop.")), name
 

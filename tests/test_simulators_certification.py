@@ -8,7 +8,7 @@ from tests.problems import checkerboard, laminate
 from simulators import DirectHomogenizer, HomogenizationError, certify, choose, generate
 from simulators.conduction.certification import corner_contacts, half_width
 from simulators.conduction.homogenizer import check_memory
-from simulators.layer import log_conductivity
+from simulators.solvers.layer import log_conductivity
 
 PHASES = (1.0, 10.0)
 

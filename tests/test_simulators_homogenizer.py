@@ -13,7 +13,7 @@ from tests.problems import checkerboard, direct_conductivity, laminate, network_
 
 from simulators import BatchedHomogenizer, DirectHomogenizer, FipyHomogenizer, HomogenizationError, certify, generate
 from simulators.conduction.homogenizer import gate, homogenize
-from simulators.direct_homogenizer import solve_directly
+from simulators.solvers.direct import solve_directly
 
 KINDS = [FipyHomogenizer, DirectHomogenizer, BatchedHomogenizer]
 HOMOGENIZERS = [kind(boundary) for boundary in ("dirichlet", "periodic") for kind in KINDS]
@@ -575,9 +575,9 @@ def test_sparse_and_banded_factors_agree(monkeypatch):
     """Where the direct backend changes its method it does not change its answer."""
     image = random_image("three-phases")
     banded = DirectHomogenizer()(image, CONDUCTIVITY)
-    monkeypatch.setattr("simulators.direct_homogenizer.BANDED_UP_TO", 8)
+    monkeypatch.setattr("simulators.solvers.direct.BANDED_UP_TO", 8)
     sparse = DirectHomogenizer()(image, CONDUCTIVITY)
-    monkeypatch.setattr("simulators.direct_homogenizer._pardiso_solver", lambda: None)
+    monkeypatch.setattr("simulators.solvers.direct._pardiso_solver", lambda: None)
     for other in (sparse, DirectHomogenizer()(image, CONDUCTIVITY)):
         agree(other.k, banded.k, 1e-11)
         np.testing.assert_allclose(other.sensitivity, banded.sensitivity, atol=1e-11)
@@ -586,7 +586,7 @@ def test_sparse_and_banded_factors_agree(monkeypatch):
 @pytest.mark.parametrize("boundary", ["dirichlet", "periodic"])
 def test_batch_is_as_its_members(boundary, monkeypatch):
     """Images of several sizes, a bad one and chunks smaller than the batch: in order, each as if alone."""
-    monkeypatch.setattr("simulators.batched_homogenizer.CPU_CELLS", 700)
+    monkeypatch.setattr("simulators.solvers.batched.CPU_CELLS", 700)
     images = [random_image(k) for k in ("three-phases", "volume", "non-square", "white-noise", "three-phases")]
     images[3:3] = [np.full((9, 9), 7), np.flip(random_image("three-phases"), 0)]
     homogenizer = BatchedHomogenizer(boundary)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from simulators.algebra.red_black import BANDED_UP_TO
-from simulators.batched_homogenizer import BatchedHomogenizer
 from simulators.conduction.homogenizer import Boundary, Homogenizer
-from simulators.direct_homogenizer import DirectHomogenizer
-from simulators.fipy_homogenizer import FipyHomogenizer
+from simulators.solvers.batched import BatchedHomogenizer
+from simulators.solvers.direct import DirectHomogenizer
+from simulators.solvers.fipy import FipyHomogenizer
 
 SOLVERS: dict[str, Callable[[Boundary], Homogenizer]] = {
     "fipy": FipyHomogenizer,

@@ -4,9 +4,9 @@ from typing import Any
 
 import torch
 
-from simulators.batched_homogenizer import solve_batch
 from simulators.conduction.effective import effective
 from simulators.conduction.homogenizer import IMBALANCE_LIMIT, check_contrast
+from simulators.solvers.batched import solve_batch
 
 
 def log_conductivity(kappa: torch.Tensor, boundary: str = "dirichlet") -> torch.Tensor:

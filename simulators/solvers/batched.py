@@ -93,7 +93,7 @@ def solve_batch(problem: Conduction) -> tuple[Array, Solve]:
     kappa = problem.kappa
     if problem.dim == 2 and not problem.periodic and kappa.device.type == "cpu":
         from simulators.algebra.red_black import BANDED_UP_TO
-        from simulators.direct_homogenizer import factorise_banded
+        from simulators.solvers.direct import factorise_banded
 
         if min(problem.grid) <= BANDED_UP_TO:
             banded = factorise_banded(problem)

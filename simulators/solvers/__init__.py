@@ -1,0 +1,1 @@
+"""Who solves conduction: FiPy, the reference, and two faster ones that agree with it."""
