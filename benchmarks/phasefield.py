@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent))
 from common.header import header
 
-from simulators.phasefield import BATCH_PIXELS, Mixtures, free_energy
+from simulators.structures.phasefield import BATCH_PIXELS, Mixtures, free_energy
 
 SIDE = 64
 

@@ -9,13 +9,13 @@ from simulators.conduction.homogenizer import (
     check_contrast,
     conductivity_field,
 )
-from simulators.images import LabelledImage, read_image, read_labelled, write_png
-from simulators.phasefield import PhaseField, generate, stream_for_tests
-from simulators.rasters import ImageError
 from simulators.solvers.batched import BatchedHomogenizer
 from simulators.solvers.choice import SOLVERS, choose
 from simulators.solvers.direct import DirectHomogenizer
 from simulators.solvers.fipy import FipyHomogenizer
+from simulators.structures.images import LabelledImage, read_image, read_labelled, write_png
+from simulators.structures.phasefield import PhaseField, generate, stream_for_tests
+from simulators.structures.rasters import ImageError
 
 __all__ = [
     "SOLVERS",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simulators import PhaseField, generate
-from simulators.phasefield import Mixtures, free_energy
+from simulators.structures.phasefield import Mixtures, free_energy
 
 
 def step_composition(composition, gradient_energy, time_step):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.rasters import ImageError, Raster, check_shape, read_npy, read_picture
+from simulators.structures.rasters import ImageError, Raster, check_shape, read_npy, read_picture
 
 Stored = int | float | tuple[int, ...]
 
