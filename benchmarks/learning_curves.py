@@ -125,7 +125,7 @@ def finish(log, key, samples, pool, test, arguments):
     """Train, judge, write one line; returns the model, its card and its shots."""
     from janus_al.dataset import CONDUCTIVITIES
     from janus_al.evaluation import evaluate
-    from janus_al.network import JanusConfig
+    from janus_al.networks.janus import JanusConfig
     from janus_al.training import train
     from loop.design.candidates import probe_targets
     from loop.simulation.executors import open_executor

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from janus_al.dataset import CONDUCTIVITIES, Samples
 from janus_al.identity import canonical_hashes
-from janus_al.network import Janus
+from janus_al.networks.janus import Janus
 
 
 class Data:

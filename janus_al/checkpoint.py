@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from janus_al.dataset import CONDUCTIVITIES, Boundary
 from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.files import MODEL, atomic_path
-from janus_al.network import LARGEST, Janus, JanusConfig
+from janus_al.networks.janus import LARGEST, Janus, JanusConfig
 
 FORMAT, VERSION = "janus-al model", 2
 """version 1 has no checksums"""

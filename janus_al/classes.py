@@ -17,7 +17,7 @@ from janus_al import losses
 from janus_al.batches import translate
 from janus_al.fitting import Fit, TrainingConfig, fit
 from janus_al.inversion import InversionConfig, descend
-from janus_al.network import Janus
+from janus_al.networks.janus import Janus
 
 Grey = NDArray[np.uint8]
 SHIFT = 2

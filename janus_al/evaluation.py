@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from janus_al.dataset import CONDUCTIVITIES, Samples
-from janus_al.network import Janus
+from janus_al.networks.janus import Janus
 
 
 @torch.no_grad()

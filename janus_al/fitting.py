@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from janus_al.dataset import CONDUCTIVITIES
 from janus_al.files import atomic_path
-from janus_al.network import Janus, JanusConfig
+from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.settings import Count, Rate, Weight, settings
 
 

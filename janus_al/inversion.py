@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from janus_al.network import Janus
+from janus_al.networks.janus import Janus
 from janus_al.settings import Count, Part, Rate, Weight, settings
 
 Goal = Mapping[str, tuple[float, float]]

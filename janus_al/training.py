@@ -18,7 +18,7 @@ from janus_al.checkpoint import Card
 from janus_al.dataset import CONDUCTIVITIES, Samples
 from janus_al.fitting import TrainingConfig, TrainingError, fit, network_for
 from janus_al.identity import HASH_DIGITS, canonical_hashes
-from janus_al.network import Janus, JanusConfig
+from janus_al.networks.janus import Janus, JanusConfig
 
 Array = NDArray[np.float64]
 

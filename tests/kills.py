@@ -18,7 +18,7 @@ import optuna
 import torch._dynamo  # noqa: F401 - or each fork would, on its own
 
 from janus_al.fitting import TrainingConfig
-from janus_al.network import JanusConfig
+from janus_al.networks.janus import JanusConfig
 from loop.studies import tuning
 
 NETWORK = JanusConfig(size=16, latent=16, channels=4, rank=4)

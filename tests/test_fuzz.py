@@ -27,7 +27,7 @@ from test_janus_al_dataset import some_samples
 from test_loop_journal import EVENTS
 
 from janus_al import checkpoint, dataset
-from janus_al.network import JanusConfig
+from janus_al.networks.janus import JanusConfig
 from janus_al.training import build
 from loop.campaign.journal import Journal
 from loop.campaign.toml import load_config, load_training

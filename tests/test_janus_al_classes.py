@@ -8,7 +8,7 @@ from janus_al.classes import SHIFT, Labelled, class_moments, evaluate_classes, i
 from janus_al.fitting import TrainingConfig
 from janus_al.inversion import InversionConfig
 from janus_al.judge import judged, train_judge
-from janus_al.network import JanusConfig
+from janus_al.networks.janus import JanusConfig
 from janus_al.training import build
 
 SIDE = 12

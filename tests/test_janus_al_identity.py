@@ -9,7 +9,7 @@ import pytest
 from janus_al.batches import Data
 from janus_al.dataset import concatenate, unlabelled
 from janus_al.identity import LeakageError, canonical_hash, check_test, shared, symmetric_copies
-from janus_al.network import JanusConfig
+from janus_al.networks.janus import JanusConfig
 from janus_al.training import build
 from simulators import generate, stream_for_tests
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from janus_al.khronos import Khronos, product_over_first_axis, quadratic_bspline_basis
+from janus_al.networks.khronos import Khronos, product_over_first_axis, quadratic_bspline_basis
 
 
 @pytest.mark.parametrize("intervals", [1, 4, 9])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from janus_al.convolutional import Double, decoder, encoder
-from janus_al.network import Janus, JanusConfig
+from janus_al.networks.convolutional import Double, decoder, encoder
+from janus_al.networks.janus import Janus, JanusConfig
 
 ARCHITECTURES = ("conv", "vit")
 

@@ -16,7 +16,7 @@ from janus_al.batches import Symmetry, swap, symmetry, translate
 from janus_al.evaluation import evaluate
 from janus_al.fitting import TrainingConfig, TrainingError, learning_rate
 from janus_al.inversion import InversionConfig, descend
-from janus_al.network import JanusConfig
+from janus_al.networks.janus import JanusConfig
 from janus_al.training import build, encode, shrink_and_perturb, train
 from simulators import DirectHomogenizer, FipyHomogenizer, generate
 

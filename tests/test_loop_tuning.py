@@ -16,7 +16,7 @@ from test_loop_tracking import runs_of
 
 from janus_al import dataset
 from janus_al.fitting import TrainingConfig
-from janus_al.network import JanusConfig
+from janus_al.networks.janus import JanusConfig
 from loop.campaign.config import ConfigError
 from loop.campaign.toml import load_training
 from loop.files.lock import locked

@@ -37,7 +37,7 @@ def network(arguments, name, samples, seed, change):
     """A trained network, from the cache if it is there."""
     from janus_al import checkpoint
     from janus_al.fitting import TrainingConfig
-    from janus_al.network import JanusConfig
+    from janus_al.networks.janus import JanusConfig
     from janus_al.training import train
 
     change = dict(change)

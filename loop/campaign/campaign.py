@@ -21,7 +21,7 @@ from janus_al.checkpoint import Card
 from janus_al.dataset import content_hash
 from janus_al.files import atomic_path
 from janus_al.identity import canonical_hash
-from janus_al.network import Janus
+from janus_al.networks.janus import Janus
 from loop import CREATED_BY
 from loop.campaign.config import CampaignConfig, ConfigError, Generate
 from loop.campaign.journal import Journal

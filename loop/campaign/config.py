@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
-from janus_al.network import JanusConfig
+from janus_al.networks.janus import JanusConfig
 from janus_al.settings import Count, Part
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.design.targets import PROPERTIES, Target, TargetError, check_reachable, interval

@@ -12,7 +12,7 @@ from janus_al.checkpoint import Card
 from janus_al.dataset import DatasetError
 from janus_al.evaluation import evaluate
 from janus_al.fitting import StateError
-from janus_al.network import Janus
+from janus_al.networks.janus import Janus
 from janus_al.training import shrink_and_perturb, train
 from loop.campaign.config import CampaignConfig
 from loop.campaign.journal import Journal

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
-from janus_al.network import JanusConfig
+from janus_al.networks.janus import JanusConfig
 from janus_al.settings import given, instead, rule
 from loop.campaign.config import CampaignConfig, ConfigError, _Section
 

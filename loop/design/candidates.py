@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from janus_al.checkpoint import Card
 from janus_al.dataset import CONDUCTIVITIES, NAMES, Boundary, Samples, content_hash
 from janus_al.inversion import InversionConfig, invert
-from janus_al.network import Janus
+from janus_al.networks.janus import Janus
 from loop.design.cut import Trial, cut, first_count, next_count
 from loop.design.select import select
 from loop.design.targets import Target, interval

@@ -23,7 +23,7 @@ from janus_al.files import atomic_path
 from janus_al.fitting import TrainingConfig, network_for
 from janus_al.identity import check_test
 from janus_al.inversion import InversionConfig
-from janus_al.network import Janus, JanusConfig
+from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.training import encode, train
 from loop import CREATED_BY
 from loop.design.candidates import Candidate, probe_targets

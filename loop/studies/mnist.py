@@ -31,7 +31,7 @@ from janus_al.files import atomic_path
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.inversion import InversionConfig
 from janus_al.judge import judged, train_judge
-from janus_al.network import Janus, JanusConfig
+from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.training import build
 from loop.files.outputs import check_folder, claim
 from loop.output import pictures

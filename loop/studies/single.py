@@ -16,7 +16,7 @@ from janus_al import checkpoint
 from janus_al.dataset import content_hash
 from janus_al.files import atomic_path
 from janus_al.inversion import InversionConfig
-from janus_al.network import Janus
+from janus_al.networks.janus import Janus
 from loop.design.candidates import Candidate, Image, Result, probe_targets, propose, result_of, row_of, shoot
 from loop.design.select import aligned_distance
 from loop.design.targets import Target, check_reachable

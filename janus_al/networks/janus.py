@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from janus_al import convolutional, transformer
-from janus_al.khronos import Khronos
+from janus_al.networks.khronos import Khronos
 from janus_al.settings import settings
 
 LARGEST = 1_000_000_000

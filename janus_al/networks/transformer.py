@@ -7,7 +7,7 @@ needs one.
 import torch
 from torch import Tensor, nn
 
-from janus_al.convolutional import Double, conv
+from janus_al.networks.convolutional import Double, conv
 
 PATCH = 4
 """pixels a side of a token"""

@@ -1,0 +1,1 @@
+"""Networks: encoder-decoders and the head that share one latent space."""
