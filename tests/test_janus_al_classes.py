@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from janus_al.classes import SHIFT, Labelled, class_moments, evaluate_classes, invert_classes, pixels, train_classes
+from janus_al.digits.classes import (
+    SHIFT,
+    Labelled,
+    class_moments,
+    evaluate_classes,
+    invert_classes,
+    pixels,
+    train_classes,
+)
+from janus_al.digits.judge import judged, train_judge
 from janus_al.fitting import TrainingConfig
 from janus_al.inversion import InversionConfig
-from janus_al.judge import judged, train_judge
 from janus_al.networks.janus import JanusConfig
 from janus_al.training import build
 

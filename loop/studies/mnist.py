@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from janus_al.checkpoint import read_weights
-from janus_al.classes import (
+from janus_al.digits.classes import (
     SHIFT,
     Labelled,
     class_moments,
@@ -26,11 +26,11 @@ from janus_al.classes import (
     invert_classes,
     train_classes,
 )
+from janus_al.digits.judge import judged, train_judge
 from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.files import atomic_path
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.inversion import InversionConfig
-from janus_al.judge import judged, train_judge
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.training import build
 from loop.files.outputs import check_folder, claim

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from janus_al.classes import SHIFT, Labelled, pixels
+from janus_al.digits.classes import SHIFT, Labelled, pixels
 
 
 def train_judge(data: Labelled, classes: int, seed: int, epochs: int = 4, batch: int = 128) -> nn.Module:
