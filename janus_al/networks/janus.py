@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from janus_al import convolutional, transformer
+from janus_al.networks import convolutional, transformer
 from janus_al.networks.khronos import Khronos
 from janus_al.settings import settings
 
