@@ -34,6 +34,8 @@ from statistics import mean, median, stdev
 import numpy as np
 import torch
 
+from janus_al.material import conduction
+
 sys.path.insert(0, str(Path(__file__).parent))
 from common.header import ROOT, header
 
@@ -94,23 +96,26 @@ def run(arguments):
 def simulated(path, count, seed):
     """A dataset made from a seed, once."""
     from janus_al import dataset
-    from loop.simulation.simulate import simulate_samples
+    from janus_al.samples import concatenate
+    from loop.simulation.rows import simulate_samples
     from simulators import generate
 
     if not path.exists():
         images = generate(count, 32, seed)
-        parts = simulate_samples(images, PHASES, "direct", 1, lambda *_: None, origin=b"generated", seed=seed)
+        parts = simulate_samples(
+            images, conduction(PHASES), "direct", 1, lambda *_: None, origin=b"generated", seed=seed
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.write(path, dataset.concatenate(parts), "learning_curves.py")
+        dataset.write(path, concatenate(parts), "learning_curves.py")
     return dataset.read(path)
 
 
 def samples_for(pool, chosen, number, way):
-    from janus_al.dataset import concatenate, unlabelled
+    from janus_al.samples import concatenate, unlabelled
 
     parts = [pool.take(np.sort(chosen[:number]))]
     if not way.endswith("-alone") and number < len(pool):
-        parts.append(unlabelled(pool.image[np.sort(chosen[number:])], PHASES))
+        parts.append(unlabelled(pool.image[np.sort(chosen[number:])], conduction(PHASES)))
     return concatenate(parts)
 
 
@@ -123,10 +128,9 @@ def settings(way, steps):
 
 def finish(log, key, samples, pool, test, arguments):
     """Train, judge, write one line; returns the model, its card and its shots."""
-    from janus_al.dataset import CONDUCTIVITIES
     from janus_al.evaluation import evaluate
     from janus_al.networks.janus import JanusConfig
-    from janus_al.training import train
+    from janus_al.training import property_range, train
     from loop.design.candidates import probe_targets
     from loop.simulation.executors import open_executor
     from loop.studies.single import shots_at
@@ -135,8 +139,7 @@ def finish(log, key, samples, pool, test, arguments):
     model, card = train(samples, JanusConfig(stem=4), settings(key["way"], key["steps"]), key["seed"])
     seconds = time.process_time() - began
     report = evaluate(model, test)
-    ends = np.percentile(pool.properties[:, : len(CONDUCTIVITIES)], [5, 95], axis=0).T
-    card = dataclasses.replace(card, property_range=dict(zip(CONDUCTIVITIES, map(tuple, ends.tolist()), strict=True)))
+    card = dataclasses.replace(card, property_range=property_range(pool, model.config.properties))
     targets = probe_targets(card, arguments.probes)
     with open_executor("process", 1) as executor:
         shots = shots_at(model, card, targets, key["seed"], executor, solver="direct")
@@ -160,10 +163,11 @@ def finish(log, key, samples, pool, test, arguments):
 
 def rounds(log, seed, numbers, pool, test, arguments):
     """Double the simulations by inversions of the last model, up to 1,024 or the largest number."""
-    from janus_al.dataset import CONDUCTIVITIES, concatenate, unlabelled
+    from janus_al.samples import concatenate, unlabelled
     from loop.design.candidates import probe_targets
     from loop.simulation.executors import open_executor
-    from loop.simulation.simulate import simulate, to_samples
+    from loop.simulation.rows import to_samples
+    from loop.simulation.simulate import Execution, simulate
     from loop.studies.single import shots_at
 
     base = min(BASE, min(numbers) if arguments.smoke else BASE)
@@ -178,8 +182,7 @@ def rounds(log, seed, numbers, pool, test, arguments):
         return
     chosen = np.random.default_rng([seed, 7]).permutation(len(pool))
     labelled = pool.take(np.sort(chosen[:base]))
-    others = unlabelled(pool.image[np.sort(chosen[base:])], PHASES)
-    assert len(CONDUCTIVITIES) == 2
+    others = unlabelled(pool.image[np.sort(chosen[base:])], conduction(PHASES))
     for key in keys:
         # A round begun again starts from the first, as its images hang on every model before.
         model, card = finish(log, key, concatenate([labelled, others]), pool, test, arguments)
@@ -189,7 +192,9 @@ def rounds(log, seed, numbers, pool, test, arguments):
             targets = probe_targets(card, len(labelled))
             shots = shots_at(model, card, targets, 1000 + seed, executor, solver="direct")
             images = [c.image for c in shots]
-            more = to_samples(images, list(simulate(images, PHASES, "direct", executor)), PHASES)
+            more = to_samples(
+                images, list(simulate(images, conduction(PHASES), Execution(executor, "direct"))), conduction(PHASES)
+            )
         labelled = concatenate([labelled, more])
 
 

@@ -21,6 +21,8 @@ from statistics import median
 
 import torch
 
+from janus_al.material import conduction
+
 sys.path.insert(0, str(Path(__file__).parent))
 from common.header import ROOT, header
 
@@ -79,14 +81,16 @@ def variants(network, config, smoke):
 
 
 def training(arguments):
-    from janus_al import dataset
+    from janus_al.samples import concatenate
     from janus_al.training import build, train
-    from loop.simulation.simulate import simulate_samples
+    from loop.simulation.rows import simulate_samples
     from loop.studies.microstructure import NETWORK, TRAINING
     from simulators import generate
 
     images = generate(2 * TRAINING.batch, arguments.size, 0)
-    samples = dataset.concatenate(simulate_samples(images, PHASES, "direct", 1, lambda *_: None, origin=b"generated"))
+    samples = concatenate(
+        simulate_samples(images, conduction(PHASES), "direct", 1, lambda *_: None, origin=b"generated")
+    )
     network = NETWORK.suited_to(arguments.size, "dirichlet")
     plan = variants(network, replace(TRAINING, checks=1, validation=0.0), arguments.smoke)
 

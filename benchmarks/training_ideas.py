@@ -19,6 +19,8 @@ from statistics import mean
 import numpy as np
 import torch
 
+from janus_al.material import conduction
+
 sys.path.insert(0, str(Path(__file__).parent))
 from common.networks import SEEDS, datasets, network
 from common.shots import PHASES, Shots, head_line, row, run, shoot
@@ -26,11 +28,12 @@ from common.shots import PHASES, Shots, head_line, row, run, shoot
 
 def training(arguments):
     """One row for each network."""
-    from janus_al.dataset import concatenate
     from janus_al.evaluation import evaluate
+    from janus_al.samples import concatenate
     from loop.design.targets import Target, interval
     from loop.simulation.executors import open_executor
-    from loop.simulation.simulate import simulate, to_samples
+    from loop.simulation.rows import to_samples
+    from loop.simulation.simulate import Execution, simulate
     from loop.studies.single import shots_at
 
     partial, full, test = datasets(arguments)
@@ -55,9 +58,9 @@ def training(arguments):
             with torch.no_grad():
                 images = [(g > 0.5).astype(np.uint8) for g in base.decode(z).numpy()]
         with open_executor("process", 1) as executor:
-            found = list(simulate(images, PHASES, "direct", executor))
+            found = list(simulate(images, conduction(PHASES), Execution(executor, "direct")))
         kept = [(i, r) for i, r in zip(images, found, strict=True) if not isinstance(r, str)]
-        return concatenate([partial, to_samples([i for i, _ in kept], [r for _, r in kept], PHASES)])
+        return concatenate([partial, to_samples([i for i, _ in kept], [r for _, r in kept], conduction(PHASES))])
 
     variants = [
         *((f"as it is, {simulated} simulated, seed {seed}", partial, {}) for seed in range(SEEDS)),

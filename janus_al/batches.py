@@ -1,19 +1,22 @@
 """Samples as tensors for training: what is held out, how targets are scaled, and the exact symmetries.
 
-Mirror images conduct alike, and a transposed image has kxx and kyy exchanged: eight labels for one simulation.
-Under a periodic boundary every translation conducts alike, too.
+A mirrored image conducts alike, and a transposed one has kxx and kyy exchanged: eight labels for one simulation. What
+a symmetry does to each property the table says (`janus_al.properties`). Under a periodic boundary every translation
+conducts alike, too.
 """
 
-import math
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from janus_al.dataset import CONDUCTIVITIES, Samples
 from janus_al.identity import canonical_hashes
 from janus_al.networks.janus import Janus
+from janus_al.properties import action, orbits, row_of
+from janus_al.samples import Samples
 
 
 class Data:
@@ -21,22 +24,28 @@ class Data:
 
     def __init__(self, samples: Samples, model: Janus, validation: float, device: str, fit_scaling: bool) -> None:
         held = np.array([int(h[:8], 16) < validation * 2**32 for h in canonical_hashes(samples)])
-        simulated = samples.simulated
+        names = model.config.properties
+        log = [row_of(name).log for name in names]
+        y = np.stack(
+            [np.log(samples.column(n)) if up else samples.column(n) for n, up in zip(names, log, strict=True)], 1
+        )
+        simulated = np.isfinite(y).any(axis=1)
         if not (simulated & ~held).any():
             held[:] = False
-        log_k = np.log(samples.properties[:, : len(CONDUCTIVITIES)])
         if fit_scaling:
-            # One scale for all conductivities: a quarter turn swaps them.
-            fit = log_k[simulated & ~held]
-            model.log_mean.fill_(float(fit.mean()))
-            model.log_std.fill_(max(float(fit.std()), 1e-3))
-        mean, std = float(model.log_mean[0]), float(model.log_std[0])
-        k0, k1 = samples.phase_conductivity
-        scale = math.log(k1 / k0) / samples.image[0].size / std
+            fit_scale(model, y[simulated & ~held], names)
+        mean, std = (scale.double().cpu().numpy() for scale in (model.log_mean, model.log_std))
+        contrast = np.array([samples.material.contrast(name) for name in names])
+        maps = np.stack([samples.maps(name) for name in names], axis=1)
+        steep = np.isfinite(maps).all(axis=(2, 3)) & (contrast != 0)
         self.x = torch.tensor(samples.image, device=device)
-        self.y = torch.tensor((log_k - mean) / std, dtype=torch.float32, device=device)
-        self.slope = torch.tensor(samples.sensitivity, device=device)
-        self.scale = scale
+        self.y = torch.tensor(np.nan_to_num((y - mean) / std), dtype=torch.float32, device=device)
+        self.known = torch.tensor(np.isfinite(y), device=device)
+        self.slope = torch.tensor(np.where(steep[..., None, None], maps, 0), device=device)
+        self.steep = torch.tensor(steep, device=device)
+        scale = contrast / samples.image[0].size / std
+        self.scale = torch.tensor(scale[:, None, None], dtype=torch.float32, device=device)
+        self.names = names
         self.periodic = samples.boundary == "periodic"
         self.train = np.flatnonzero(~held)
         self.simulated = np.flatnonzero(simulated & ~held)
@@ -44,11 +53,23 @@ class Data:
         self.held_simulated = np.flatnonzero(held & simulated)
 
 
-class Symmetry:
-    """One symmetry for each of n images, drawn at random."""
+def fit_scale(model: Janus, y: NDArray[np.float64], names: Sequence[str]) -> None:
+    """Mean and spread of the learned values (n, names), one for all that symmetries exchange: they are alike then."""
+    for group, signed in orbits(names, 2):
+        fit = y[:, group]
+        mean = 0.0 if signed else float(np.nanmean(fit)) if np.isfinite(fit).any() else 0.0
+        spread = float(np.sqrt(np.nanmean((fit - mean) ** 2))) if np.isfinite(fit).any() else 1.0
+        model.log_mean[group] = mean
+        model.log_std[group] = max(spread, 1e-3 if row_of(names[group[0]]).log else 1e-3 * abs(mean) + 1e-12)
 
-    def __init__(self, n: int, side: int, periodic: bool, rng: np.random.Generator) -> None:
+
+class Symmetry:
+    """One symmetry for each of n images, drawn at random among those that take the properties to each other."""
+
+    def __init__(self, n: int, side: int, names: tuple[str, ...], periodic: bool, rng: np.random.Generator) -> None:
         self.turn = rng.random((3, n)) < 0.5
+        self.action, allowed = actions(names)
+        self.turn &= np.array(allowed)[:, None]
         self.shift = rng.integers(side, size=(2, n)) if periodic else None
 
     def of_images(self, x: Tensor) -> Tensor:
@@ -57,8 +78,8 @@ class Symmetry:
         return x if self.shift is None else translate(x, self.shift)
 
     def of_properties(self, y: Tensor) -> Tensor:
-        """(n, 2, ...), kxx and kyy along axis 1."""
-        return swap(y, self.turn)
+        """(n, properties, ...), those of the turned images."""
+        return turn_properties(y, self.turn, self.action)
 
 
 def translate(x: Tensor, shift: NDArray[np.integer]) -> Tensor:
@@ -78,7 +99,30 @@ def symmetry(x: Tensor, turn: NDArray[np.bool_]) -> Tensor:
     return torch.where(masks[2], x.transpose(-1, -2), x)
 
 
-def swap(y: Tensor, turn: NDArray[np.bool_]) -> Tensor:
-    """Exchange kxx and kyy, along axis 1, of the transposed images."""
-    mask = torch.tensor(turn[2], device=y.device).reshape(-1, *[1] * (y.dim() - 1))
-    return torch.where(mask, y.flip(1), y)
+Action = tuple[NDArray[np.intp], NDArray[np.float64]]
+
+
+@lru_cache
+def actions(names: tuple[str, ...]) -> tuple[Action, tuple[bool, bool, bool]]:
+    """For every turn by its number (bits: left-right, up-down, transposed) the index and sign of each property.
+
+    And which of the three turns the properties allow: one that takes a property to none of them is left out.
+    """
+    index, sign = np.tile(np.arange(len(names)), (8, 1)), np.ones((8, len(names)))
+    single = [action(names, ((0, 1), (False, True))), action(names, ((0, 1), (True, False)))]
+    single.append(action(names, ((1, 0), (False, False))))
+    allowed = tuple(found is not None for found in single)
+    for number in range(8):
+        right, down, transposed = (bool(number >> bit & 1) and allowed[bit] for bit in range(3))
+        found = action(names, ((1, 0) if transposed else (0, 1), (down, right)))
+        if found is not None:
+            index[number], sign[number] = found
+    return (index, sign), (allowed[0], allowed[1], allowed[2])
+
+
+def turn_properties(y: Tensor, turn: NDArray[np.bool_], action: Action) -> Tensor:
+    """Properties (n, properties, ...) of images turned by the three rows of `turn`; flags (bool) have no sign."""
+    number = turn[0] + 2 * turn[1] + 4 * turn[2]
+    index, sign = (torch.tensor(table[number], device=y.device) for table in action)
+    moved = y[torch.arange(len(y), device=y.device)[:, None], index]
+    return moved if y.dtype == torch.bool else moved * sign.to(y.dtype).reshape(*sign.shape, *[1] * (y.dim() - 2))

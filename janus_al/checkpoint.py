@@ -3,6 +3,7 @@
 SHA256SUMS holds the checksum of either, as `sha256sum -c` reads it.
 """
 
+import contextlib
 import hashlib
 import json
 import platform
@@ -12,14 +13,15 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
-from janus_al.dataset import CONDUCTIVITIES, Boundary
 from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.files import MODEL, atomic_path
-from janus_al.networks.janus import LARGEST, Janus, JanusConfig
+from janus_al.material import UNIT, Boundary, Finite, Material
+from janus_al.networks.janus import CONDUCTIVITIES, LARGEST, Janus, JanusConfig
 
-FORMAT, VERSION = "janus-al model", 2
-"""version 1 has no checksums"""
+FORMAT, VERSION = "janus-al model", 3
+"""version 1 has no checksums; those before 3 know conduction in planes alone"""
 DESCRIPTION, WEIGHTS, SUMS = MODEL
 MAX_JSON = 2**26
 """bytes of model.json, at most: a history of a hundred thousand checks"""
@@ -29,8 +31,6 @@ MAX_SUMS = 2**16
 """bytes of SHA256SUMS that are read"""
 MEND = "restore it from a copy, or train it again"
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
 
 @dataclass(frozen=True)
 class Card:
@@ -38,17 +38,26 @@ class Card:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
-    phase_conductivity: Annotated[tuple[Positive, ...], Field(min_length=2, max_length=2)]
-    boundary: Boundary
+    material: Material
     dataset_digest: str
     simulated: Annotated[int, Field(ge=0, lt=2**53)]
     training: dict[str, Any]
     seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
-    property_range: dict[str, tuple[Positive, Positive]] = field(default_factory=dict)
-    """5th and 95th percentile of each conductivity among the simulated training samples"""
+    property_range: dict[str, tuple[Finite, Finite]] = field(default_factory=dict)
+    """5th and 95th percentile of each property among the simulated training samples"""
     images: list[str] = field(default_factory=list)
     """first digits of the canonical hash of every training image, so that no test shares one"""
+
+    @property
+    def phase_conductivity(self) -> tuple[float, ...]:
+        """Conductivity of label i."""
+        return self.material.phase_conductivity
+
+    @property
+    def boundary(self) -> Boundary:
+        """The boundary conditions that all properties share."""
+        return self.material.boundary
 
 
 @dataclass(frozen=True)
@@ -135,20 +144,37 @@ def load(folder: Path, device: str = "cpu", sha256: str | None = None) -> tuple[
     text = path.read_bytes()
     try:
         about = TypeAdapter(_Format).validate_json(text)
-        if about.format != FORMAT or about.version not in (1, VERSION):
+        if about.format != FORMAT or about.version not in range(1, VERSION + 1):
             raise DatasetError(f"{path}: not a '{FORMAT}' of version 1 to {VERSION}")
         if sha256 is not None or about.version > 1:
             _check_sums(folder, sha256)
+        text = text if about.version == VERSION else _with_material(text)
         description = TypeAdapter(_Description).validate_json(text, strict=True)
     except ValidationError as error:
         raise DatasetError(f"{folder}: damaged model ({path.name}: {first_error(error)}); {MEND}") from None
     network, card = description.network, description.card
-    for what, names in (("properties", network.properties), ("property_range", tuple(card.property_range))):
-        if sorted(names) != sorted(CONDUCTIVITIES):
-            raise DatasetError(
-                f"{path}: {what} of {str(names)[:60]}; this version knows {', '.join(CONDUCTIVITIES)} only"
-            )
+    if card.material.phases != 2:
+        raise DatasetError(f"{path}: a material of {card.material.phases} phases; a model has two; {MEND}")
+    if sorted(network.properties) != sorted(card.property_range):
+        raise DatasetError(
+            f"{path}: property_range of {str(list(card.property_range))[:60]} where the network predicts "
+            f"{str(list(network.properties))[:60]}; {MEND}"
+        )
+    if strange := [name for name in network.properties if name not in card.material.simulated]:
+        raise DatasetError(f"{path}: properties of {strange[0][:60]!r}, which its material does not have; {MEND}")
     return read_weights(folder / WEIGHTS, network).to(device).eval(), card
+
+
+def _with_material(text: bytes) -> bytes:
+    """A description of an earlier version, which has the material's two conductivities and its boundary only."""
+    about = from_json(text)
+    with contextlib.suppress(KeyError, TypeError):
+        card = about["card"]
+        conductivity = card.pop("phase_conductivity")
+        physics = {"simulator": "conduction", "constants": {"conductivity": conductivity}, "unit": UNIT}
+        physics["properties"] = list(CONDUCTIVITIES)
+        card["material"] = {"physics": [physics], "boundary": card.pop("boundary")}
+    return json.dumps(about).encode()
 
 
 def read_weights(path: Path, network: JanusConfig) -> Janus:

@@ -82,9 +82,7 @@ def attribute(path: Path, node: Any, name: str) -> Any:
         return None
     found = node.attrs.get_id(name)
     text = h5py.check_string_dtype(found.dtype) is not None
-    small = (
-        found.shape is not None and len(found.shape) < 2 and math.prod(found.shape) <= (MOST // 16 if text else MOST)
-    )
+    small = found.shape is not None and len(found.shape) < 2 and math.prod(found.shape) <= (MOST // 4 if text else MOST)
     if not small or not (text or found.dtype.kind in "uif"):
         raise DatasetError(f"{path}: the attribute '{name}' is {found.dtype} {found.shape}, which no file of ours has")
     value = np.asarray(node.attrs[name]).tolist()

@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from janus_al.dataset import CONDUCTIVITIES, Samples
 from janus_al.networks.janus import Janus
+from janus_al.properties import row_of
+from janus_al.samples import Samples
 
 
 @torch.no_grad()
 def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
-    """R^2 and relative error of each conductivity, pixel, cycle and deep-cycle error.
+    """R^2 and relative error of each property, pixel, cycle and deep-cycle error.
 
+    Errors of properties with a sign are relative to their root mean square.
     `pixel_mae` is the mean absolute difference of an image and its grey decode, `pixels_wrong` the part of
     pixels that differ once the decode is cut at 0.5; `cycle_mae` is the mean |z - E(D(z))| and
     `deep_cycle_mae` the mean |D(z) - D(E(D(z)))|.
@@ -24,12 +26,13 @@ def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
     decoded = torch.cat([model.decode(part) for part in z.split(256)])
     again = torch.cat([model.encode(part) for part in decoded.split(256)])
     deep = torch.cat([model.decode(part) for part in again.split(256)])
-    rows = np.flatnonzero(samples.simulated)
-    predicted = torch.exp(model.predict(z[rows]) * model.log_std + model.log_mean).cpu().double().numpy()
+    predicted = model.values(z).cpu().double().numpy()
     properties = {}
-    for column, name in enumerate(CONDUCTIVITIES):
-        truth, guess = samples.properties[rows, column], predicted[:, column]
-        error = np.abs(guess / truth - 1)
+    for column, name in enumerate(model.config.properties):
+        rows = np.flatnonzero(np.isfinite(samples.column(name)))
+        truth, guess = samples.column(name)[rows], predicted[rows, column]
+        scale = truth if row_of(name).log else np.sqrt(np.mean(truth**2)) if len(rows) else 1.0
+        error = np.abs((guess - truth) / scale)
         spread = np.sum((truth - truth.mean()) ** 2) if len(rows) else 0.0
         properties[name] = {
             "r2": float(1 - np.sum((guess - truth) ** 2) / spread) if spread > 0 else None,
@@ -38,7 +41,7 @@ def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
         }
     return {
         "samples": len(samples),
-        "simulated": len(rows),
+        "simulated": int(samples.simulated.sum()),
         "properties": properties,
         "pixel_mae": float((decoded - x).abs().mean()),
         "pixels_wrong": float(((decoded > 0.5) != (x > 0.5)).float().mean()),

@@ -18,8 +18,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from janus_al.dataset import CONDUCTIVITIES
 from janus_al.files import atomic_path
+from janus_al.material import Material
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.settings import Count, Rate, Weight, settings
 
@@ -34,7 +34,7 @@ class StateError(TrainingError):
 
 @settings
 class TrainingConfig:
-    """Settings of one training run; l_sens = 0 is the paper's way."""
+    """Settings of one training run; l_sens = 0 is the paper's way, and what is left where no simulator gives maps."""
 
     steps: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] = 1500
     batch: Annotated[int, Field(strict=True, ge=1, le=65536)] = 48
@@ -71,16 +71,18 @@ class TrainingConfig:
             raise ValueError("l_task, l_rec, l_cyc, l_deep and l_sens are all 0: nothing is trained; raise one")
 
 
-def network_for(ny: int, nx: int, boundary: str, network: JanusConfig, training: TrainingConfig) -> JanusConfig:
-    """The network that takes images of this shape and boundary, checked against the settings of its training.
+def network_for(
+    grid: tuple[int, ...], material: Material, network: JanusConfig, training: TrainingConfig
+) -> JanusConfig:
+    """The network that takes images of this shape and material, checked against the settings of its training.
 
     Raises:
         TrainingError: if there is none.
     """
     try:
-        suited = network.suited_to(ny, boundary)
+        suited = network.suited_to(grid[0], material.boundary, material.simulated)
     except ValueError as error:
-        raise TrainingError(f"images of {ny} x {nx} pixels: {error}") from None
+        raise TrainingError(f"images of {' x '.join(map(str, grid))} pixels: {error}") from None
     check_settings(suited, training)
     return suited
 
@@ -89,10 +91,8 @@ def check_settings(network: JanusConfig, training: TrainingConfig) -> None:
     """Refuse settings that do not go together for microstructures.
 
     Raises:
-        TrainingError: other properties than the data's, or a pool that does not divide the image.
+        TrainingError: a pool that does not divide the image.
     """
-    if network.properties != CONDUCTIVITIES:
-        raise TrainingError(f"network.properties {list(network.properties)}: the data have {list(CONDUCTIVITIES)}")
     if network.size % training.pool:
         raise TrainingError(f"training.pool {training.pool}: it must divide the image side, {network.size}")
 

@@ -1,6 +1,6 @@
-"""Which images are the same microstructure: an image and its symmetric copies conduct alike.
+"""Which images are the same microstructure: an image and its symmetric copies have the same properties, but for axes.
 
-Mirrored and transposed, a square has eight copies; under a periodic boundary each may also be translated. The
+Mirrored and turned, a square has eight copies, a cube 48; under a periodic boundary each may also be translated. The
 canonical hash is that of one copy, chosen the same way whichever copy is given.
 """
 
@@ -10,7 +10,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import Boundary, Samples, content_hash
+from janus_al.material import Boundary
+from janus_al.properties import turned, turns
+from janus_al.samples import Samples, content_hash
 
 Image = NDArray[np.integer]
 HASH_DIGITS = 12
@@ -22,13 +24,12 @@ class LeakageError(ValueError):
 
 
 def symmetric_copies(image: Image) -> list[Image]:
-    """The image mirrored left-right, up-down, both and not at all, and the transposes of these; itself first."""
-    copies = [image[::down, ::right] for down in (1, -1) for right in (1, -1)]
-    return [*copies, *(copy.T for copy in copies)]
+    """The image under every symmetry of the pixel grid; itself first."""
+    return [turned(image, turn) for turn in turns(image.ndim)]
 
 
 def canonical_hash(image: Image, boundary: Boundary) -> str:
-    """Content hash of the canonical one among all symmetric copies of an image (ny, nx)."""
+    """Content hash of the canonical one among all symmetric copies of an image (*grid)."""
     copies = symmetric_copies(image)
     if boundary == "periodic":
         copies = _translated(copies)
@@ -71,23 +72,24 @@ def _translated(copies: list[Image]) -> list[Image]:
     """
     sums = [_correlation(copy, _weights(copy.shape)) for copy in copies]
     largest = max(int(s.max()) for s in sums)
-    found = []
+    found, axes = [], tuple(range(copies[0].ndim))
     for copy, total in zip(copies, sums, strict=True):
         ties = total == largest
         if ties.any():
             own = _correlation(copy, copy)
-            unmoved = own == own[0, 0]
+            unmoved = own == own.flat[0]
         while ties.any():
             shift = np.argwhere(ties)[0]
-            found.append(np.roll(copy, tuple(-shift), axis=(0, 1)))
-            ties &= ~np.roll(unmoved, tuple(shift), axis=(0, 1))
+            found.append(np.roll(copy, tuple(-shift), axis=axes))
+            ties &= ~np.roll(unmoved, tuple(shift), axis=axes)
     return found
 
 
 def _correlation(image: Image, weights: Image) -> NDArray[np.int64]:
     """Sums over all pixels of `weights` times the image moved by minus each translation."""
-    spectrum = np.fft.rfft2(image) * np.conj(np.fft.rfft2(weights))
-    return np.rint(np.fft.irfft2(spectrum, s=image.shape)).astype(np.int64)
+    spectrum = np.fft.rfftn(image) * np.conj(np.fft.rfftn(weights))
+    axes = tuple(range(image.ndim))
+    return np.rint(np.fft.irfftn(spectrum, s=image.shape, axes=axes)).astype(np.int64)
 
 
 @lru_cache(maxsize=8)

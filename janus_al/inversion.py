@@ -22,10 +22,11 @@ from pydantic import Field
 from torch import Tensor
 
 from janus_al.networks.janus import Janus
+from janus_al.properties import row_of
 from janus_al.settings import Count, Part, Rate, Weight, settings
 
 Goal = Mapping[str, tuple[float, float]]
-"""Interval wanted for each property; conductivities in physical units, ends may be 0 or infinite."""
+"""Interval wanted for each property, in its unit; ends may be infinite."""
 
 
 @settings
@@ -100,8 +101,7 @@ def invert(
         binary = (soft > 0.5).float()
         seen, fraction = model.encode(binary), binary.mean(dim=(1, 2))
         miss = _miss(model, seen, fraction, low, high).sqrt()
-        conductivity = torch.exp(model.predict(seen) * model.log_std + model.log_mean)
-        predicted = torch.cat([conductivity, fraction[:, None]], dim=1)
+        predicted = torch.cat([model.values(seen), fraction[:, None]], dim=1)
     return Candidates(soft.cpu().numpy(), predicted.double().cpu().numpy(), names, miss.double().cpu().numpy())
 
 
@@ -148,9 +148,8 @@ def aimed_at(interval: tuple[float, float], config: InversionConfig) -> NDArray[
     """The part of an interval that the inversion aims at, off its ends as the simulation will not agree exactly."""
     low, high = interval
     narrow = (1 - config.focus) * (high - low) / 2
-    return np.array(
-        [low + min(narrow, config.margin * low), high - (0.0 if np.isinf(high) else min(narrow, config.margin * high))]
-    )
+    inward = [0.0 if np.isinf(end) else min(narrow, config.margin * abs(end)) for end in interval]
+    return np.array([low + inward[0], high - inward[1]])
 
 
 def _bounds(
@@ -166,14 +165,15 @@ def _bounds(
             ends = aimed_at(interval, config)
             if column < len(mean):
                 with np.errstate(divide="ignore"):
-                    ends = (np.log(ends) - mean[column]) / std[column]
+                    ends = np.log(np.maximum(ends, 0)) if row_of(name).log else ends
+                ends = (ends - mean[column]) / std[column]
             bounds[:, row, column] = ends
     low, high = torch.tensor(bounds, dtype=torch.float32)
     return low, high
 
 
 def _miss(model: Janus, z: Tensor, fraction: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Squared distance of (standardised log k, 10 x volume fraction) from the goal's intervals, (n,)."""
+    """Squared distance of (standardised properties, 10 x volume fraction) from the goal's intervals, (n,)."""
     values = torch.cat([model.predict(z), fraction[:, None]], dim=1)
     outside = torch.relu(low - values) + torch.relu(values - high)
     scale = torch.ones_like(outside[:1])

@@ -3,7 +3,7 @@
 L = l_task L_task + l_rec L_rec + l_cyc |z - E(D(z))| + l_deep |D(z) - D(E(D(z)))| + l_sens L_sens
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from torch import Tensor
 from janus_al import losses
 from janus_al.batches import Data, Symmetry
 from janus_al.checkpoint import Card
-from janus_al.dataset import CONDUCTIVITIES, Samples
 from janus_al.fitting import TrainingConfig, TrainingError, fit, network_for
 from janus_al.identity import HASH_DIGITS, canonical_hashes
 from janus_al.networks.janus import Janus, JanusConfig
+from janus_al.samples import Samples
 
 Array = NDArray[np.float64]
 
@@ -62,19 +62,28 @@ def train(
         progress,
     )
     update_latent_moments(model, samples)
-    k = samples.properties[samples.simulated][:, : len(CONDUCTIVITIES)]
     card = Card(
-        phase_conductivity=samples.phase_conductivity,
-        boundary=samples.boundary,
+        material=samples.material,
         dataset_digest=samples.digest(),
         simulated=int(samples.simulated.sum()),
         training={**asdict(config), "seed": seed},
         seconds=fitted.seconds,
         history=fitted.history,
         images=[key[:HASH_DIGITS] for key in canonical_hashes(samples)],
-        property_range={n: tuple(np.percentile(c, [5, 95]).tolist()) for n, c in zip(CONDUCTIVITIES, k.T, strict=True)},
+        property_range=property_range(samples, model.config.properties),
     )
     return model, card
+
+
+def property_range(samples: Samples, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """5th and 95th percentile of each property among the simulated samples that have it."""
+    found = {}
+    for name in names:
+        known = samples.column(name)[np.isfinite(samples.column(name))]
+        if known.size:
+            low, high = np.percentile(known, [5, 95]).tolist()
+            found[name] = (low, high)
+    return found
 
 
 def build(network: JanusConfig, seed: int) -> Janus:
@@ -125,7 +134,7 @@ def suited(samples: Samples, network: JanusConfig, config: TrainingConfig) -> Ja
         TrainingError: if the samples or the settings cannot train it.
     """
     ny, nx = samples.image.shape[1:]
-    network = network_for(ny, nx, samples.boundary, network, config)
+    network = network_for((ny, nx), samples.material, network, config)
     check_samples(samples, network)
     return network
 
@@ -141,14 +150,22 @@ def check_samples(samples: Samples, network: JanusConfig) -> None:
         raise TrainingError(
             f"images of {ny} x {nx} pixels: this network wants square ones of {network.size} x {network.size}"
         )
-    if len(samples.phase_conductivity) != 2:
-        raise TrainingError(f"{len(samples.phase_conductivity)} phases: Janus designs two-phase microstructures")
-    if samples.phase_conductivity[0] == samples.phase_conductivity[1]:
+    if samples.material.phases != 2:
+        raise TrainingError(f"{samples.material.phases} phases: Janus designs two-phase microstructures")
+    if len(set(samples.phase_conductivity)) == 1:
         raise TrainingError(f"phases of {samples.phase_conductivity}: equal, so that every image conducts alike")
     if samples.simulated.sum() < 2:
         raise TrainingError(
             f"{samples.simulated.sum()} simulated samples: training needs at least 2; simulate some first"
         )
+    if missing := [n for n in network.properties if n not in samples.material.simulated]:
+        raise TrainingError(
+            f"property {missing[0]}: the samples have {', '.join(samples.material.simulated)}; simulate it, or train "
+            "for those"
+        )
+    for name in network.properties:
+        if np.isfinite(samples.column(name)).sum() < 2:
+            raise TrainingError(f"property {name}: fewer than 2 samples have it; simulate some first")
 
 
 def _losses(model: Janus, data: Data, config: TrainingConfig, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -156,17 +173,18 @@ def _losses(model: Janus, data: Data, config: TrainingConfig, rng: np.random.Gen
     rows = rng.choice(data.simulated, config.simulated)
     others = rng.choice(data.train, config.batch - config.simulated)
     side = data.x.shape[-1]
-    turned, turned_others = (Symmetry(len(r), side, data.periodic, rng) for r in (rows, others))
+    turned, turned_others = (Symmetry(len(r), side, data.names, data.periodic, rng) for r in (rows, others))
     x = turned.of_images(data.x[rows].float())
-    y = turned.of_properties(data.y[rows])
+    y, known = turned.of_properties(data.y[rows]), turned.of_properties(data.known[rows])
     x.requires_grad_(config.l_sens > 0)
     z = model.encode(x)
     predicted = model.predict(z)
-    terms = {"task": (predicted - y).square().mean()}
-    if config.l_sens:
-        slope = turned.of_properties(turned.of_images(data.slope[rows].float() * data.scale))
-        weights = torch.tensor(rng.standard_normal(predicted.shape), dtype=torch.float32, device=x.device)
-        weights = weights / weights.norm(dim=1, keepdim=True)
+    terms = {"task": (predicted - y).square()[known].mean()}
+    steep = turned.of_properties(data.steep[rows])
+    if config.l_sens and steep.any():
+        slope = turned.of_properties(turned.of_images(data.slope[rows] * data.scale))
+        weights = torch.tensor(rng.standard_normal(predicted.shape), dtype=torch.float32, device=x.device) * steep
+        weights = weights / weights.norm(dim=1, keepdim=True).clamp(min=1e-12)
         terms["sens"] = losses.sensitivity(predicted, x, slope, weights, config.pool)
     if config.l_rec or config.l_cyc or config.l_deep:
         x = x.detach()
@@ -191,7 +209,7 @@ def _validation(model: Janus, data: Data, config: TrainingConfig) -> float:
     if len(data.held_simulated):
         rows = data.held_simulated
         predicted = model.predict(model.encode(data.x[rows].float()))
-        score += config.l_task * float((predicted - data.y[rows]).square().mean())
+        score += config.l_task * float((predicted - data.y[rows]).square()[data.known[rows]].mean())
     if len(data.held):
         x = data.x[data.held[:256]].float()
         logits = model.decode_logits(model.encode(x))

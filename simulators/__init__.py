@@ -1,5 +1,6 @@
 """The physics: seeds -> microstructures -> effective conductivity with error bars and sensitivities."""
 
+from simulators.catalogue import CatalogueError, make, run
 from simulators.conduction.certification import Certificate, certify
 from simulators.conduction.homogenizer import (
     Boundary,
@@ -9,8 +10,10 @@ from simulators.conduction.homogenizer import (
     check_contrast,
     conductivity_field,
 )
+from simulators.simulator import Failure, Result, SimulationError, Simulator
 from simulators.solvers.batched import BatchedHomogenizer
 from simulators.solvers.choice import SOLVERS, choose
+from simulators.solvers.conductivity import Conductivity, wiener
 from simulators.solvers.direct import DirectHomogenizer
 from simulators.solvers.fipy import FipyHomogenizer
 from simulators.structures.images import LabelledImage, read_image, read_labelled, write_png
@@ -21,8 +24,11 @@ __all__ = [
     "SOLVERS",
     "BatchedHomogenizer",
     "Boundary",
+    "CatalogueError",
     "Certificate",
+    "Conductivity",
     "DirectHomogenizer",
+    "Failure",
     "FipyHomogenizer",
     "HomogenizationError",
     "Homogenized",
@@ -30,13 +36,19 @@ __all__ = [
     "ImageError",
     "LabelledImage",
     "PhaseField",
+    "Result",
+    "SimulationError",
+    "Simulator",
     "certify",
     "check_contrast",
     "choose",
     "conductivity_field",
     "generate",
+    "make",
     "read_image",
     "read_labelled",
+    "run",
     "stream_for_tests",
+    "wiener",
     "write_png",
 ]

@@ -30,6 +30,8 @@ class Result:
         solver: who solved, and the version of the library behind it.
         imbalance: largest relative violation of the balance that was solved for.
         seconds: wall time.
+        bracket: of a tensor, two that bound it in the Loewner order, where the entries' bounds do not say all.
+        failures: of several simulators, those that found nothing, and why.
     """
 
     values: Mapping[str, float]
@@ -41,6 +43,8 @@ class Result:
     solver_version: str = ""
     imbalance: float = nan
     seconds: float = nan
+    bracket: tuple[FloatArray, FloatArray] | None = None
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,18 @@ class Failure:
 class Simulator(Protocol):
     """A physics with its constants; made by `Class(boundary=..., **constants)`.
 
-    One that is faster with many images at once has `many(images) -> list[Result | Failure]`, too.
+    One that is faster with many images at once has `many(images) -> list[Result | Failure]`, too, and one that knows
+    between what each property must lie `limits(fraction) -> {name: (lowest, highest)}`, for volume fractions (n,) of
+    label 1.
     """
 
     @property
     def properties(self) -> Sequence[str]:
-        """Names of the properties it gives."""
+        """Names of the properties it gives; one that Janus-AL does not know is a `janus_al.properties.Property`."""
 
-    def __call__(self, image: NDArray[np.integer]) -> Result:
-        """Simulate labels (ny, nx) or (nz, ny, nx).
+    def __call__(self, image: NDArray[np.integer]) -> Result | Mapping[str, float]:
+        """Simulate labels (ny, nx) or (nz, ny, nx); values by name are enough.
 
         Raises:
-            SimulationError: no result can be trusted.
+            SimulationError: no result can be trusted. Any other error of a user's simulator counts as one.
         """

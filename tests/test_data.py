@@ -9,8 +9,10 @@ from problems import direct_conductivity
 
 from janus_al import checkpoint, dataset
 from janus_al.evaluation import evaluate
+from janus_al.material import conduction
+from janus_al.samples import concatenate, content_hash
 from loop.design.select import aligned_distance
-from loop.simulation.simulate import simulate_samples
+from loop.simulation.rows import simulate_samples
 from simulators import FipyHomogenizer, generate
 
 DATA = Path(__file__).parent.parent / "data"
@@ -42,7 +44,7 @@ def test_rebuilds_to_the_same_hashes(name):
     """The first 64 images and the first simulation, from the seed."""
     samples = dataset.read(DATA / name)
     images = generate(64, 32, FILES[name][2])
-    assert [dataset.content_hash(i) for i in images] == samples.hashes[:64].astype(str).tolist()
+    assert [content_hash(i) for i in images] == samples.hashes[:64].astype(str).tolist()
     result = FipyHomogenizer()(images[0], (0.1, 1.0))
     np.testing.assert_allclose(result.k, samples.properties[0, :2], rtol=1e-10)
 
@@ -60,8 +62,8 @@ def test_model_is_as_good_as_its_card():
     assert sum(f.stat().st_size for f in folder.iterdir()) <= 8e6
     model, card = checkpoint.load(folder)
     assert (card.simulated, card.phase_conductivity, card.boundary) == (8192, (0.1, 1.0), "dirichlet")
-    parts = simulate_samples(generate(48, 64, 1), (0.1, 1.0), "direct", 1, lambda *_: None)
-    report = evaluate(model, dataset.concatenate(parts))
+    parts = simulate_samples(generate(48, 64, 1), conduction((0.1, 1.0)), "direct", 1, lambda *_: None)
+    report = evaluate(model, concatenate(parts))
     for conductivity in report["properties"].values():
         assert conductivity["r2"] > 0.995
         assert conductivity["relative_error_mean"] < 0.015

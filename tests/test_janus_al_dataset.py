@@ -1,5 +1,6 @@
 """The samples' file: nothing is lost in it, nothing damaged comes out of it, nothing half-written stays."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays, from_dtype
 
 from janus_al import dataset
-from janus_al.dataset import DatasetError, Samples
-from janus_al.errors import LockedError
+from janus_al.errors import DatasetError, LockedError
+from janus_al.material import Material, Physics, conduction
+from janus_al.samples import META, Samples, concatenate, content_hash, unlabelled
 
 ARRAYS = ("image", "properties", "properties_fv", "properties_lower", "properties_upper", "sensitivity")
 
@@ -28,8 +30,13 @@ def some_samples(count=5, shape=(6, 7), seed=0):
     rng = np.random.default_rng(seed)
     ny, nx = shape
     image = rng.integers(0, 2, (count, ny, nx)).astype(np.uint8)
-    samples = dataset.unlabelled(
-        image, (0.1, 1.0), origin=b"test", round=np.arange(count), seed=rng.integers(2**62, size=count)
+    samples = unlabelled(
+        image,
+        conduction((0.1, 1.0)),
+        sensitive=("kxx", "kyy"),
+        origin=b"test",
+        round=np.arange(count),
+        seed=rng.integers(2**62, size=count),
     )
     known = np.arange(count) < count - 1
     arrays = {name: getattr(samples, name).copy() for name in ARRAYS[1:]}
@@ -40,7 +47,7 @@ def some_samples(count=5, shape=(6, 7), seed=0):
         arrays[f"properties{end}"][known] = values
     meta = samples.meta | {
         "status": np.where(known, b"simulated", b"unlabelled").astype("S16"),
-        "solver": np.where(known, b"fipy", b"").astype("S16"),
+        "solver": np.where(known, b"fipy", b"").astype("S64"),
         "seconds": np.where(known, rng.random(count), np.nan),
     }
     return replace(samples, **arrays, meta=meta)
@@ -54,7 +61,7 @@ def assert_identical(actual, expected):
         other = columns[1][name]
         assert (name, array.dtype, array.shape) == (name, other.dtype, other.shape)
         assert array.tobytes() == other.tobytes(), name
-    for name in ("phase_conductivity", "boundary", "unit"):
+    for name in ("material", "sensitive"):
         assert getattr(actual, name) == getattr(expected, name)
 
 
@@ -81,14 +88,16 @@ def any_samples(draw):
     conductivity = draw(st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=4))
     text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
     shapes = {name: (count, 3) for name in ARRAYS[1:-1]} | {"sensitivity": (count, 2, ny, nx)}
-    meta = {n: draw(arrays(np.dtype(t), count, elements=from_dtype(np.dtype(t)))) for n, t in dataset.META.items()}
+    meta = {n: draw(arrays(np.dtype(t), count, elements=from_dtype(np.dtype(t)))) for n, t in META.items()}
     return Samples(
         image=draw(arrays(np.uint8, (count, ny, nx), elements=st.integers(0, len(conductivity) - 1))),
-        **{n: draw(arrays(np.float16 if n == "sensitivity" else np.float64, shape)) for n, shape in shapes.items()},
+        **{n: draw(arrays(np.float32 if n == "sensitivity" else np.float64, shape)) for n, shape in shapes.items()},
+        sensitive=("kxx", "kyy"),
         meta=meta | {"status": np.full(count, b"unlabelled", dtype="S16")},
-        phase_conductivity=tuple(conductivity),
-        boundary=draw(st.sampled_from(["dirichlet", "periodic"])),
-        unit=draw(text),
+        material=Material(
+            (Physics("conduction", {"conductivity": tuple(conductivity)}, ("kxx", "kyy"), draw(text)),),
+            draw(st.sampled_from(["dirichlet", "periodic"])),
+        ),
     )
 
 
@@ -108,9 +117,12 @@ def test_plain_h5py_reads_the_file(path):
         attributes = dict(file.attrs)
         assert attributes.pop("phase_conductivity").tolist() == [0.1, 1.0]
         assert "row 0 on top" in attributes.pop("image_convention")
+        (physics,) = json.loads(attributes.pop("material"))["physics"]
+        assert physics["constants"] == {"conductivity": [0.1, 1.0]}
+        assert (physics["simulator"], physics["properties"]) == ("conduction", ["kxx", "kyy"])
         assert attributes == {
             "format": "janus-al samples",
-            "version": 1,
+            "version": 2,
             "boundary": "dirichlet",
             "unit": "W/(m K)",
             "created_by": "test",
@@ -121,10 +133,10 @@ def test_plain_h5py_reads_the_file(path):
             assert file[name].dtype == np.float64
             assert list(file[name].attrs["names"]) == ["kxx", "kyy", "volume_fraction"]
             np.testing.assert_array_equal(file[name], getattr(samples, name))
-        assert file["sensitivity"].dtype == np.float16
+        assert file["sensitivity"].dtype == np.float32
         assert list(file["sensitivity"].attrs["names"]) == ["kxx", "kyy"]
         assert file["sensitivity"].shape == (5, 2, 6, 7)
-        assert file["content_hash"].asstr()[0] == dataset.content_hash(samples.image[0])
+        assert file["content_hash"].asstr()[0] == content_hash(samples.image[0])
         columns = {"status", "origin", "round", "seed", "solver", "solver_version", "flux_imbalance", "seconds"}
         assert set(file["meta"]) == columns
         assert file["meta/status"].asstr()[:].tolist() == ["simulated"] * 4 + ["unlabelled"]
@@ -135,23 +147,23 @@ def test_content_hash():
     """SHA-256 of a header with the shape, then the labels; neither type nor memory order matters."""
     exact = "869fed95cb7763377738dea0dfff8c264884966847f7b9bf73a87dc68c8d34de"
     image = np.array([[0, 1, 0], [1, 1, 0]])
-    assert dataset.content_hash(image) == exact
-    assert dataset.content_hash(np.asfortranarray(image.astype(np.uint8))) == exact
-    assert dataset.content_hash(image.reshape(3, 2)) != exact
-    assert dataset.content_hash(image.astype(bool)) == exact
+    assert content_hash(image) == exact
+    assert content_hash(np.asfortranarray(image.astype(np.uint8))) == exact
+    assert content_hash(image.reshape(3, 2)) != exact
+    assert content_hash(image.astype(bool)) == exact
 
 
 def test_content_hash_of_labels_beyond_eight_bits():
     """Labels that differ by a multiple of 256, or in sign, are other labels; the type still does not matter."""
     images = [np.array([[0, last], [0, 255]]) for last in (1, 257, 65537, 2**32 + 1, -1, -255, 65535)]
-    assert len({dataset.content_hash(image) for image in images}) == len(images)
-    assert dataset.content_hash(images[1].astype(">u2")) == dataset.content_hash(images[1])
-    assert dataset.content_hash(images[0] / 2) != dataset.content_hash(np.zeros((2, 2), int))
+    assert len({content_hash(image) for image in images}) == len(images)
+    assert content_hash(images[1].astype(">u2")) == content_hash(images[1])
+    assert content_hash(images[0] / 2) != content_hash(np.zeros((2, 2), int))
 
 
 def test_more_labels_than_a_dataset_holds():
     with pytest.raises(DatasetError, match="label 256: a dataset holds labels 0 to 255; merge phases"):
-        dataset.unlabelled(np.arange(324).reshape(1, 18, 18) % 257, (1, 2))
+        unlabelled(np.arange(324).reshape(1, 18, 18) % 257, conduction((1, 2)))
 
 
 def test_digest_is_of_the_content(path, tmp_path):
@@ -177,8 +189,8 @@ def test_digest_tells_samples_apart():
     others = [
         replace(samples, image=image),
         replace(samples, properties=properties),
-        replace(samples, phase_conductivity=(0.1, 2.0)),
-        replace(samples, boundary="periodic"),
+        replace(samples, material=conduction((0.1, 2.0))),
+        replace(samples, material=replace(samples.material, boundary="periodic")),
         samples.take([1, 0, 2, 3, 4]),
         samples.take(slice(4)),
     ]
@@ -325,7 +337,7 @@ def cell(row, column, value):
     """The columns of properties with one value changed."""
 
     def change(content):
-        content[row, column] = value
+        content[row][column] = value
         return content
 
     return store(change)
@@ -353,18 +365,18 @@ FOREIGN = {
     "rows lost": (swap_for("properties", store(lambda c: c[:2])), r"'properties' is \(2, 3\) where \(5, 3\) belongs"),
     "meta rows lost": (swap_for("meta/round", store(lambda c: c[:2])), r"'meta/round|'round' is \(2,\)"),
     "maps of another size": (swap_for("sensitivity", store(lambda c: c[..., 1:])), r"'sensitivity' is \(5, 2, 6, 6\)"),
-    "flat images": (swap_for("image", store(lambda c: c[:, 0])), "plane images"),
+    "flat images": (swap_for("image", store(lambda c: c[:, 0])), "holds planes or volumes"),
     "another image": (swap_for("image", store(lambda c: 1 - c)), "do not match their content hashes"),
     "swapped images": (swap_for("image", store(lambda c: c[::-1])), "do not match their content hashes"),
     "another format": (lambda file: file.attrs.update(format="something"), "not a 'janus-al samples' file"),
-    "another version": (lambda file: file.attrs.update(version=2), "of version 1"),
+    "another version": (lambda file: file.attrs.update(version=3), "of version 1 to 2"),
     "no conductivities": (lambda file: file.attrs.__delitem__("phase_conductivity"), "phase_conductivity None"),
     "conductivity NaN": (
         attributes(phase_conductivity=[0.1, np.nan]),
         r"\[0\.1, nan\]: each must be finite and above 0",
     ),
     "conductivity 0": (attributes(phase_conductivity=[0.0, 1.0]), "finite and above 0"),
-    "one conductivity": (attributes(phase_conductivity=[0.1]), r"labels 0\.\.1 but 1 phase cond"),
+    "one conductivity": (attributes(phase_conductivity=[0.1]), "differ from its material"),
     "conductivity of text": (attributes(phase_conductivity=["a", "b"]), "finite and above 0"),
     "conductivity of a line break": (attributes(phase_conductivity="a\n\x1b[2J"), r"conductivity 'a\\n\\x1b\[2J'"),
     "a single conductivity": (attributes(phase_conductivity=0.1), "finite and above 0"),
@@ -376,7 +388,7 @@ FOREIGN = {
     "no unit": (lambda file: file.attrs.__delitem__("unit"), "unit None"),
     "other properties": (
         names("properties", "E11", "E22", "G12"),
-        r"holds \['E11', 'E22', 'G12'\]; this version knows kxx, kyy",
+        r"holds \['E11', 'E22', 'G12'\] where kxx, kyy, volume_fraction belong",
     ),
     "properties turned": (names("properties_lower", "kyy", "kxx", "volume_fraction"), "'properties_lower' holds"),
     "other maps": (names("sensitivity", "E11", "E22"), r"'sensitivity' holds \['E11', 'E22'\]"),
@@ -405,16 +417,19 @@ FOREIGN = {
     "vast rounds": (swap_for("meta/round", store(lambda c: c.astype(np.uint64))), "is uint64 where int64 belongs"),
     "no sample": (
         lambda file: [swap_for(name, store(lambda c: c[:0]))(file) for name in (*ARRAYS, "content_hash")],
-        r"'image' is \(0, 6, 7\); it holds plane images, one a row, and at least one",
+        r"'image' is \(0, 6, 7\); it holds planes or volumes, one a row, and at least one",
     ),
     "another status": (swap_for("meta/status", store(lambda c: np.full(5, b"done", "S16"))), "status 'done'"),
-    "property NaN": (swap_for("properties", cell(2, 0, np.nan)), "row 2 is simulated but not finite"),
+    "property NaN": (
+        swap_for("properties", cell(2, 0, np.nan)),
+        "row 2 is simulated but not known where its bounds are",
+    ),
     "property inf": (swap_for("properties_upper", cell(2, 1, np.inf)), "row 2 is simulated but not finite"),
     "property below 0": (swap_for("properties", cell(3, 1, -0.2)), "row 3 .*conductivities above 0"),
     "property 0": (swap_for("properties_fv", cell(0, 0, 0.0)), "row 0 .*conductivities above 0"),
     "fraction above 1": (swap_for("properties", cell(1, 2, 1.1)), "row 1 .*fractions from 0 to 1"),
     "bounds crossed": (swap_for("properties_upper", cell(1, 0, 0.09)), "row 1 is simulated but not between its bounds"),
-    "map NaN": (swap_for("sensitivity", cell(1, 0, np.nan)), "row 1 is simulated but not finite in its sens"),
+    "map NaN": (swap_for("sensitivity", cell(1, (0, 2, 3), np.nan)), "row 1 is simulated but not finite in its sens"),
 }
 
 
@@ -529,8 +544,11 @@ import os, resource, signal, sys
 from pathlib import Path
 import numpy as np
 from janus_al import dataset
+from janus_al.material import conduction
+from janus_al.samples import unlabelled
 
-small, large = (dataset.unlabelled(np.random.default_rng(0).integers(0, 2, (n, 32, 32)), (1.0, 2.0)) for n in (2, 400))
+images = (np.random.default_rng(0).integers(0, 2, (n, 32, 32)) for n in (2, 400))
+small, large = (unlabelled(i, conduction((1.0, 2.0))) for i in images)
 path = Path(sys.argv[1], "samples.h5")
 dataset.write(path, small, "test")
 old = path.read_bytes()
@@ -586,23 +604,23 @@ def test_take(index):
         np.testing.assert_array_equal(getattr(part, name), getattr(samples, name)[rows])
     for name, column in part.meta.items():
         np.testing.assert_array_equal(column, samples.meta[name][rows])
-    assert (part.phase_conductivity, part.boundary, part.unit) == ((0.1, 1.0), "dirichlet", "W/(m K)")
+    assert part.material == conduction((0.1, 1.0))
 
 
 def test_concatenate():
     """The parts of a whole make the whole."""
     samples = some_samples()
     parts = [samples.take(slice(0, 2)), samples.take(slice(2, 2)), samples.take(slice(2, 5))]
-    assert_identical(dataset.concatenate(parts), samples)
-    assert dataset.concatenate(parts).digest() == samples.digest()
+    assert_identical(concatenate(parts), samples)
+    assert concatenate(parts).digest() == samples.digest()
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        replace(some_samples(), phase_conductivity=(0.1, 2.0)),
-        replace(some_samples(), boundary="periodic"),
-        replace(some_samples(), unit="mW/(m K)"),
+        replace(some_samples(), material=conduction((0.1, 2.0))),
+        replace(some_samples(), material=replace(conduction((0.1, 1.0)), boundary="periodic")),
+        replace(some_samples(), material=conduction((0.1, 1.0), unit="mW/(m K)")),
         some_samples(shape=(7, 6)),
     ],
     ids=["conductivity", "boundary", "unit", "size"],
@@ -610,12 +628,12 @@ def test_concatenate():
 def test_kinds_do_not_mix(other):
     """Samples that differ in conductivity, boundary, unit or size are no one dataset."""
     with pytest.raises(DatasetError, match="two kinds"):
-        dataset.concatenate([some_samples(), some_samples(), other])
+        concatenate([some_samples(), some_samples(), other])
 
 
 def test_unlabelled():
     """Images alone: every property NaN, the columns given, the others at their defaults."""
-    samples = dataset.unlabelled(np.ones((3, 2, 4), dtype=np.uint8), (1, 2), origin=b"drawn", round=[0, 1, 1])
+    samples = unlabelled(np.ones((3, 2, 4), dtype=np.uint8), conduction((1, 2)), origin=b"drawn", round=[0, 1, 1])
     for name in ARRAYS[1:]:
         assert np.isnan(getattr(samples, name)).all()
     assert not samples.simulated.any()

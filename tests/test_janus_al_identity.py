@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from janus_al.batches import Data
-from janus_al.dataset import concatenate, unlabelled
 from janus_al.identity import LeakageError, canonical_hash, check_test, shared, symmetric_copies
+from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
+from janus_al.samples import concatenate, unlabelled
 from janus_al.training import build
 from simulators import generate, stream_for_tests
 
@@ -61,7 +62,7 @@ def test_patterns_that_repeat_cost_no_more_than_others():
 def test_copies_are_never_split_between_training_and_validation():
     """Whatever the split, an image and its seven copies stand on one side of it."""
     images = generate(12, 16, 3)
-    samples = unlabelled(np.stack([c for image in images for c in symmetric_copies(image)]), PHASES)
+    samples = unlabelled(np.stack([c for image in images for c in symmetric_copies(image)]), conduction(PHASES))
     labelled = dataclasses.replace(samples, properties=np.full((len(samples), 3), 0.3))
     labelled.meta["status"][:] = b"simulated"
     model = build(JanusConfig(size=16, latent=4, channels=4, rank=2), 0)
@@ -73,8 +74,8 @@ def test_copies_are_never_split_between_training_and_validation():
 
 def test_a_test_set_with_training_images_is_refused():
     training = [canonical_hash(image, "dirichlet") for image in generate(8, 16, 0)]
-    mirrored = unlabelled(np.rot90(generate(8, 16, 0)[5])[None], PHASES)
-    fresh = unlabelled(generate(8, 16, stream_for_tests(0)), PHASES)
+    mirrored = unlabelled(np.rot90(generate(8, 16, 0)[5])[None], conduction(PHASES))
+    fresh = unlabelled(generate(8, 16, stream_for_tests(0)), conduction(PHASES))
     assert shared(fresh, training) == []
     check_test(fresh, training, "fresh.h5")
     with pytest.raises(LeakageError, match=r"test\.h5: 1 of 9 test images, the first in row 8, are training images"):

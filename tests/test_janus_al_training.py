@@ -12,13 +12,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from janus_al import checkpoint, dataset, losses
-from janus_al.batches import Symmetry, swap, symmetry, translate
+from janus_al.batches import Symmetry, actions, symmetry, translate, turn_properties
 from janus_al.evaluation import evaluate
 from janus_al.fitting import TrainingConfig, TrainingError, learning_rate
 from janus_al.inversion import InversionConfig, descend
+from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
+from janus_al.samples import concatenate, unlabelled
 from janus_al.training import build, encode, shrink_and_perturb, train
-from simulators import DirectHomogenizer, FipyHomogenizer, generate
+from simulators import Conductivity, DirectHomogenizer, FipyHomogenizer, generate, run
 
 SMALL = JanusConfig(size=16, latent=16, channels=4, rank=4)
 both = pytest.mark.parametrize("network", [SMALL, dataclasses.replace(SMALL, architecture="vit")], ids=["conv", "vit"])
@@ -27,12 +29,12 @@ QUICK = TrainingConfig(steps=12, batch=8, simulated=4, cycled=4, checks=4)
 
 @pytest.fixture(scope="module")
 def samples():
-    from loop.simulation.simulate import to_samples
+    from loop.simulation.rows import to_samples
 
     images = generate(24, 16, 5)
-    homogenizer = FipyHomogenizer()
-    simulated = to_samples(list(images[:10]), [homogenizer(i, (0.1, 1.0)) for i in images[:10]], (0.1, 1.0))
-    return dataset.concatenate([simulated, dataset.unlabelled(images[10:], (0.1, 1.0))])
+    results = run(Conductivity("dirichlet", (0.1, 1.0)), list(images[:10]))
+    simulated = to_samples(list(images[:10]), results, conduction((0.1, 1.0)))
+    return concatenate([simulated, unlabelled(images[10:], conduction((0.1, 1.0)))])
 
 
 def weights(model):
@@ -70,8 +72,10 @@ def test_symmetries_agree_with_physics():
         turned = symmetry(torch.tensor(image[None]), turn)[0].numpy()
         images.add(turned.tobytes())
         result = homogenizer(turned, (0.1, 1.0))
-        k = swap(torch.tensor(original.k[None]), turn)[0].numpy()
-        maps = swap(symmetry(torch.tensor(original.sensitivity[None]), turn), turn)[0].numpy()
+        table, _ = actions(("kxx", "kyy"))
+        k = turn_properties(torch.tensor(original.k[None]), turn, table)[0].numpy()
+        maps = symmetry(torch.tensor(original.sensitivity[None]), turn)
+        maps = turn_properties(maps, turn, table)[0].numpy()
         np.testing.assert_allclose(result.k, k, rtol=1e-9)
         np.testing.assert_allclose(result.sensitivity, maps, atol=1e-9)
     assert len(images) == 8
@@ -251,7 +255,7 @@ HOSTILE = {
     "many properties": (described(network__properties=["x" * 100] * 1000), r"properties of \('x{58}; this version"),
     "no property": (described(network__properties=[]), "properties"),
     "unknown card key": (described(card__colour="red"), "card.colour"),
-    "missing card key": (described(card__boundary=...), "card.boundary: Field required"),
+    "missing card key": (described(card__material={"physics": []}), "card.material.physics required"),
     "no card": (described(card=...), "card: Field required"),
     "card null": (described(card=None), "card: .*given: None"),
     "one conductivity": (described(card__phase_conductivity=[1.0]), "card.phase_conductivity"),
@@ -342,18 +346,20 @@ def test_wrong_size_is_refused(samples):
 def test_every_translation_is_a_symmetry_of_the_periodic_cell():
     image, homogenizer = generate(1, 16, 9)[0], DirectHomogenizer("periodic")
     original = homogenizer(image, (0.1, 1.0))
-    drawn = Symmetry(6, 16, True, np.random.default_rng(3))
+    names = ("kxx", "kyy", "kxy")
+    drawn = Symmetry(6, 16, names, True, np.random.default_rng(3))
     assert np.any(drawn.shift)
     images = drawn.of_images(torch.tensor(image[None]).expand(6, 16, 16)).numpy()
-    k = drawn.of_properties(torch.tensor(original.k[None, :2]).expand(6, 2)).numpy()
-    maps = torch.tensor(original.sensitivity[None, :2]).expand(6, 2, 16, 16)
+    k = drawn.of_properties(torch.tensor(original.k[None]).expand(6, 3)).numpy()
+    maps = torch.tensor(original.sensitivity[None]).expand(6, 3, 16, 16)
     maps = drawn.of_properties(drawn.of_images(maps)).numpy()
     assert len({i.tobytes() for i in images}) == 6
     for row, turned in enumerate(images):
         result = homogenizer(turned, (0.1, 1.0))
-        np.testing.assert_allclose(result.k[:2], k[row], rtol=1e-9)
-        np.testing.assert_allclose(result.sensitivity[:2], maps[row], atol=1e-9)
-    assert Symmetry(6, 16, False, np.random.default_rng(3)).shift is None
+        np.testing.assert_allclose(result.k, k[row], rtol=1e-9)
+        np.testing.assert_allclose(result.sensitivity, maps[row], atol=1e-9)
+    assert len({k[2] > 0 for k in k}) == 2
+    assert Symmetry(6, 16, names, False, np.random.default_rng(3)).shift is None
 
 
 def test_translate_rolls_each_image_by_its_own_shift():

@@ -14,7 +14,7 @@ import pytest
 from problems import direct_conductivity
 
 from janus_al import dataset
-from janus_al.dataset import content_hash
+from janus_al.samples import content_hash
 from loop.campaign.campaign import Campaign
 from loop.campaign.journal import Journal, read_events
 from loop.campaign.toml import load_config

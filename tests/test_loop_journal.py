@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from janus_al.dataset import DatasetError
+from janus_al.errors import DatasetError
 from loop.campaign.journal import Journal, read_events
 from loop.campaign.proposals import Proposals
 from loop.design.candidates import Candidate

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from janus_al import checkpoint, dataset
-from janus_al.dataset import DatasetError, content_hash
+from janus_al.errors import DatasetError
 from janus_al.files import atomic_path, remove_stale
 from janus_al.networks.janus import JanusConfig
+from janus_al.samples import content_hash
 from janus_al.training import build
 from loop.campaign.campaign import Campaign
 from loop.campaign.journal import read_events

@@ -14,6 +14,8 @@ import tomli_w
 from pydantic import BaseModel
 
 from janus_al import dataset
+from janus_al.material import conduction
+from janus_al.samples import concatenate, unlabelled
 from loop.campaign.config import CampaignConfig, ConfigError
 from loop.campaign.toml import dump_config, load_config, load_training
 from simulators import DirectHomogenizer, generate
@@ -213,7 +215,7 @@ def test_names_that_one_file_system_takes_for_the_same(tmp_path):
 @pytest.mark.parametrize(("side", "words"), [(20, "8 divides"), (12, "8 divides"), (250, "8 divides")])
 @pytest.mark.parametrize("command", ["train", "tune"])
 def test_datasets_of_a_side_the_network_cannot_take(janus, tmp_path, side, words, command):
-    data = dataset.unlabelled(np.zeros((2, side, side), np.uint8), (0.1, 1.0))
+    data = unlabelled(np.zeros((2, side, side), np.uint8), conduction((0.1, 1.0)))
     dataset.write(tmp_path / "d.h5", data, "test")
     code, out, err = janus(command, tmp_path / "d.h5", "--out", tmp_path / "m")
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -224,9 +226,9 @@ def test_datasets_of_a_side_the_network_cannot_take(janus, tmp_path, side, words
 
 @pytest.mark.parametrize("command", ["train", "tune"])
 def test_settings_that_do_not_fit_the_data(janus, tmp_path, command):
-    from loop.simulation.simulate import simulate_samples  # noqa: F401
+    from loop.simulation.rows import simulate_samples  # noqa: F401
 
-    dataset.write(tmp_path / "d.h5", dataset.unlabelled(generate(3, 16, 0), (0.1, 1.0)), "test")
+    dataset.write(tmp_path / "d.h5", unlabelled(generate(3, 16, 0), conduction((0.1, 1.0))), "test")
     for override, words in [("training.pool=3", "divide the image side, 16"), ("network.properties=['kxx']", "kyy")]:
         code, _, err = janus(command, tmp_path / "d.h5", "--out", tmp_path / "m", "--set", override)
         assert (code, err.count("\n")) == (2, 1)
@@ -273,12 +275,12 @@ def test_equal_phases_conduct_alike():
 @pytest.mark.parametrize("key", ["source", "test"])
 def test_datasets_that_teach_nothing_are_refused_before_a_campaign_begins(janus, tmp_path, key):
     """A source of one simulation cannot train, and a test set of none cannot judge."""
-    from loop.simulation.simulate import simulate_samples
+    from loop.simulation.rows import simulate_samples
 
     images = generate(4, 16, 1)
-    simulated = simulate_samples(images[:1], (0.1, 1.0), "direct", 1, lambda *_: None)
-    rest = dataset.unlabelled(images[1:], (0.1, 1.0))
-    dataset.write(tmp_path / "d.h5", rest if key == "test" else dataset.concatenate([*simulated, rest]), "test")
+    simulated = simulate_samples(images[:1], conduction((0.1, 1.0)), "direct", 1, lambda *_: None)
+    rest = unlabelled(images[1:], conduction((0.1, 1.0)))
+    dataset.write(tmp_path / "d.h5", rest if key == "test" else concatenate([*simulated, rest]), "test")
     table = {key: str(tmp_path / "d.h5")} | ({"generate": {"simulated": 4}} if key == "test" else {})
     (tmp_path / "c.toml").write_text(tomli_w.dumps({**SMALL, "dataset": table}))
     code, _, err = janus("campaign", "run", tmp_path / "c.toml", "--dir", tmp_path / "c")

@@ -8,8 +8,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from janus_al.dataset import DatasetError
 from janus_al.digits.classes import Labelled
+from janus_al.errors import DatasetError
 from loop.studies.mnist import _trained, read_idx, read_mnist, training_config
 
 

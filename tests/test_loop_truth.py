@@ -11,9 +11,11 @@ import tomli_w
 
 import loop.campaign.campaign
 from janus_al.checkpoint import load
-from janus_al.dataset import DatasetError, write
+from janus_al.dataset import write
+from janus_al.errors import DatasetError
 from janus_al.fitting import _write_state
 from janus_al.identity import LeakageError
+from janus_al.material import conduction
 from loop.campaign.campaign import Campaign
 from loop.campaign.config import ConfigError
 from loop.campaign.journal import read_events
@@ -21,7 +23,7 @@ from loop.campaign.toml import load_config
 from loop.commands.run import run_campaign
 from loop.output.projections import status
 from loop.simulation.progress import Progress
-from loop.simulation.simulate import to_samples
+from loop.simulation.rows import to_samples
 from simulators import DirectHomogenizer, generate
 
 CONFIG = Path(__file__).with_name("small.toml")
@@ -219,7 +221,7 @@ def test_an_executor_that_cannot_be_had_leaves_no_folder(tmp_path, janus, monkey
 def test_a_test_set_that_shares_images_is_refused_before_anything_is_made(tmp_path):
     images = list(generate(3, 16, seed=3)[:, ::-1])
     results = [DirectHomogenizer()(image, (0.1, 1.0)) for image in images]
-    write(tmp_path / "test.h5", to_samples(images, results, (0.1, 1.0)), "test")
+    write(tmp_path / "test.h5", to_samples(images, results, conduction((0.1, 1.0))), "test")
     config = load_config(CONFIG, overrides=[f"dataset.test='{tmp_path}/test.h5'"])
     with pytest.raises(LeakageError, match="3 of 3 test images"):
         run_campaign(tmp_path / "c", config, Progress())

@@ -16,12 +16,14 @@ from test_loop_tracking import runs_of
 
 from janus_al import dataset
 from janus_al.fitting import TrainingConfig
+from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
+from janus_al.samples import concatenate, unlabelled
 from loop.campaign.config import ConfigError
 from loop.campaign.toml import load_training
 from loop.files.lock import locked
 from loop.files.outputs import OutputError
-from loop.simulation.simulate import simulate_samples
+from loop.simulation.rows import simulate_samples
 from loop.studies import tuning
 from simulators import generate
 
@@ -32,9 +34,9 @@ TRAINING = TrainingConfig(steps=16, batch=8, simulated=4, cycled=2, checks=2)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     images = generate(16, 16, 0)
-    parts = simulate_samples(images[:10], (0.1, 1.0), "fipy", 2, lambda *_: None)
+    parts = simulate_samples(images[:10], conduction((0.1, 1.0)), "fipy", 2, lambda *_: None)
     path = tmp_path_factory.mktemp("tuning") / "d.h5"
-    dataset.write(path, dataset.concatenate([*parts, dataset.unlabelled(images[10:], (0.1, 1.0))]), "test")
+    dataset.write(path, concatenate([*parts, unlabelled(images[10:], conduction((0.1, 1.0)))]), "test")
     return path
 
 

@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 
 from common.shots import PHASES
+from janus_al.material import conduction
 
 SEEDS = 3
 """networks of the ensembles"""
@@ -15,7 +16,8 @@ SEEDS = 3
 def datasets(arguments):
     """Samples of which a quarter were simulated, the same with all of them, and 256 others to test on."""
     from janus_al import dataset
-    from loop.simulation.simulate import simulate_samples
+    from janus_al.samples import concatenate, unlabelled
+    from loop.simulation.rows import simulate_samples
     from simulators import generate
 
     def made(name, count, seed):
@@ -23,13 +25,15 @@ def datasets(arguments):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             images = generate(count, 32, seed)
-            parts = simulate_samples(images, PHASES, "direct", 1, lambda *_: None, origin=b"generated", seed=seed)
-            dataset.write(path, dataset.concatenate(parts), "inversion.py")
+            parts = simulate_samples(
+                images, conduction(PHASES), "direct", 1, lambda *_: None, origin=b"generated", seed=seed
+            )
+            dataset.write(path, concatenate(parts), "inversion.py")
         return dataset.read(path)
 
     full = made("data", arguments.images, 200)
     few = arguments.images // 4
-    partial = dataset.concatenate([full.take(np.arange(few)), dataset.unlabelled(full.image[few:], PHASES)])
+    partial = concatenate([full.take(np.arange(few)), unlabelled(full.image[few:], conduction(PHASES))])
     return partial, full, made("test", max(arguments.images // 8, 8), 201)
 
 
@@ -55,14 +59,15 @@ def network(arguments, name, samples, seed, change):
 
 def models(arguments):
     """The network to invert, its card, what it knows, and the ensemble it belongs to."""
-    from janus_al import checkpoint, dataset
+    from janus_al import checkpoint
+    from janus_al.samples import Samples
 
     if arguments.model is not None:
         model, card = checkpoint.load(arguments.model)
         return model, card, None, [model]
     partial, _, _ = datasets(arguments)
     found = [network(arguments, "base", partial, seed, {}) for seed in range(SEEDS)]
-    assert isinstance(partial, dataset.Samples)
+    assert isinstance(partial, Samples)
     return found[0][0], found[0][1], partial, [model for model, _ in found]
 
 

@@ -3,10 +3,11 @@
     z = E(x),   x^ = D(z),   y^ = P(z)
 
 There are no skip connections: z alone is decoded. E and D are convolutions (Janus-C, `convolutional`) or
-transformers (Janus-ViT, `transformer`). The head predicts log k of each conductivity, standardised; the volume
-fraction needs no head, it is the mean of the image. Of images with classes the head gives the classes' logits.
+transformers (Janus-ViT, `transformer`). The head predicts the properties, standardised, those above 0 on a log scale;
+the volume fraction needs no head, it is the mean of the image. Of images with classes the head gives their logits.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 
 from janus_al.networks import convolutional, transformer
 from janus_al.networks.khronos import Khronos
+from janus_al.properties import row_of
 from janus_al.settings import settings
 
+CONDUCTIVITIES = ("kxx", "kyy")
 LARGEST = 1_000_000_000
 """weights of a network: 4 GB, and five times that in training"""
 
@@ -41,8 +44,8 @@ class JanusConfig:
     """transformer blocks on either side of Janus-ViT"""
     padding: Literal["zeros", "circular"] = "zeros"
     """of convolutions; circular where images are cells of a periodic boundary"""
-    properties: Annotated[tuple[str, ...], Field(min_length=1, max_length=1024)] = ("kxx", "kyy")
-    """what the head predicts"""
+    properties: Annotated[tuple[str, ...], Field(min_length=1, max_length=1024)] = CONDUCTIVITIES
+    """what the head predicts; left out, all that the data's simulations give"""
     rank: Annotated[int, Field(strict=True, ge=1, le=4096)] = 32
     """terms of the KHRONOS sum"""
     intervals: Annotated[int, Field(strict=True, ge=1, le=256)] = 6
@@ -57,9 +60,13 @@ class JanusConfig:
                 f"a network of {weights:.1e} weights: at most {LARGEST:.0e}; lower size, channels, latent or depth"
             )
 
-    def suited_to(self, size: int, boundary: str) -> "JanusConfig":
-        """The same network for images of this side and boundary."""
-        return replace(self, size=size, padding="circular" if boundary == "periodic" else "zeros")
+    def suited_to(self, size: int, boundary: str, properties: Sequence[str] = CONDUCTIVITIES) -> "JanusConfig":
+        """The same network for images of this side and boundary whose simulations give these properties."""
+        names = self.properties if self.properties != CONDUCTIVITIES else tuple(properties)
+        if strange := [name for name in names if name not in properties]:
+            raise ValueError(f"network.properties: {strange[0]} is none of the data's {', '.join(properties)}")
+        padding: Literal["zeros", "circular"] = "circular" if boundary == "periodic" else "zeros"
+        return replace(self, size=size, padding=padding, properties=names)
 
 
 @lru_cache
@@ -70,7 +77,10 @@ def count_weights(config: JanusConfig) -> int:
 
 
 class Janus(nn.Module):
-    """Encoder, decoder and head; the scaling between log k and the head's output is part of its state."""
+    """Encoder, decoder and head; the scaling between properties and the head's output is part of its state.
+
+    `log_mean` and `log_std` are those of log p for properties on a log scale, and of p for all others.
+    """
 
     def __init__(self, config: JanusConfig) -> None:
         super().__init__()
@@ -109,5 +119,11 @@ class Janus(nn.Module):
         return torch.sigmoid(self.decode_logits(z))
 
     def predict(self, z: Tensor) -> Tensor:
-        """Latent vectors -> standardised log k, (n, properties)."""
+        """Latent vectors -> standardised properties, (n, properties), those above 0 as logarithms."""
         return self.head(z)
+
+    def values(self, z: Tensor) -> Tensor:
+        """Latent vectors -> properties in their units, (n, properties)."""
+        scaled = self.head(z) * self.log_std + self.log_mean
+        log = torch.tensor([row_of(name).log for name in self.config.properties], device=scaled.device)
+        return torch.where(log, torch.exp(torch.where(log, scaled, 0.0)), scaled)

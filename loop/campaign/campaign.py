@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al import dataset
 from janus_al.checkpoint import Card
-from janus_al.dataset import content_hash
 from janus_al.files import atomic_path
 from janus_al.identity import canonical_hash
 from janus_al.networks.janus import Janus
+from janus_al.samples import content_hash, unlabelled
 from loop import CREATED_BY
 from loop.campaign.config import CampaignConfig, ConfigError, Generate
 from loop.campaign.journal import Journal
@@ -30,12 +29,13 @@ from loop.campaign.models import Models
 from loop.campaign.proposals import Proposals
 from loop.campaign.sources import read_source
 from loop.campaign.toml import check_unchanged, dump_config, load_config, load_stored
-from loop.design.candidates import Candidate, Result, probe_targets, propose, row_of, shoot
+from loop.design.candidates import Candidate, probe_targets, propose, shoot, table_row
 from loop.design.select import aligned_distance
 from loop.design.targets import Target
 from loop.simulation.progress import Clock, Progress
+from loop.simulation.simulate import Execution, limits_of
 from loop.simulation.verify import Check, judge, verify
-from simulators import choose
+from simulators import Result, choose
 
 STAGE = 2
 """of a round's seeds, that of inversion"""
@@ -50,16 +50,16 @@ class Campaign:
         check_unchanged(folder / "campaign.toml", self.config, self.journal.events)
         self.targets = self.config.targets()
         self.progress = Progress()
-        self.phases = self.config.microstructure.phase_conductivity
-        boundary = self.config.microstructure.boundary
+        self.material = self.config.material
+        boundary = self.material.boundary
         budget, generated = self.config.budget.simulations, self.config.dataset.generate is not None
-        self.ledger = Ledger(folder, self.journal, self.phases, boundary, budget, generated)
+        self.ledger = Ledger(folder, self.journal, self.material, budget, generated)
         self.proposals = Proposals(folder, self.journal)
         self.clock = Clock()
         self.models = Models(folder, self.config, self.journal, self.ledger, self.clock)
         side, execution = self.config.microstructure.size, self.config.execution
         self.solver = choose((side, side), 1, boundary) if execution.solver == "auto" else execution.solver
-        self.check = Check(self.phases, self.solver, boundary, self.config.certify, execution.timeout)
+        self.check = Check(self.material, self.solver, self.config.certify, execution.timeout)
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
@@ -107,7 +107,7 @@ class Campaign:
             shoot(
                 candidates,
                 lambda images: self._simulate(images, number, "candidate"),
-                self.phases,
+                self.material,
                 self.config.loop.cut_steps,
             )
         designs = self._accept(candidates)
@@ -130,7 +130,7 @@ class Campaign:
             spent=self.ledger.spent,
             seconds=seconds,
             designs=designs,
-            candidates_table=[row_of(c) for c in candidates if c.trials],
+            candidates_table=[table_row(c) for c in candidates if c.trials],
         )
 
     def _propose(self, number: int, model: Janus, card: Card) -> list[Candidate]:
@@ -149,9 +149,9 @@ class Campaign:
                     t.name: [self.ledger.image(d["hash"]) for d in designs if d["target"] == t.name]
                     for t in self.targets
                 },
-                self.phases,
+                limits_of(self.material),
                 2 * settings.min_distance,
-                self.ledger.boundary,
+                self.material.boundary,
                 lambda step, steps: self.progress("inversion", step, steps),
             )
 
@@ -214,7 +214,7 @@ class Campaign:
         """Make images, simulate some of them, and commit the others without simulation."""
         from simulators import generate
 
-        seed, boundary = self.config.seed, self.ledger.boundary
+        seed, boundary = self.config.seed, self.material.boundary
         images = self.proposals.images(0)
         if images is None:
             images = generate(settings.count, self.config.microstructure.size, seed)
@@ -229,12 +229,12 @@ class Campaign:
             )
         rest = [image for image in images if canonical_hash(image, boundary) not in self.ledger.tried]
         if rest and not any(e["samples"] > e["simulated"] for e in self.journal.of("shard")):
-            others = dataset.unlabelled(np.stack(rest), self.phases, boundary, origin=b"generated", seed=seed)
+            others = unlabelled(np.stack(rest), self.material, origin=b"generated", seed=seed)
             self.ledger.append(0, others, [])
 
     def _simulate(self, images: Sequence[NDArray[np.uint8]], number: int, origin: str) -> list[Result | None]:
-        seed, timeout = self.config.seed, self.config.execution.timeout
-        return self.ledger.simulate(images, number, origin, seed, self.solver, self.executor, self.progress, timeout)
+        execution = Execution(self.executor, self.solver, self.config.execution.timeout)
+        return self.ledger.simulate(images, number, origin, self.config.seed, execution, self.progress)
 
     # --- what has been reached ---------------------------------------------------------------------------
 

@@ -11,13 +11,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import from_json
 
 from janus_al.errors import DatasetError, first_error, one_line
+from janus_al.properties import row_of
 from loop.files.outputs import plain
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Hash = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Inside = Annotated[str, AfterValidator(partial(plain, depth=2))]
 Name = Annotated[str, AfterValidator(plain)]
-Property = Literal["kxx", "kyy", "volume_fraction"]
+
+
+def _known(name: str) -> str:
+    row_of(name)
+    return name
+
+
+Property = Annotated[str, AfterValidator(_known)]
 Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 
 
@@ -42,6 +50,8 @@ class _Shard(_Event):
     sha256: Hash | None
     samples: Count
     simulated: Count
+    simulations: Count | None = None
+    """paid for; without it, one for each simulated sample and failure"""
     failed: list[_Failure]
     seconds: float
 
@@ -74,16 +84,14 @@ class _Begun(_Event):
     config: dict[str, Any]
 
 
-class _Conductivities(_Table):
-    kxx: float
-    kyy: float
+Values = Annotated[dict[str, float], Field(min_length=1)]
 
 
 class _Proposal(_Table):
     target: str
     wanted: Annotated[dict[Property, Interval], Field(min_length=1)]
     probe: bool
-    predicted: _Conductivities
+    predicted: Values
 
 
 class _Proposed(_Event):
@@ -111,8 +119,8 @@ class _Trained(_Event):
 class _Candidate(_Table):
     target: str
     hash: Hash
-    predicted: _Conductivities
-    first_shot: _Conductivities
+    predicted: Values
+    first_shot: Values
     error: float
     simulations: Count
     met: bool

@@ -68,7 +68,7 @@ def charged(events: Sequence[Event], generated: bool) -> list[Event]:
 
 def spent_on(shards: Sequence[Event]) -> int:
     """Simulations in shards, failed ones among them."""
-    return sum(shard["simulated"] + len(shard["failed"]) for shard in shards)
+    return sum(shard.get("simulations", shard["simulated"] + len(shard["failed"])) for shard in shards)
 
 
 def committed(folder: Path, event: Event) -> bytes:

@@ -4,20 +4,20 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from janus_al import dataset
-from janus_al.dataset import Samples, content_hash
 from janus_al.identity import canonical_hash
+from janus_al.material import Material
+from janus_al.samples import Samples, concatenate, content_hash
 from loop import CREATED_BY
 from loop.campaign.journal import Event, Journal, charged, committed, spent_on
-from loop.design.candidates import Result, result_of
-from loop.simulation.simulate import TIMEOUT, simulate_unordered, to_samples
-from simulators import Boundary, Homogenized
+from loop.simulation.rows import result_at, to_samples
+from loop.simulation.simulate import Execution, simulate_unordered
+from simulators import Failure, Result
 
 COMMIT = 2.0
 """seconds between two commits; a kill loses no more than these and what is in flight"""
@@ -30,13 +30,12 @@ class Ledger:
         self,
         folder: Path,
         journal: Journal,
-        phase_conductivity: Sequence[float],
-        boundary: Boundary,
+        material: Material,
         budget: int,
         generated: bool,
     ) -> None:
-        self.folder, self.journal = folder, journal
-        self.phases, self.boundary = phase_conductivity, boundary
+        self.folder, self.journal, self.material = folder, journal, material
+        self.price = len(material.physics)
         self.budget, self.generated = budget, generated
         self._shards: list[tuple[int, bool, Samples]] = []
         self._known: dict[str, tuple[Samples, int]] = {}
@@ -66,41 +65,40 @@ class Ledger:
         number: int,
         origin: str,
         seed: int,
-        solver: str,
-        executor: Executor,
+        execution: Execution,
         progress: Callable[[str, int, int], None],
-        timeout: float = TIMEOUT,
     ) -> list[Result | None]:
-        """Properties and sensitivities of images, in order; None where the budget or the physics refused.
+        """Results of images, in order; None where the budget or every physics refused.
 
-        An image costs once, whoever paid for it: an earlier round, or a killed attempt at this one.
+        An image costs a simulation for each physics, once, whoever paid for it: an earlier round, or a killed attempt
+        at this one.
         """
         hashes, new, left = [content_hash(i) for i in images], dict[str, NDArray[np.uint8]](), self.left
         for key, image in zip(hashes, images, strict=True):
-            if key not in self._known and key not in self._failed and len(new) < left:
+            if key not in self._known and key not in self._failed and (len(new) + 1) * self.price <= left:
                 new[key] = image
-        arrived: dict[str, Homogenized | str] = {}
+        arrived: dict[str, Result | Failure] = {}
         count, began = 0, time.perf_counter()
 
         def commit() -> None:
             nonlocal began
-            good = {key: result for key, result in arrived.items() if not isinstance(result, str)}
+            good = {key: result for key, result in arrived.items() if isinstance(result, Result)}
             bad = [
-                {"hash": key, "canonical": self._canonical(new[key]), "reason": result}
+                {"hash": key, "canonical": self._canonical(new[key]), "reason": why}
                 for key, result in arrived.items()
-                if isinstance(result, str)
+                for why in ([result.reason] if isinstance(result, Failure) else result.failures.values())
             ]
             samples = None
             if good:
                 meta = {"origin": origin.encode(), "round": number, "seed": seed}
-                samples = to_samples([new[key] for key in good], list(good.values()), self.phases, **meta)
+                samples = to_samples([new[key] for key in good], list(good.values()), self.material, **meta)
             if arrived:
-                self.append(number, samples, bad, time.perf_counter() - began)
+                self.append(number, samples, bad, time.perf_counter() - began, len(arrived) * self.price)
             arrived.clear()
             began = time.perf_counter()
 
         try:
-            for results in simulate_unordered(new, self.phases, solver, executor, self.boundary, timeout, COMMIT):
+            for results in simulate_unordered(new, self.material, execution, COMMIT):
                 arrived |= results
                 count += len(results)
                 if results:
@@ -111,8 +109,15 @@ class Ledger:
             commit()
         return [self.result(key) if key in self._known else None for key in hashes]
 
-    def append(self, number: int, samples: Samples | None, failed: list[dict[str, str]], seconds: float = 0) -> None:
-        """Commit samples as an immutable shard, then in the journal."""
+    def append(
+        self,
+        number: int,
+        samples: Samples | None,
+        failed: list[dict[str, str]],
+        seconds: float = 0,
+        simulations: int = 0,
+    ) -> None:
+        """Commit samples as an immutable shard, then in the journal; `simulations` were paid for them."""
         name, digest = None, None
         if samples is not None:
             name = f"samples/r{number:04d}-{samples.digest()[:12]}.h5"
@@ -125,6 +130,7 @@ class Ledger:
             sha256=digest,
             samples=0 if samples is None else len(samples),
             simulated=0 if samples is None else int(samples.simulated.sum()),
+            simulations=simulations,
             failed=failed,
             seconds=seconds,
         )
@@ -136,7 +142,7 @@ class Ledger:
         What a round simulated here stands in the order of its hashes: that in which it came back says nothing.
         """
         shards = [shard for shard in self._shards if shard[0] <= through]
-        everything = dataset.concatenate([samples for _, _, samples in shards])
+        everything = concatenate([samples for _, _, samples in shards])
         place = [(number, not here) for number, here, samples in shards for _ in range(len(samples))]
         rows: dict[bytes, int] = {}
         for row, key in enumerate(everything.hashes):
@@ -151,8 +157,8 @@ class Ledger:
         return self._known[key]
 
     def result(self, key: str) -> Result:
-        """A simulated image's properties and sensitivities."""
-        return result_of(*self.row(key))
+        """What is known of a simulated image."""
+        return result_at(*self.row(key))
 
     def image(self, key: str) -> NDArray[np.uint8]:
         """A simulated image."""
@@ -160,7 +166,7 @@ class Ledger:
         return samples.image[row]
 
     def _canonical(self, image: NDArray[np.uint8]) -> str:
-        return canonical_hash(image, self.boundary)
+        return canonical_hash(image, self.material.boundary)
 
     def _remember(self, number: int, samples: Samples | None, failed: list[dict[str, str]], seconds: float) -> None:
         for entry in failed:

@@ -9,7 +9,7 @@ import numpy as np
 
 from janus_al import checkpoint, dataset
 from janus_al.checkpoint import Card
-from janus_al.dataset import DatasetError
+from janus_al.errors import DatasetError
 from janus_al.evaluation import evaluate
 from janus_al.fitting import StateError
 from janus_al.networks.janus import Janus

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from janus_al import dataset
-from janus_al.dataset import Samples
 from janus_al.identity import canonical_hash, canonical_hashes, check_test
+from janus_al.material import joined
+from janus_al.properties import PropertyError
+from janus_al.samples import Samples
 from janus_al.training import check_samples
 from loop.campaign.config import CampaignConfig, ConfigError
 
@@ -27,7 +29,7 @@ def check_source(config: CampaignConfig) -> None:
         from simulators import generate
 
         images = generate(settings.generate.count, config.microstructure.size, config.seed)
-        training = [canonical_hash(image, config.microstructure.boundary) for image in images]
+        training = [canonical_hash(image, config.material.boundary) for image in images]
     check_test(_read(settings.test, config), training, str(settings.test))
 
 
@@ -43,11 +45,18 @@ def read_source(config: CampaignConfig) -> Samples | None:
 def _read(path: Path, config: CampaignConfig) -> Samples:
     samples, wanted = dataset.read(path), config.microstructure
     kind = (samples.image.shape[1:], samples.phase_conductivity, samples.boundary)
-    asked = ((wanted.size, wanted.size), wanted.phase_conductivity, wanted.boundary)
+    asked = ((wanted.size, wanted.size), config.material.phase_conductivity, wanted.boundary)
+    if lacking := [name for name in config.material.simulated if name not in samples.material.simulated]:
+        have = ", ".join(samples.material.simulated)
+        raise ConfigError(f"{path}: its samples have {have} but the configuration asks {lacking[0]} of its physics")
     if kind != asked:
         raise ConfigError(
             f"{path}: holds (size, phase_conductivity, boundary) {kind} but the configuration asks {asked}"
         )
+    try:
+        joined(samples.material, config.material)
+    except PropertyError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if not samples.simulated.any():
         raise ConfigError(f"{path}: none of its images is simulated; simulate some, as `janus-al import` does")
     return samples

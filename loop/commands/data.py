@@ -37,9 +37,10 @@ def generate(
 
     janus-al generate --count 100 --size 32 --seed 0 --out data.h5
     """
-    from janus_al import dataset
+    from janus_al.material import conduction
+    from janus_al.samples import unlabelled
     from loop.files.outputs import check_dataset
-    from loop.simulation.simulate import simulate_samples
+    from loop.simulation.rows import simulate_samples
     from simulators import generate as phasefield
     from simulators import stream_for_tests
 
@@ -47,14 +48,15 @@ def generate(
     check_dataset(out, [], force)
     kind = _boundary(boundary)
     backend = _solver(solver, (size, size), count, kind)
+    material = conduction(phases, kind)
     images = phasefield(count, size, stream_for_tests(seed) if test else seed)
     n = count if simulated is None else min(simulated, count)
     failed: dict[int, str] = {}
     meta: dict[str, Any] = {"origin": b"generated", "seed": seed}
     with Progress() as progress:
-        parts = simulate_samples(images[:n], phases, backend, workers, progress, kind, failed, **meta)
+        parts = simulate_samples(images[:n], material, backend, workers, progress, failed, **meta)
     if n < count:
-        parts.append(dataset.unlabelled(images[n:], phases, kind, **meta))
+        parts.append(unlabelled(images[n:], material, **meta))
     _write_dataset(out, parts, {f"image {number}": reason for number, reason in failed.items()}, json_)
 
 
@@ -82,10 +84,11 @@ def import_(
     """
     import numpy as np
 
-    from janus_al.dataset import LABELS
+    from janus_al.material import conduction
+    from janus_al.samples import LABELS
     from loop.commands.labels import mappings, print_mappings, read_images
     from loop.files.outputs import check_dataset
-    from loop.simulation.simulate import simulate_samples
+    from loop.simulation.rows import simulate_samples
 
     phases = _conductivities(conductivity)
     check_dataset(out, images, force)
@@ -107,7 +110,8 @@ def import_(
     failed: dict[int, str] = {}
     with Progress() as progress:
         stack = np.stack(arrays)
-        parts = simulate_samples(stack, phases, backend, workers, progress, kind, failed, origin=b"imported")
+        material = conduction(phases, kind)
+        parts = simulate_samples(stack, material, backend, workers, progress, failed, origin=b"imported")
     used = mappings(images, read, phases)
     if not json_:
         print_mappings(used)
@@ -134,9 +138,11 @@ def homogenize(
 
     janus-al homogenize image.png --conductivity 0.1,1.0 --certify 0.01
     """
+    from janus_al.material import conduction
     from loop.commands.labels import mappings, print_mappings, read_images
     from loop.simulation.executors import cores, open_executor
     from loop.simulation.homogenize import homogenize_files
+    from loop.simulation.simulate import Execution
     from simulators import HomogenizationError
 
     kind = _boundary(boundary)
@@ -151,7 +157,8 @@ def homogenize(
         open_executor("process", min(workers or cores(), len(images))) as executor,
         Progress() as progress,
     ):
-        rows, failed = homogenize_files(images, arrays, phases, kind, backend, certify, executor, progress)
+        material, execution = conduction(phases, kind), Execution(executor, backend, cached=True)
+        rows, failed = homogenize_files(images, arrays, material, execution, certify, progress)
     if not rows:
         name, reason = next(iter(failed.items()))
         raise HomogenizationError(f"{name}: {reason}")
@@ -217,13 +224,14 @@ def _conductivities(words: str, count: int | None = None, positive: bool = True)
 def _write_dataset(out: Path, parts: list[Any], failed: dict[str, str], json_: bool, **more: Any) -> None:
     """Write what there is; end with exit code 3 if some images failed, with 2 if nothing is left."""
     from janus_al import dataset
+    from janus_al.samples import concatenate
     from loop import CREATED_BY
     from simulators import HomogenizationError
 
     if not parts:
         name, reason = next(iter(failed.items()))
         raise HomogenizationError(f"{name}: {reason}" + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""))
-    samples = dataset.concatenate(parts)
+    samples = concatenate(parts)
     dataset.write(out, samples, CREATED_BY)
     report: dict[str, Any] = {
         "dataset": str(out),

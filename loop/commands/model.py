@@ -87,16 +87,20 @@ def evaluate(
     from janus_al import checkpoint, dataset
     from janus_al.evaluation import evaluate as evaluate_model
     from janus_al.identity import check_test
+    from janus_al.material import joined
+    from janus_al.properties import PropertyError
 
     network, card = checkpoint.load(model, _device(device, threads))
     samples = dataset.read(data)
-    side, kind = network.config.size, (samples.phase_conductivity, samples.boundary)
+    side = network.config.size
     if samples.image.shape[1:] != (side, side):
         raise UsageError(f"{data}: images of {samples.image.shape[1:]} pixels; {model} wants {side} x {side}")
-    if kind != (card.phase_conductivity, card.boundary):
-        raise UsageError(
-            f"{data}: {kind} is not what {model} was trained for, {(card.phase_conductivity, card.boundary)}"
-        )
+    try:
+        joined(card.material, samples.material)
+    except PropertyError as error:
+        raise UsageError(f"{data} is not what {model} was trained for: {error}") from None
+    if lacking := [name for name in network.config.properties if name not in samples.names]:
+        raise UsageError(f"{data}: its samples have {', '.join(samples.names)}, and {model} predicts {lacking[0]}")
     check_test(samples, card.images, str(data))
     report = evaluate_model(network, samples)
     if probes:

@@ -9,16 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.checkpoint import Card
-from janus_al.dataset import CONDUCTIVITIES, NAMES, Boundary, Samples, content_hash
 from janus_al.inversion import InversionConfig, invert
+from janus_al.material import Boundary, Material
 from janus_al.networks.janus import Janus
+from janus_al.properties import FRACTION, row_of
+from janus_al.samples import content_hash
 from loop.design.cut import Trial, cut, first_count, next_count
 from loop.design.select import select
-from loop.design.targets import Target, interval
+from loop.design.targets import Limits, Target, interval
+from simulators import Result
 
 Image = NDArray[np.uint8]
-Result = tuple[dict[str, float], dict[str, NDArray[np.floating]]]
-"""properties by name, bounds among them, and sensitivities by conductivity"""
+TABLES = {"": "values", "_fv": "plain", "_lower": "lower", "_upper": "upper"}
+"""ends of a property's names in JSON, and the tables of a `Result`"""
 
 
 @dataclass
@@ -55,7 +58,7 @@ def propose(
     swarm: int,
     known: Collection[str],
     chosen: Mapping[str, Sequence[Image]],
-    phase_conductivity: Sequence[float],
+    limits: Limits,
     min_distance: float,
     boundary: Boundary,
     progress: Callable[[int, int], None] = lambda step, steps: None,
@@ -82,11 +85,12 @@ def propose(
         best = select(
             images[own],
             found.predicted[own],
+            found.names,
             found.miss[own],
             count,
             known,
             chosen.get(target.name, ()),
-            phase_conductivity,
+            limits,
             min_distance,
             boundary,
             passed_over,
@@ -106,7 +110,7 @@ def propose(
 def shoot(
     candidates: Sequence[Candidate],
     simulate: Callable[[list[Image]], Sequence[Result | None]],
-    phase_conductivity: Sequence[float],
+    material: Material,
     cut_steps: int,
 ) -> None:
     """Simulate the first shots of all candidates, then move the cuts of those that miss, probes excepted.
@@ -115,41 +119,43 @@ def shoot(
     """
     going = [(c, first_count(c.field, c.target)) for c in candidates]
     for _ in range(1 + cut_steps):
-        results = simulate([cut(c.field, count) for c, count in going])
+        images = [cut(c.field, count) for c, count in going]
         after = []
-        for (candidate, count), result in zip(going, results, strict=True):
+        for (candidate, count), image, result in zip(going, images, simulate(images), strict=True):
             if result is None:
                 continue
-            candidate.trials.append(Trial(count, *result))
+            candidate.trials.append(Trial(count, properties_of(result, image), result.sensitivity))
             following = None
             if not candidate.probe:
-                following = next_count(candidate.field, candidate.trials, candidate.target, phase_conductivity)
+                following = next_count(candidate.field, candidate.trials, candidate.target, material)
             if following is not None:
                 after.append((candidate, following))
         going = after
 
 
 def probe_targets(card: Card, count: int) -> list[Target]:
-    """Conductivities evenly spread over the range of the simulated samples, kxx and kyy in turn."""
-    targets = []
-    for index in range(count):
-        name = CONDUCTIVITIES[index % len(CONDUCTIVITIES)]
+    """Values evenly spread over the range of the simulated samples, of each property above 0 in turn."""
+    targets, names = [], [name for name, (low, _) in card.property_range.items() if row_of(name).log and low > 0]
+    for index in range(count if names else 0):
+        name = names[index % len(names)]
         low, high = card.property_range[name]
         value = low + (high - low) * (index + 0.5) / count
         targets.append(Target("probe", {name: interval(name, value, tolerance=0.01)}))
     return targets
 
 
-def result_of(samples: Samples, row: int) -> Result:
-    """Properties, with bounds, and sensitivities of one simulated sample."""
-    properties = dict(zip(NAMES, samples.properties[row].tolist(), strict=True))
-    for suffix in ("_fv", "_lower", "_upper"):
-        column = getattr(samples, f"properties{suffix}")[row]
-        properties |= {n + suffix: float(v) for n, v in zip(CONDUCTIVITIES, column, strict=False)}
-    return properties, dict(zip(CONDUCTIVITIES, samples.sensitivity[row], strict=True))
+def properties_of(result: Result, image: NDArray[np.integer]) -> dict[str, float]:
+    """Values and bounds by name, as they stand in JSON."""
+    found = {
+        name + end: float(getattr(result, table)[name])
+        for name in result.values
+        for end, table in TABLES.items()
+        if name in getattr(result, table)
+    }
+    return {**found, FRACTION.name: float(np.mean(np.asarray(image) == 1))}
 
 
-def row_of(candidate: Candidate) -> dict[str, object]:
+def table_row(candidate: Candidate) -> dict[str, object]:
     """A simulated candidate as JSON."""
     return {
         "target": candidate.target.name,

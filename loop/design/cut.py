@@ -1,10 +1,10 @@
 """Moving the cut of a candidate that misses its target.
 
-A candidate is a grey field and a number of conducting pixels: the brightest `count` pixels conduct. By
-Rayleigh's monotonicity law every conductivity, and the volume fraction, rises with `count`. So a trial that
-is too low in any property bounds the wanted count from below, one that is too high bounds it from above,
-and one that is both can not be mended by the cut. The steps within the bracket come from the sensitivity
-first, from interpolation afterwards.
+A candidate is a grey field and a number of pixels of label 1: the brightest `count`. By Rayleigh's monotonicity law
+every conductivity and every modulus rises with the pixels of the better phase, and so does the volume fraction; what
+other properties do the table says. So a trial that misses in a way that more pixels mend bounds the wanted count from
+below, one that fewer mend bounds it from above, and one that needs both can not be mended by the cut. The steps
+within the bracket come from the sensitivity first, where a simulator gives one, from interpolation afterwards.
 """
 
 import math
@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al.material import Material
+from janus_al.properties import FRACTION, row_of
 from loop.design.targets import Target, count_range
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One simulated cut: number of conducting pixels, its properties, and the sensitivity of each conductivity."""
+    """One simulated cut: number of pixels of label 1, properties as in JSON, and sensitivities (see `Result`)."""
 
     count: int
     properties: Mapping[str, float]
@@ -44,62 +46,79 @@ def first_count(field: NDArray[np.floating], target: Target) -> int:
     return int(np.clip((field > 0.5).sum(), low, high))
 
 
-def next_count(
-    field: NDArray[np.floating], trials: Sequence[Trial], target: Target, phase_conductivity: Sequence[float]
-) -> int | None:
-    """The number of conducting pixels to simulate next, or None if the target is met or out of the cut's reach."""
-    rises = phase_conductivity[1] > phase_conductivity[0]
+def next_count(field: NDArray[np.floating], trials: Sequence[Trial], target: Target, material: Material) -> int | None:
+    """The number of label-1 pixels to simulate next, or None if the target is met or out of the cut's reach."""
     low, high = count_range(target, field.size)
     low, high = max(low, 1) - 1, min(high, field.size - 1) + 1
     below: Trial | None = None
     above: Trial | None = None
     for trial in trials:
-        lacking, exceeding = _violations(trial, target)
-        if not lacking and not exceeding:
+        ways = {way for _, way in _mends(trial, target, material)}
+        if ways not in ({1}, {-1}):
             return None
-        if lacking and exceeding:
-            return None
-        needs_more = bool(lacking) == rises
-        if needs_more and trial.count > low:
+        if ways == {1} and trial.count > low:
             low, below = trial.count, trial
-        if not needs_more and trial.count < high:
+        if ways == {-1} and trial.count < high:
             high, above = trial.count, trial
     if high - low <= 1:
         return None
     last = trials[-1]
-    name = next(iter([*_violations(last, target)[0], *_violations(last, target)[1]]))
-    wanted = math.log(_aim(target.intervals[name]))
+    name, way = _mends(last, target, material)[0]
+    wanted = _scaled(name, _aim(name, target.intervals[name]))
     if below is not None and above is not None:
-        a, b = math.log(below.properties[name]), math.log(above.properties[name])
+        a, b = (_scaled(name, trial.properties[name]) for trial in (below, above))
         part = (wanted - a) / (b - a) if b != a else 0.5
         guess = low + min(max(part, 0.1), 0.9) * (high - low)
+    elif name in last.sensitivity and material.contrast(name):
+        gap = wanted - _scaled(name, last.properties[name])
+        guess = _by_sensitivity(field, last, name, gap, material.contrast(name))
     else:
-        gap = wanted - math.log(last.properties[name])
-        guess = _by_sensitivity(field, last, name, gap, math.log(phase_conductivity[1] / phase_conductivity[0]))
+        guess = _by_trials(trials, name, wanted, way)
     return int(np.clip(round(guess), low + 1, high - 1))
 
 
-def _violations(trial: Trial, target: Target) -> tuple[list[str], list[str]]:
-    """Conductivities below and above their intervals."""
-    names = [n for n in target.intervals if n != "volume_fraction"]
-    lacking = [n for n in names if trial.properties[n] < target.intervals[n][0]]
-    exceeding = [n for n in names if trial.properties[n] > target.intervals[n][1]]
-    return lacking, exceeding
+def _mends(trial: Trial, target: Target, material: Material) -> list[tuple[str, int]]:
+    """Properties outside their intervals, and whether more pixels mend it (1), fewer (-1), or neither is known (0)."""
+    found = []
+    for name, (low, high) in target.intervals.items():
+        value = trial.properties.get(name, math.nan)
+        if name != FRACTION.name and not low <= value <= high:
+            needs = 1 if value < low else -1 if value > high else 0
+            found.append((name, needs * material.trend(name)))
+    return found
 
 
-def _aim(interval: tuple[float, float]) -> float:
+def _scaled(name: str, value: float) -> float:
+    return math.log(value) if row_of(name).log else value
+
+
+def _aim(name: str, interval: tuple[float, float]) -> float:
     low, high = interval
-    if low <= 0:
+    if row_of(name).log and low <= 0:
         return high * 0.998
-    return low * 1.002 if math.isinf(high) else math.sqrt(low * high)
+    if math.isinf(low) or math.isinf(high):
+        end = low if math.isinf(high) else high
+        return end + (0.002 if math.isinf(high) else -0.002) * abs(end)
+    return math.sqrt(low * high) if row_of(name).log else (low + high) / 2
 
 
 def _by_sensitivity(field: NDArray[np.floating], trial: Trial, name: str, gap: float, log_contrast: float) -> float:
-    """Count at which the pixels that change, weighted by their sensitivity, close the gap in log k."""
+    """Count at which the pixels that change, weighted by their sensitivity, close the gap."""
     order = brightness_order(field)
-    changes = trial.sensitivity[name].ravel()[order].astype(float) / field.size * log_contrast
+    changes = trial.sensitivity[name].ravel()[order].astype(float) * log_contrast
     more = gap / log_contrast > 0
     path = changes[trial.count :] if more else changes[: trial.count][::-1]
     closed = np.abs(np.cumsum(path)) >= abs(gap)
     steps = int(np.argmax(closed)) + 1 if closed.any() else len(path)
     return trial.count + steps if more else trial.count - steps
+
+
+def _by_trials(trials: Sequence[Trial], name: str, wanted: float, way: int) -> float:
+    """Count on the line through the last two trials, or a tenth more or fewer pixels after the first."""
+    last = trials[-1]
+    step = way * max(last.count / 10, 1)
+    if len(trials) > 1 and (counts := last.count - trials[-2].count):
+        value, before = (_scaled(name, trial.properties[name]) for trial in (last, trials[-2]))
+        if slope := (value - before) / counts:
+            step = way * min(abs((wanted - value) / slope), 4 * abs(step))
+    return last.count + step

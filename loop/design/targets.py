@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-PROPERTIES = ("kxx", "kyy", "volume_fraction")
+from janus_al.properties import FRACTION, PropertyError, row_of
+
 DEFAULT_TOLERANCE = 0.01
 
 FORMS = (
@@ -37,30 +38,40 @@ class Target:
     designs: int = 1
 
     def met(self, properties: Mapping[str, float]) -> bool:
-        """Whether properties lie in every interval."""
-        return all(low <= properties[name] <= high for name, (low, high) in self.intervals.items())
+        """Whether properties lie in every interval; one that is not known does not."""
+        return all(low <= properties.get(name, math.nan) <= high for name, (low, high) in self.intervals.items())
 
     def error(self, properties: Mapping[str, float]) -> float:
         """Largest relative distance from what is wanted: from an interval's middle, or from a bound if beyond it.
 
         Volume fractions, which a candidate has without simulation, do not count unless nothing else is asked.
         """
-        names = [n for n in self.intervals if n != "volume_fraction"] or list(self.intervals)
-        return max(_relative_error(properties[n], self.intervals[n]) for n in names)
+        names = [n for n in self.intervals if n != FRACTION.name] or list(self.intervals)
+        return max(_relative_error(properties[n], self.intervals[n]) for n in names if n in properties)
 
     def wanted(self) -> dict[str, list[float | None]]:
-        """The intervals as JSON; no upper end is null."""
-        return {n: [low, None if math.isinf(high) else high] for n, (low, high) in self.intervals.items()}
+        """The intervals as JSON; an end that is open is null."""
+        return {n: [None if math.isinf(end) else end for end in ends] for n, ends in self.intervals.items()}
 
     @classmethod
     def of(cls, name: str, wanted: Mapping[str, Sequence[float | None]]) -> "Target":
         """One design's target from `wanted` of another."""
         return cls(
-            name, {n: (float(low or 0), math.inf if high is None else high) for n, (low, high) in wanted.items()}
+            name,
+            {
+                n: (_lowest(n) if low is None else float(low), math.inf if high is None else high)
+                for n, (low, high) in wanted.items()
+            },
         )
 
     def __str__(self) -> str:
         return ", ".join(describe(name, interval) for name, interval in self.intervals.items())
+
+
+def _lowest(name: str) -> float:
+    """What a property is above anyway."""
+    row = row_of(name)
+    return 0.0 if row.log or row == FRACTION else -math.inf
 
 
 def _relative_error(value: float, interval: Interval) -> float:
@@ -68,14 +79,14 @@ def _relative_error(value: float, interval: Interval) -> float:
     if _is_value(interval):
         return abs(value / ((low + high) / 2) - 1)
     if value < low:
-        return 1 - value / low
-    return value / high - 1 if value > high else 0.0
+        return (low - value) / (abs(low) or 1.0)
+    return (value - high) / (abs(high) or 1.0) if value > high else 0.0
 
 
 def _is_value(interval: Interval) -> bool:
     """A value with a tolerance rather than a range: no wider than 20 % about its middle."""
     low, high = interval
-    return math.isfinite(high) and 0 < high - low <= 0.2 * (high + low)
+    return math.isfinite(high) and 0 < high - low <= 0.2 * abs(high + low)
 
 
 def describe(name: str, interval: Interval) -> str:
@@ -83,10 +94,10 @@ def describe(name: str, interval: Interval) -> str:
     low, high = interval
     if _is_value(interval):
         middle = (low + high) / 2
-        return f"{name} = {middle:.4g} ± {100 * (high - middle) / middle:.3g} %"
+        return f"{name} = {middle:.4g} ± {100 * (high - middle) / abs(middle):.3g} %"
     if math.isinf(high):
         return f"{name} >= {low:.4g}"
-    return f"{name} <= {high:.4g}" if low <= 0 else f"{name} in {low:.4g}..{high:.4g}"
+    return f"{name} <= {high:.4g}" if low <= _lowest(name) else f"{name} in {low:.4g}..{high:.4g}"
 
 
 def interval(
@@ -99,10 +110,12 @@ def interval(
     """The interval of a value with a relative tolerance, or of a minimum, a maximum or both.
 
     Raises:
-        TargetError: if it is neither, or empty.
+        TargetError: if it is neither, or empty, or of no property.
     """
-    if name not in PROPERTIES:
-        raise TargetError(f"target property '{name}': it must be one of {', '.join(PROPERTIES)}")
+    try:
+        lowest = _lowest(name)
+    except PropertyError as error:
+        raise TargetError(f"target {error}") from None
     for given in (value, tolerance, low, high):
         if given is not None and not math.isfinite(given):
             raise TargetError(f"target {name}: {given} must be a finite number; leave an end open by leaving it out")
@@ -111,15 +124,17 @@ def interval(
     if value is None:
         if tolerance is not None:
             raise TargetError(f"target {name}: a tolerance goes with a value, not with min and max")
-        ends = (0.0 if low is None else low, math.inf if high is None else high)
+        ends = (lowest if low is None else low, math.inf if high is None else high)
     else:
         tolerance = DEFAULT_TOLERANCE if tolerance is None else tolerance
         if not 0 < tolerance < 1:
             raise TargetError(f"target {name}: tolerance {tolerance} must lie between 0 and 1 (0.01 is 1 %)")
-        ends = (value * (1 - tolerance), value * (1 + tolerance))
-    if 0 <= ends[1] < ends[0]:
+        ends = (value - abs(value) * tolerance, value + abs(value) * tolerance)
+    if lowest <= ends[1] < ends[0]:
         raise TargetError(f"target {name}: min {ends[0]:.4g} is above max {ends[1]:.4g}; swap them")
-    if ends[0] < 0 or ends[1] <= 0:
+    if value == 0 and lowest < 0:
+        raise TargetError(f"target {name}: 0 has no relative tolerance; give min and max")
+    if lowest == 0 and (ends[0] < 0 or ends[1] <= 0):
         raise TargetError(
             f"target {name}: {ends[0]:.4g}..{ends[1]:.4g}; its lower end must be 0 or more, its upper end above 0"
         )
@@ -135,7 +150,7 @@ def parse_targets(words: Sequence[str], tolerance: float, designs: int = 1) -> T
     intervals: dict[str, Interval] = {}
     for word in words:
         name, new = _condition(word, tolerance)
-        old = intervals.get(name, (0.0, math.inf))
+        old = intervals.get(name, (-math.inf, math.inf))
         intervals[name] = (max(old[0], new[0]), min(old[1], new[1]))
         if intervals[name][0] > intervals[name][1]:
             raise TargetError(f"target {name}: the conditions on it exclude each other")
@@ -159,13 +174,25 @@ def _condition(word: str, tolerance: float) -> tuple[str, Interval]:
     raise TargetError(f"target '{word}': write {', '.join(FORMS[:-1])} or {FORMS[-1]}")
 
 
-def check_reachable(target: Target, phase_conductivity: Sequence[float], pixels: int = 1_000_000) -> None:
+Limits = Callable[[np.ndarray], Mapping[str, tuple[np.ndarray, np.ndarray]]]
+"""Volume fractions of label 1 -> between what each property must lie, of those for which that is known."""
+
+
+def check_reachable(target: Target, names: Sequence[str], limits: Limits, pixels: int = 1_000_000) -> None:
     """Refuse a target that no image of so many pixels, of two phases, can meet, naming what is reachable.
 
+    Args:
+        target: what is asked.
+        names: properties that the physics gives.
+        limits: of the physics.
+        pixels: of an image.
+
     Raises:
-        TargetError: if no number of pixels has a volume fraction that the target allows, or none of those allowed
-            reaches every interval within the Wiener bounds.
+        TargetError: of a property that the physics does not give; or if no number of pixels has a volume fraction
+            that the target allows, or none of those allowed reaches every interval within the limits.
     """
+    if strange := [name for name in target.intervals if name not in names]:
+        raise TargetError(f"target property '{strange[0]}': the physics asked here gives {', '.join(names)}")
     low, high = count_range(target, pixels)
     if low > high:
         near = " or ".join(f"{n / pixels:.5g}" for n in (high, low) if 0 <= n <= pixels)
@@ -174,29 +201,22 @@ def check_reachable(target: Target, phase_conductivity: Sequence[float], pixels:
             f"is {near}: widen it, or take larger images"
         )
     fraction = np.arange(low, high + 1) / pixels
-    harmonic, arithmetic = wiener(fraction, phase_conductivity)
-    possible = np.ones(len(fraction), dtype=bool)
-    for name, (wanted_low, wanted_high) in target.intervals.items():
-        if name != "volume_fraction":
-            possible &= (harmonic <= wanted_high) & (arithmetic >= wanted_low)
+    possible, reach = np.ones(len(fraction), dtype=bool), list[str]()
+    for name, (lowest, highest) in limits(fraction).items():
+        if name in target.intervals:
+            wanted_low, wanted_high = target.intervals[name]
+            possible &= (lowest <= wanted_high) & (highest >= wanted_low)
+            reach.append(f"{name} {lowest.min():.4g}..{highest.max():.4g}")
     if not possible.any():
         raise TargetError(
-            f"target {target}: out of reach; phases of {', '.join(f'{k:g}' for k in phase_conductivity)} mixed at "
-            f"fractions {fraction[0]:.3g}..{fraction[-1]:.3g} reach {harmonic.min():.4g}..{arithmetic.max():.4g}"
-            " (Wiener bounds); ask for a value in there or change the phases"
+            f"target {target}: out of reach; these phases mixed at fractions {fraction[0]:.3g}..{fraction[-1]:.3g} "
+            f"reach {', '.join(reach)} (elementary bounds); ask for values in there or change the phases"
         )
-
-
-def wiener(fraction: np.ndarray, phase_conductivity: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Harmonic and arithmetic mean of two phases at a volume fraction of label 1."""
-    k0, k1 = phase_conductivity
-    least = min(k0, k1)  # by which to divide never overflows
-    return least / ((1 - fraction) * (least / k0) + fraction * (least / k1)), (1 - fraction) * k0 + fraction * k1
 
 
 def count_range(target: Target, pixels: int) -> tuple[int, int]:
     """Smallest and largest number of label-1 pixels that the target's volume fraction allows."""
-    low, high = target.intervals.get("volume_fraction", (0.0, 1.0))
+    low, high = target.intervals.get(FRACTION.name, (0.0, 1.0))
     first, last = math.ceil(low * pixels - 1e-9), math.floor(min(high, 1.0) * pixels + 1e-9)
     # Decided as `Target.met` decides, to the last digit.
     return first + (first / pixels < low), last - (last / pixels > high)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from janus_al.dataset import DatasetError, count
+from janus_al.dataset import count
+from janus_al.errors import DatasetError
 from janus_al.files import MODEL as MODEL_FILES
 from janus_al.files import atomic_path, make_temporary, remove_stale
 from loop import UsageError

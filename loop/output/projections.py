@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from janus_al import dataset
-from janus_al.dataset import content_hash
 from janus_al.files import atomic_path
+from janus_al.samples import content_hash
 from loop import CREATED_BY
 from loop.campaign.campaign import Campaign
 from loop.campaign.journal import charged, end_of, read_events
 from loop.campaign.toml import check_unchanged, load_stored
-from loop.design.candidates import result_of
+from loop.design.candidates import properties_of
 from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside
+from loop.simulation.rows import result_at
 from loop.simulation.verify import verdict
 
 DESIGN_FILES = ("design.json", "image.npy", "image.png")
@@ -96,7 +97,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
         table = {row["hash"]: row for row in event["candidates_table"]}
         for entry in event["designs"]:
             samples, row = campaign.ledger.row(entry["hash"])
-            properties, _ = result_of(samples, row)
+            properties = properties_of(result_at(samples, row), samples.image[row])
             proposed = table[entry["hash"]]
             designs.append(
                 {

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import Samples
 from janus_al.files import atomic_path
+from janus_al.properties import orbits
+from janus_al.samples import Samples
 from loop.campaign.campaign import Campaign
 from loop.output.latent_map import plane
 from loop.output.projections import designs_of, status
@@ -36,12 +37,13 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
     page = environment.get_template("report.html.j2").render(
         name=campaign.config.name,
         config=campaign.config,
+        material=campaign.material,
         status=status(campaign.folder, running=False),
         rounds=rounds,
         designs=[{**d, "picture": _picture(d["image"])} for d in designs],
         learning=learning_sentence([r["probe_error_median"] for r in rounds]),
         trained=campaign.journal.of("trained"),
-        agreement=_agreement(rounds) if rounds else None,
+        agreement=_agreement(rounds, campaign.material.simulated) if rounds else None,
         progress=_progress(rounds) if rounds else None,
         latent=latent,
         reconstructions=reconstructions,
@@ -87,22 +89,30 @@ def _embed(figure: Any) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _agreement(rounds: Sequence[dict[str, Any]]) -> str:
-    """Predicted against simulated conductivity of every first shot."""
+def _agreement(rounds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """Predicted against simulated properties of every first shot; what turns into each other shares its axes."""
     import matplotlib.pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(4.2, 3.8))
-    values = []
-    for index, event in enumerate(rounds):
-        rows = event["candidates_table"]
-        pairs = np.array([[r["predicted"][n], r["first_shot"][n]] for r in rows for n in ("kxx", "kyy")]).reshape(-1, 2)
-        values.append(pairs)
-        colour = COLOURS[index % len(COLOURS)]
-        axis.plot(*pairs.T, "o", ms=3.5, alpha=0.7, color=colour, mec="none", label=f"round {event['round']}")
-    ends = [np.concatenate(values).min(), np.concatenate(values).max()]
-    axis.plot(ends, ends, "-", lw=0.8, color="0.5", zorder=0)
-    axis.set(xlabel="k predicted by the network", ylabel="k simulated")
-    axis.legend(frameon=False)
+    groups = [[names[i] for i in group] for group, _ in orbits(names, 2)]
+    figure, axes = plt.subplots(1, len(groups), figsize=(4.2 * len(groups), 3.8), squeeze=False)
+    for axis, group in zip(axes[0], groups, strict=True):
+        values = [np.empty((0, 2))]
+        for index, event in enumerate(rounds):
+            pairs = [
+                [row["predicted"][n], row["first_shot"][n]]
+                for row in event["candidates_table"]
+                for n in group
+                if n in row["predicted"] and n in row["first_shot"]
+            ]
+            values.append(np.array(pairs).reshape(-1, 2))
+            colour = COLOURS[index % len(COLOURS)]
+            axis.plot(*values[-1].T, "o", ms=3.5, alpha=0.7, color=colour, mec="none", label=f"round {event['round']}")
+        if (every := np.concatenate(values)).size:
+            ends = [every.min(), every.max()]
+            axis.plot(ends, ends, "-", lw=0.8, color="0.5", zorder=0)
+        words = ", ".join(group)
+        axis.set(xlabel=f"{words} predicted by the network", ylabel=f"{words} simulated")
+        axis.legend(frameon=False)
     return _embed(figure)
 
 
@@ -169,11 +179,12 @@ def _latent_map(z: NDArray[np.float32], samples: Samples, designs: int) -> str:
     known, count = samples.simulated, len(samples)
     figure, axis = plt.subplots(figsize=(5.4, 4.2))
     axis.plot(*flat[:count][~known].T, ".", ms=2, color="0.8", label="not simulated")
-    k = samples.properties[known, 0]
+    name = samples.material.simulated[0]
+    k = samples.column(name)[known]
     x, y = flat[:count][known].T
     dots = axis.scatter(x, y, c=k, s=14, cmap="viridis", label="simulated")
     axis.plot(*flat[count:].T, "*", ms=9, mfc="none", mec="#d55e00", label="designs" if designs else None)
-    figure.colorbar(dots, label="kxx")
+    figure.colorbar(dots, label=name)
     axis.set(xticks=[], yticks=[])
     axis.legend(frameon=False, loc="best")
     return _embed(figure)

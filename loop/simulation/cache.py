@@ -1,22 +1,26 @@
 """Results of simulations, kept across commands: what was paid for once is not paid for again.
 
-One file a result in the user's cache folder, named by the hash of everything that decides it: the image, the phases,
-the boundary, the solver, the physics' own source and the versions of its libraries. An entry is a checksum and the
-arrays in float64, so that a result from here is the fresh one bit by bit; one that is damaged is dropped. The
-environment variable JANUS_AL_CACHE names another folder, and switches the cache off where it is empty.
+One file a result in the user's cache folder, named by the hash of everything that decides it: the image, the constants,
+the boundary, the solver, the physics' own source (of a command: the files that it names) and the versions of its
+libraries. An entry is a checksum and the arrays in float64, so that a result from here is the fresh one bit by bit; one
+that is damaged is dropped. The environment variable JANUS_AL_CACHE names another folder, and switches the cache off
+where it is empty.
 
 Campaigns have no part in it: their shards are their own, and what they count must not depend on what else was run.
 """
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import shlex
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.files import make_temporary, remove_stale
-from simulators import Boundary, Homogenized
+from janus_al.material import Physics
+from simulators import Boundary, Result
 
 LIMIT = 2 * 2**30
 """bytes kept, of the entries used last"""
-ARRAYS = ("k", "k_fv", "lower", "upper", "sensitivity", "sensitivity_fv")
-LIBRARIES = ("numpy", "scipy", "fipy", "pyamg", "torch", "pypardiso")
+LIBRARIES = ("numpy", "scipy", "fipy", "pyamg", "torch", "pypardiso", "scikit-fem")
 _ENTRY = re.compile(r"[0-9a-f]{64}\.result")
 
 
@@ -47,7 +51,7 @@ class Cache:
     question: str
     limit: int = LIMIT
 
-    def get(self, image: NDArray[np.integer]) -> Homogenized | None:
+    def get(self, image: NDArray[np.integer]) -> Result | None:
         """The result of an image, if it is here and sound."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
@@ -60,21 +64,22 @@ class Cache:
             return None
         if data[:32] == _checksum(path, data[32:]):
             with contextlib.suppress(KeyError, TypeError, ValueError, SafetensorError):
-                fields: dict[str, Any] = load(data[32:])
-                fields |= json.loads(fields.pop("plain").tobytes())
-                bracket = tuple(fields.pop("bracket", ())) or None
-                return Homogenized(**fields | {"names": tuple(fields["names"]), "bracket": bracket})
+                arrays = load(data[32:])
+                fields: dict[str, Any] = json.loads(arrays.pop("plain").tobytes())
+                bracket = tuple(arrays.pop("bracket", ())) or None
+                return Result(**fields, sensitivity=arrays, bracket=bracket)
         with contextlib.suppress(OSError):
             path.unlink()
         return None
 
-    def put(self, image: NDArray[np.integer], result: Homogenized) -> None:
+    def put(self, image: NDArray[np.integer], result: Result) -> None:
         """Keep a result; a cache that cannot be written is none."""
         from safetensors.numpy import save
 
-        fields = asdict(result)
-        arrays = {name: np.ascontiguousarray(fields.pop(name), dtype=np.float64) for name in ARRAYS}
-        if (bracket := fields.pop("bracket")) is not None:
+        fields = {f.name: getattr(result, f.name) for f in dataclasses.fields(result)}
+        maps, bracket = fields.pop("sensitivity"), fields.pop("bracket")
+        arrays = {name: np.ascontiguousarray(m, dtype=np.float64) for name, m in maps.items()}
+        if bracket is not None:
             arrays["bracket"] = np.array(bracket, dtype=np.float64)
         arrays["plain"] = np.frombuffer(json.dumps(fields).encode(), dtype=np.uint8)
         data, path = save(arrays), self._path(image)
@@ -111,25 +116,27 @@ class Cache:
         return self.folder / f"{key}.result"
 
 
-def open_cache(phase_conductivity: Sequence[float], solver: str, boundary: Boundary) -> Cache | None:
-    """The user's cache of one question, or None where it is switched off."""
+def open_cache(physics: Physics, boundary: Boundary, solver: str) -> Cache | None:
+    """The user's cache of one physics, or None where it is switched off."""
     import platformdirs
 
     named = os.environ.get("JANUS_AL_CACHE")
     if named == "":
         return None
     root = Path(named) if named else platformdirs.user_cache_path("janus-al", appauthor=False)
-    device = "cpu"
-    if solver == "batched":
+    device, conducts = "cpu", physics.simulator == "conduction"
+    if conducts and solver == "batched":
         import torch
 
         device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     question: dict[str, Any] = {
-        "phases": [float(k).hex() for k in phase_conductivity],
-        "solver": solver,
+        "simulator": physics.simulator,
+        "constants": {name: repr(value) for name, value in sorted(physics.constants.items())},
+        "properties": physics.properties,
+        "solver": solver if conducts else "",
         "boundary": boundary,
         "device": device,
-        "physics": _physics(),
+        "physics": _physics() + _own(physics),
     }
     return Cache(root.absolute() / "simulations", json.dumps(question))
 
@@ -137,6 +144,19 @@ def open_cache(phase_conductivity: Sequence[float], solver: str, boundary: Bound
 def _checksum(path: Path, data: bytes) -> bytes:
     """Of an entry under its name: one that was renamed is no answer to another question."""
     return hashlib.sha256(path.name.encode() + data).digest()
+
+
+def _own(physics: Physics) -> str:
+    """A hash of what a user's physics is made of: its module, or the files that its command names."""
+    files = list[Path]()
+    module = physics.simulator.partition(":")[0]
+    if ":" in physics.simulator and (spec := importlib.util.find_spec(module)) is not None and spec.origin:
+        files = [Path(spec.origin)]
+    elif physics.simulator == "command":
+        words = shlex.split(str(physics.constants["command"]))
+        files = [Path(shutil.which(word) or word) for word in words[:1]] + [Path(word) for word in words[1:]]
+    found = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    return " ".join(["", *found])
 
 
 @functools.cache

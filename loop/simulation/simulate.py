@@ -1,18 +1,21 @@
-"""Simulation of many images wherever the executor runs them, and what comes back as samples."""
+"""Simulation of many images wherever the executor runs them, by every physics of a material."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.dataset import CONDUCTIVITIES, SIMULATED, Samples, content_hash, unlabelled
+from janus_al.material import Material, Physics
+from janus_al.samples import content_hash
 from loop.simulation.cache import Cache, open_cache
-from loop.simulation.executors import Limited, open_executor, outcome
-from simulators import SOLVERS, BatchedHomogenizer, Boundary, HomogenizationError, Homogenized, Homogenizer
+from loop.simulation.executors import Limited, outcome
+from simulators import Boundary, Failure, HomogenizationError, Result, Simulator, make, run
 
+Image = NDArray[np.uint8]
+FloatArray = NDArray[np.float64]
+Found = Result | Failure
 TASK_CELLS = 2**14
 """cells of the images that one task simulates: tens of milliseconds, against which its overhead is small"""
 BATCH = 64
@@ -23,171 +26,170 @@ PRUNE_EVERY = 1024
 """results between two looks at the size of the cache"""
 
 
-def simulate(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
-    phase_conductivity: Sequence[float],
-    solver: str,
-    executor: Executor,
-    boundary: Boundary = "dirichlet",
-    timeout: float = TIMEOUT,
-    cache: Cache | None = None,
-) -> Iterator[Homogenized | str]:
-    """Results in the order of the images, each computed once; a string is the reason for which there is none.
+@dataclass(frozen=True)
+class Execution:
+    """How to simulate: where, by which solver of conduction, and for how long at most.
 
-    What is in the cache is not computed, and what is computed goes there as soon as a worker has it.
+    Attributes:
+        executor: where.
+        solver: of conduction.
+        timeout: seconds an image.
+        cached: whether results are looked for, and kept, in the user's cache.
     """
+
+    executor: Executor
+    solver: str = "fipy"
+    timeout: float = TIMEOUT
+    cached: bool = False
+
+
+def simulator_of(physics: Physics, boundary: Boundary, solver: str = "fipy") -> Simulator:
+    """The simulator of one physics.
+
+    Raises:
+        CatalogueError: there is none, or not with these constants.
+    """
+    more: dict[str, object] = {}
+    if physics.simulator == "conduction":
+        more = {"solver": solver}
+    elif physics.simulator == "command":
+        more = {"properties": physics.properties}
+    return make(physics.simulator, boundary, {**physics.constants, **more})
+
+
+def limits_of(material: Material) -> Callable[[FloatArray], dict[str, tuple[FloatArray, FloatArray]]]:
+    """Volume fractions of label 1 -> between what each property must lie, where its simulator knows."""
+    simulators = [simulator_of(physics, material.boundary) for physics in material.physics]
+    knowing = [simulator for simulator in simulators if hasattr(simulator, "limits")]
+    return lambda fraction: {n: ends for s in knowing for n, ends in s.limits(fraction).items() if n in material.names}
+
+
+def simulate(
+    images: Sequence[Image] | Image,
+    material: Material,
+    execution: Execution,
+) -> Iterator[Found]:
+    """Results in the order of the images, each computed once."""
     keys = [content_hash(image) for image in images]
-    distinct = dict(zip(keys, images, strict=True))
-    found: dict[str, Homogenized | str] = {}
-    if cache is not None:
-        cache.prune()
-        found |= {key: kept for key, image in distinct.items() if (kept := cache.get(image)) is not None}
-        distinct = {key: image for key, image in distinct.items() if key not in found}
-    tasks = simulate_unordered(distinct, phase_conductivity, solver, executor, boundary, timeout, cache=cache)
-    for number, key in enumerate(keys, start=1):
+    tasks = simulate_unordered(dict(zip(keys, images, strict=True)), material, execution)
+    found: dict[str, Found] = {}
+    for key in keys:
         while key not in found:
             found |= next(tasks)
-        if cache is not None and number % PRUNE_EVERY == 0:
-            cache.prune()
         yield found[key]
 
 
 def simulate_unordered(
-    images: Mapping[str, NDArray[np.uint8]],
-    phase_conductivity: Sequence[float],
-    solver: str,
-    executor: Executor,
-    boundary: Boundary = "dirichlet",
-    timeout: float = TIMEOUT,
-    tick: float | None = None,
-    cache: Cache | None = None,
-) -> Iterator[dict[str, Homogenized | str]]:
-    """Results by key as they come, and an empty dictionary where none has come for `tick` seconds."""
-    size = BATCH if solver == "batched" else max(1, TASK_CELLS // max((i.size for i in images.values()), default=1))
-    call = (tuple(phase_conductivity), solver, boundary, cache)
+    images: Mapping[str, Image], material: Material, execution: Execution, tick: float | None = None
+) -> Iterator[dict[str, Found]]:
+    """Results by key as they come, and an empty dictionary where none has come for `tick` seconds.
 
-    def start(keys: Sequence[str]) -> Future[list[Homogenized | str]]:
-        limited = Limited(_homogenize, timeout * len(keys))
-        return executor.submit(limited, [images[key] for key in keys], *call)
+    What is in the cache is not computed, and what is computed goes there as soon as a worker has it.
+    """
+    parts: dict[str, dict[int, Found]] = {key: {} for key in images}
+    whole = dict[str, Found]()
+    tasks: dict[Future[list[Found]], tuple[int, list[str]]] = {}
+    calls: list[tuple[Physics, Boundary, str, Cache | None]] = []
 
-    everything = list(images)
-    chunks = [everything[i : i + size] for i in range(0, len(everything), size)]
-    tasks = {start(chunk): chunk for chunk in chunks}
-    while tasks:
-        done, _ = wait(tasks, tick, FIRST_COMPLETED)
-        found: dict[str, Homogenized | str] = {}
+    def take(number: int, found: Mapping[str, Found]) -> None:
+        for key, result in found.items():
+            parts[key][number] = result
+            if len(parts[key]) == len(material.physics):
+                whole[key] = merged(material, [parts[key][i] for i in range(len(material.physics))])
+
+    def start(number: int, keys: list[str]) -> None:
+        limited = Limited(_simulate, execution.timeout * len(keys))
+        tasks[execution.executor.submit(limited, [images[key] for key in keys], *calls[number])] = (number, keys)
+
+    for number, physics in enumerate(material.physics):
+        cache = open_cache(physics, material.boundary, execution.solver) if execution.cached else None
+        calls.append((physics, material.boundary, execution.solver, cache))
+        if cache is not None:
+            cache.prune()
+            take(number, {key: kept for key, image in images.items() if (kept := cache.get(image)) is not None})
+        left = [key for key in images if number not in parts[key]]
+        size = _task_size(physics, execution.solver, [images[key] for key in left])
+        for first in range(0, len(left), size):
+            start(number, left[first : first + size])
+    count = 0
+    while tasks or whole:
+        done, _ = wait(tasks, 0 if whole else tick, FIRST_COMPLETED)
         for task in done:
-            chunk = tasks.pop(task)
+            number, keys = tasks.pop(task)
             try:
-                found |= zip(chunk, outcome(task), strict=True)
+                take(number, dict(zip(keys, outcome(task), strict=True)))
             except HomogenizationError as error:
-                if len(chunk) == 1:
-                    found[chunk[0]] = str(error)
+                if len(keys) == 1:
+                    take(number, {keys[0]: Failure(str(error))})
                 else:
                     # One image of the task is to blame, the others are not.
-                    tasks |= {start([key]): [key] for key in chunk}
-        yield found
+                    for key in keys:
+                        start(number, [key])
+        arrived, whole = whole, {}
+        count += len(arrived)
+        if execution.cached and count >= PRUNE_EVERY:
+            count, cache = 0, calls[0][3]
+            if cache is not None:
+                cache.prune()
+        yield arrived
 
 
-def to_samples(
-    images: Sequence[NDArray[np.uint8]],
-    results: Sequence[Homogenized],
-    phase_conductivity: Sequence[float],
-    **meta: Any,
-) -> Samples:
-    """Simulated samples; `meta` fills columns such as origin and round."""
-    if not len(images):
-        raise ValueError("no image was simulated")
-    columns = len(CONDUCTIVITIES)
-    rows = unlabelled(
-        np.stack(images),
-        phase_conductivity,
-        results[0].boundary,
-        status=SIMULATED,
-        solver=[r.solver.encode() for r in results],
-        solver_version=[r.solver_version.encode() for r in results],
-        flux_imbalance=[r.flux_imbalance for r in results],
-        seconds=[r.seconds for r in results],
-        **meta,
+def _task_size(physics: Physics, solver: str, images: Sequence[Image]) -> int:
+    """Images of one task: many where each takes little; a simulator of the user's gets one."""
+    if physics.simulator not in {"conduction", "elasticity"}:
+        return 1
+    if physics.simulator == "conduction" and solver == "batched":
+        return BATCH
+    return max(1, TASK_CELLS // max((i.size for i in images), default=1))
+
+
+def merged(material: Material, found: Sequence[Found]) -> Found:
+    """What all physics say of one image as one result; where one failed the others count, and where all did none."""
+    good = [result for result in found if isinstance(result, Result)]
+    names = [physics.simulator for physics in material.physics]
+    bad = {name: f.reason for name, f in zip(names, found, strict=True) if isinstance(f, Failure)}
+    if not good:
+        return Failure("; ".join(f"{name}: {why}" for name, why in bad.items()) if len(names) > 1 else bad[names[0]])
+    if len(found) == 1:
+        return good[0]
+    first = good[0]
+    tables = {
+        table: {n: v for r in good for n, v in getattr(r, table).items()}
+        for table in ("values", "lower", "upper", "plain", "sensitivity")
+    }
+    return Result(
+        **tables,
+        solver="+".join(r.solver for r in good),
+        solver_version="+".join(r.solver_version for r in good),
+        imbalance=max(first.imbalance, *(r.imbalance for r in good)),
+        seconds=sum(r.seconds for r in good),
+        bracket=first.bracket,
+        failures=bad,
     )
 
-    def table(name: str) -> NDArray[np.float64]:
-        return np.array([[*getattr(r, name)[:columns], r.volume_fraction] for r in results])
 
-    return replace(
-        rows,
-        properties=table("k"),
-        properties_fv=table("k_fv"),
-        properties_lower=table("lower"),
-        properties_upper=table("upper"),
-        # One pixel that carries the heat of a large image has more than float16 holds.
-        sensitivity=np.stack([r.sensitivity[:columns] * r.sensitivity[0].size for r in results])
-        .clip(max=np.finfo(np.float16).max)
-        .astype(np.float16),
-    )
-
-
-def simulate_samples(
-    images: NDArray[np.uint8],
-    phase_conductivity: Sequence[float],
-    solver: str,
-    workers: int,
+def simulate_all(
+    images: Sequence[Image] | Image,
+    material: Material,
+    execution: Execution,
     progress: Callable[[str, int, int], None],
-    boundary: Boundary = "dirichlet",
-    failed: dict[int, str] | None = None,
-    **meta: Any,
-) -> list[Samples]:
-    """Images as simulated samples, in one part, or none if there is no image.
-
-    Args:
-        failed: takes the numbers of the images that cannot be simulated, and why; all others become samples.
-
-    Raises:
-        HomogenizationError: for the first image that cannot be simulated, by number, if there is no `failed`; what
-            was simulated is in the user's cache.
-    """
-    if not len(images):
-        return []
-    cache, reasons = open_cache(phase_conductivity, solver, boundary), dict[int, str]()
-    results: list[Homogenized] = []
-    with open_executor("process", workers) as executor:
-        for number, result in enumerate(simulate(images, phase_conductivity, solver, executor, boundary, cache=cache)):
-            if isinstance(result, str):
-                reasons[number] = result
-                continue
-            results.append(result)
+) -> dict[int, Found]:
+    """Results by the number of the image, told to `progress` as they come."""
+    found: dict[int, Found] = {}
+    for number, result in enumerate(simulate(images, material, execution)):
+        found[number] = result
+        if isinstance(result, Result):
             progress("simulation", number + 1, len(images))
-    if failed is None and reasons:
-        number = min(reasons)
-        raise HomogenizationError(f"image {number}: {reasons[number]}")
-    if failed is not None:
-        failed |= reasons
-    good = [image for number, image in enumerate(images) if number not in reasons]
-    return [to_samples(good, results, phase_conductivity, **meta)] if good else []
-
-
-def _homogenize(
-    images: list[NDArray[np.uint8]],
-    phase_conductivity: tuple[float, ...],
-    solver: str,
-    boundary: Boundary,
-    cache: Cache | None,
-) -> list[Homogenized | str]:
-    homogenizer = SOLVERS[solver](boundary)
-    if isinstance(homogenizer, BatchedHomogenizer):
-        batch = homogenizer.many(images, phase_conductivity)
-        found = [str(r) if isinstance(r, HomogenizationError) else r for r in batch]
-    else:
-        found = [_one(homogenizer, image, phase_conductivity) for image in images]
-    if cache is not None:
-        for image, result in zip(images, found, strict=True):
-            if not isinstance(result, str):
-                cache.put(image, result)
     return found
 
 
-def _one(homogenizer: Homogenizer, image: NDArray[np.uint8], phases: tuple[float, ...]) -> Homogenized | str:
-    try:
-        return homogenizer(image, phases)
-    except HomogenizationError as error:
-        return str(error)
+def _simulate(
+    images: list[Image], physics: Physics, boundary: Boundary, solver: str, cache: Cache | None
+) -> list[Found]:
+    """In a worker."""
+    found = run(simulator_of(physics, boundary, solver), list(images))
+    if cache is not None:
+        for image, result in zip(images, found, strict=True):
+            if isinstance(result, Result):
+                cache.put(image, result)
+    return found

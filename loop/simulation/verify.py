@@ -3,7 +3,7 @@
 A verification that fails, for whatever reason, leaves its design undecided; it never ends a campaign.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,10 +11,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al.material import Material
+from loop.design.candidates import properties_of
 from loop.design.targets import Interval, Target
 from loop.simulation.executors import Limited, outcome
 from loop.simulation.simulate import TIMEOUT
-from simulators import SOLVERS, Boundary, HomogenizationError, Homogenized, certify
+from simulators import SOLVERS, HomogenizationError, certify
+from simulators.solvers.conductivity import result_of
 
 AGREEMENT = 1e-8
 """relative difference that two backends' values may have"""
@@ -26,24 +29,26 @@ Verdict = Literal["confirmed", "refuted", "undecided"]
 class Check:
     """What to ask of a design: a second solve by FiPy, a decision by interval, or both."""
 
-    phase_conductivity: tuple[float, ...]
+    material: Material
     solver: str
-    boundary: Boundary
     certify: bool
     timeout: float = TIMEOUT
     """seconds"""
 
     @property
     def needed(self) -> bool:
-        """Whether there is anything to ask."""
-        return self.certify or self.solver != "fipy"
+        """Whether there is anything to ask; only conduction has a reference and certified intervals."""
+        return bool(self.material.phase_conductivity) and (self.certify or self.solver != "fipy")
 
 
 def verdict(intervals: Mapping[str, Interval], properties: Mapping[str, float]) -> Verdict:
     """Confirmed if every certified interval lies in the one wanted, refuted if one lies outside of it."""
     bounds = {
-        n: (properties.get(n + "_lower", properties[n]), properties.get(n + "_upper", properties[n])) for n in intervals
+        n: (properties.get(n + "_lower", properties[n]), properties.get(n + "_upper", properties[n]))
+        for n in intervals
+        if n in properties
     }
+    intervals = {n: intervals[n] for n in bounds}
     if any(bounds[n][1] < low or bounds[n][0] > high for n, (low, high) in intervals.items()):
         return "refuted"
     inside = all(low <= bounds[n][0] and bounds[n][1] <= high for n, (low, high) in intervals.items())
@@ -66,7 +71,8 @@ def judge(found: Mapping[str, Any], target: Target, check: Check) -> tuple[Verdi
         decided = found["certificate"]["verdict"]
         missed = "the target lies outside the certified interval" if decided == "refuted" else ""
         return decided, missed or found["certificate"]["reason"]
-    met = "reference" not in found or target.met(found["reference"]["properties"])
+    reference = found.get("reference", {"properties": {}})["properties"]
+    met = all(low <= reference[n] <= high for n, (low, high) in target.intervals.items() if n in reference)
     return ("confirmed", "") if met else ("refuted", "FiPy's values miss the target")
 
 
@@ -81,10 +87,11 @@ def _verify(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Che
 
 def _ask(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    homogenizer = SOLVERS[check.solver](check.boundary)
+    phases, boundary = check.material.phase_conductivity, check.material.boundary
+    homogenizer = SOLVERS[check.solver](boundary)
     if check.solver != "fipy":
-        reference = SOLVERS["fipy"](check.boundary)(image, check.phase_conductivity)
-        own = homogenizer(image, check.phase_conductivity)
+        reference = SOLVERS["fipy"](boundary)(image, phases)
+        own = homogenizer(image, phases)
         diagonal = dict(zip("xyz", reference.k, strict=False))
         scale = np.sqrt([diagonal[name[1]] * diagonal[name[2]] for name in reference.names])
         if not float(np.max(np.abs(own.k - reference.k) / scale)) <= AGREEMENT:
@@ -96,13 +103,13 @@ def _ask(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check)
             "solver": reference.solver,
             "version": reference.solver_version,
             "flux_imbalance": reference.flux_imbalance,
-            "properties": properties_of(reference),
+            "properties": properties_of(result_of(reference), image),
         }
     if check.certify:
         certificate = certify(
-            image, check.phase_conductivity, homogenizer, lambda r: verdict(intervals, properties_of(r)) != "undecided"
+            image, phases, homogenizer, lambda r: verdict(intervals, properties_of(result_of(r), image)) != "undecided"
         )
-        properties = properties_of(certificate.result)
+        properties = properties_of(result_of(certificate.result), image)
         found["certificate"] = {
             "verdict": verdict(intervals, properties),
             "refinement": certificate.refinement,
@@ -111,15 +118,3 @@ def _ask(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check)
             "properties": properties,
         }
     return found
-
-
-def properties_of(result: Homogenized) -> dict[str, float]:
-    """Values and bounds by name, as they stand in JSON."""
-    columns: Sequence[tuple[str, Any]] = [
-        ("", result.k),
-        ("_fv", result.k_fv),
-        ("_lower", result.lower),
-        ("_upper", result.upper),
-    ]
-    found = {name + end: float(values[i]) for i, name in enumerate(result.names) for end, values in columns}
-    return {**found, "volume_fraction": result.volume_fraction}

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from janus_al import checkpoint, dataset
 from janus_al.checkpoint import Card
-from janus_al.dataset import Samples
 from janus_al.evaluation import evaluate
 from janus_al.files import atomic_path
 from janus_al.fitting import TrainingConfig, network_for
 from janus_al.identity import check_test
 from janus_al.inversion import InversionConfig
+from janus_al.material import conduction
 from janus_al.networks.janus import Janus, JanusConfig
+from janus_al.samples import Samples, concatenate, unlabelled
 from janus_al.training import encode, train
 from loop import CREATED_BY
 from loop.design.candidates import Candidate, probe_targets
@@ -33,11 +34,11 @@ from loop.files.outputs import check_folder, claim
 from loop.output import pictures
 from loop.output.latent_map import plane
 from loop.simulation.executors import open_executor
-from loop.simulation.simulate import simulate_samples
+from loop.simulation.rows import simulate_samples
 from loop.studies.single import physics_of, shots_at
 from simulators import generate, stream_for_tests
 
-PHASES = (0.1, 1.0)
+MATERIAL = conduction((0.1, 1.0))
 TEST = 512
 NETWORK = JanusConfig(size=64, stem=4, channels=24)
 TRAINING = TrainingConfig(steps=12000, batch=40, simulated=28, cycled=10, l_cyc=1.0, l_sens=20.0, validation=0.03)
@@ -80,7 +81,7 @@ def reproduce_microstructure(
     """
     run: dict[str, Any] = {"command": "reproduce microstructure", "seed": data.seed}
     if model is None:
-        suited = network_for(data.size, data.size, "dirichlet", network, training)
+        suited = network_for((data.size, data.size), MATERIAL, network, training)
         run |= {"data": dataclasses.asdict(data), "network": dataclasses.asdict(network)}
         run |= {"training": dataclasses.asdict(training)}
     else:
@@ -132,10 +133,10 @@ def _samples(path: Path, data: Data, workers: int, progress: Say, test: bool = F
     if not path.exists():
         images = generate(data.count, data.size, stream_for_tests(data.seed) if test else data.seed)
         meta: dict[str, Any] = {"origin": b"generated", "seed": data.seed}
-        parts = simulate_samples(images[: data.simulated], PHASES, SOLVER, workers, progress, **meta)
+        parts = simulate_samples(images[: data.simulated], MATERIAL, SOLVER, workers, progress, **meta)
         if data.simulated < data.count:
-            parts.append(dataset.unlabelled(images[data.simulated :], PHASES, **meta))
-        dataset.write(path, dataset.concatenate(parts), CREATED_BY)
+            parts.append(unlabelled(images[data.simulated :], MATERIAL, **meta))
+        dataset.write(path, concatenate(parts), CREATED_BY)
     return dataset.read(path)
 
 
@@ -212,11 +213,16 @@ def latent_traversal(
     points = z[start] + sigma * torch.tensor(COMPONENT, dtype=z.dtype, device=z.device)[:, None] * axes[0]
     with torch.no_grad():
         images = (model.decode(points) > 0.5).cpu().numpy().astype(np.uint8)
-        predicted = torch.exp(model.predict(points)[:, 0] * model.log_std[0] + model.log_mean[0]).cpu().tolist()
+        predicted = model.values(points)[:, 0].cpu().tolist()
     results = physics_of(card, executor, SOLVER)(list(images))
     nearest = [int(np.abs(along - t).argmin()) for t in COMPONENT]
     rows = [
-        {"step": float(t), "kxx_head": p, "kxx": r[0]["kxx"] if r else float("nan"), "kxx_image": test.properties[n, 0]}
+        {
+            "step": float(t),
+            "kxx_head": p,
+            "kxx": r.values["kxx"] if r else float("nan"),
+            "kxx_image": test.properties[n, 0],
+        }
         for t, p, r, n in zip(COMPONENT, predicted, results, nearest, strict=True)
     ]
     titles = [f"{r['kxx']:.3f}" for r in rows] + [f"{r['kxx_image']:.3f}" for r in rows]

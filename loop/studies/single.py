@@ -13,18 +13,17 @@ from typing import Any
 import numpy as np
 
 from janus_al import checkpoint
-from janus_al.dataset import content_hash
 from janus_al.files import atomic_path
 from janus_al.inversion import InversionConfig
 from janus_al.networks.janus import Janus
-from loop.design.candidates import Candidate, Image, Result, probe_targets, propose, result_of, row_of, shoot
+from janus_al.samples import content_hash
+from loop.design.candidates import Candidate, Image, probe_targets, propose, shoot, table_row
 from loop.design.select import aligned_distance
 from loop.design.targets import Target, check_reachable
 from loop.files.outputs import check_folder, claim
-from loop.simulation.cache import open_cache
 from loop.simulation.executors import open_executor
-from loop.simulation.simulate import simulate, to_samples
-from simulators import HomogenizationError, write_png
+from loop.simulation.simulate import Execution, limits_of, simulate
+from simulators import HomogenizationError, Result, write_png
 
 MIN_DISTANCE = 0.1
 """part of the pixels in which first shots differ, at least, at the best symmetric copy; half of it at the end"""
@@ -56,11 +55,10 @@ def shots_at(
     Raises:
         HomogenizationError: an inversion could not be simulated.
     """
-    phases = card.phase_conductivity
-    settings = config or InversionConfig()
-    found = propose(model, [], targets, (seed, 0), settings, 1, (), {}, phases, 0.0, card.boundary, progress)
+    settings, limits = config or InversionConfig(), limits_of(card.material)
+    found = propose(model, [], targets, (seed, 0), settings, 1, (), {}, limits, 0.0, card.boundary, progress)
     candidates = [dataclasses.replace(c, probe=False) for c in found]
-    shoot(candidates, physics_of(card, executor, solver), phases, cut_steps)
+    shoot(candidates, physics_of(card, executor, solver), card.material, cut_steps)
     if failed := [c for c in candidates if not c.trials]:
         raise HomogenizationError(f"{len(failed)} inversions of {len(targets)} could not be simulated")
     return candidates
@@ -69,17 +67,12 @@ def shots_at(
 def physics_of(
     card: checkpoint.Card, executor: Executor, solver: str = "fipy", done: Callable[[int, int], None] | None = None
 ) -> Callable[[list[Image]], list[Result | None]]:
-    """Simulation of images under a model's phases and boundary; None for one that fails."""
+    """Simulation of images of a model's material; None for one that fails."""
 
     def physics(images: list[Image]) -> list[Result | None]:
         results: list[Result | None] = []
-        phases, boundary = card.phase_conductivity, card.boundary
-        cache = open_cache(phases, solver, boundary)
-        for image, found in zip(images, simulate(images, phases, solver, executor, boundary, cache=cache), strict=True):
-            if isinstance(found, str):
-                results.append(None)
-            else:
-                results.append(result_of(to_samples([image], [found], phases), 0))
+        for found in simulate(images, card.material, Execution(executor, solver, cached=True)):
+            results.append(found if isinstance(found, Result) else None)
             if done is not None:
                 done(len(results), len(images))
         return results
@@ -107,8 +100,8 @@ def invert_target(
         OutputError: `out` holds something else, or earlier candidates and `force` is not given.
     """
     model, card = checkpoint.load(model_folder, device)
-    phases = card.phase_conductivity
-    check_reachable(target, phases, model.config.size**2)
+    limits = limits_of(card.material)
+    check_reachable(target, card.material.names, limits, model.config.size**2)
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
     run |= {"model": str(model_folder), "simulated": simulated, "cut_steps": cut_steps, "swarm": swarm}
     names = [f"candidate-{number:03d}" for number in range(1, target.designs + 1)]
@@ -124,7 +117,7 @@ def invert_target(
         swarm,
         (),
         {},
-        phases,
+        limits,
         MIN_DISTANCE,
         card.boundary,
         lambda step, steps: progress("inversion", step, steps),
@@ -135,7 +128,7 @@ def invert_target(
         began = time.perf_counter()
         with open_executor("process", workers) as executor:
             physics = physics_of(card, executor, "fipy", partial(progress, "simulation"))
-            shoot(candidates, physics, phases, cut_steps)
+            shoot(candidates, physics, card.material, cut_steps)
         candidates = _distinct(candidates, passed_over)
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
@@ -153,7 +146,7 @@ def invert_target(
             "met": None,
         }
         if candidate.trials:
-            row |= row_of(candidate)
+            row |= table_row(candidate)
         rows.append({**row, "hash": content_hash(candidate.image)})
     result = {
         "target": target.wanted(),

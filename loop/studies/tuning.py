@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 
 from janus_al import dataset
-from janus_al.dataset import DatasetError, Samples
+from janus_al.errors import DatasetError
 from janus_al.files import atomic_path, remove_stale
 from janus_al.fitting import TrainingConfig, TrainingError
 from janus_al.networks.janus import JanusConfig
+from janus_al.samples import Samples
 from janus_al.training import suited, train
 from loop.campaign.config import ConfigError
 from loop.files.lock import locked

@@ -8,7 +8,7 @@ lower ones of the dual problem, and in a volume the energy of trilinear elements
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +18,13 @@ from simulators.conduction.effective import Effective, effective
 from simulators.conduction.memory import bytes_needed, bytes_present
 from simulators.conduction.problem import Backend
 from simulators.conduction.refinement import MAX_CONTRAST
-
-FloatArray = NDArray[np.float64]
-Boundary = Literal["dirichlet", "periodic"]
+from simulators.simulator import Boundary, FloatArray, SimulationError
 
 IMBALANCE_LIMIT = 1e-9
 AXIS_NAMES = "xyz"
 
 
-class HomogenizationError(ValueError):
+class HomogenizationError(SimulationError):
     """The image cannot be homogenized, or the result failed a physical gate."""
 
 

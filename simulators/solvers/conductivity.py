@@ -1,0 +1,87 @@
+"""Conduction as a `Simulator`: a solver, the phases' conductivities, and the result by names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulators.conduction.homogenizer import HomogenizationError, Homogenized, check_contrast
+from simulators.simulator import Boundary, Failure, FloatArray, Result
+from simulators.solvers.batched import BatchedHomogenizer
+from simulators.solvers.choice import SOLVERS
+
+
+@dataclass(frozen=True)
+class Conductivity:
+    """Effective conductivity; `conductivity` has a number above 0 for each label."""
+
+    boundary: Boundary
+    conductivity: tuple[float, ...]
+    solver: str = "fipy"
+
+    def __post_init__(self) -> None:
+        """Refuse a contrast that no solver resolves."""
+        check_contrast(min(self.conductivity), max(self.conductivity))
+
+    @property
+    def properties(self) -> Sequence[str]:
+        """Of planes; volumes have those of the third axis, too."""
+        return ("kxx", "kyy", "kxy") if self.boundary == "periodic" else ("kxx", "kyy")
+
+    def __call__(self, image: NDArray[np.integer]) -> Result:
+        """Homogenize labels; see `Homogenizer`."""
+        return result_of(SOLVERS[self.solver](self.boundary)(image, self.conductivity))
+
+    def many(self, images: Sequence[NDArray[np.integer]]) -> list[Result | Failure]:
+        """Homogenize several images of one shape, together where the solver can."""
+        homogenizer = SOLVERS[self.solver](self.boundary)
+        if isinstance(homogenizer, BatchedHomogenizer):
+            found = homogenizer.many(images, self.conductivity)
+            return [Failure(str(r)) if isinstance(r, HomogenizationError) else result_of(r) for r in found]
+        results: list[Result | Failure] = []
+        for image in images:
+            try:
+                results.append(self(image))
+            except HomogenizationError as error:
+                results.append(Failure(str(error)))
+        return results
+
+    def limits(self, fraction: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Between what each diagonal entry must lie at volume fractions of label 1 (Wiener)."""
+        if len(self.conductivity) != 2:
+            return {}
+        return {name: wiener(fraction, self.conductivity) for name in self.properties if name[1] == name[2]}
+
+
+def wiener(fraction: FloatArray, conductivity: Sequence[float]) -> tuple[FloatArray, FloatArray]:
+    """Harmonic and arithmetic mean of two phases at a volume fraction of label 1."""
+    k0, k1 = conductivity
+    least = min(k0, k1)  # by which to divide never overflows
+    return least / ((1 - fraction) * (least / k0) + fraction * (least / k1)), (1 - fraction) * k0 + fraction * k1
+
+
+def result_of(found: Homogenized) -> Result:
+    """A homogenizer's result by the names of its properties."""
+    k = dict(zip(found.names, found.k.tolist(), strict=True))
+
+    def of(values: FloatArray) -> dict[str, float]:
+        return dict(zip(found.names, values.tolist(), strict=True))
+
+    sensitivity = dict(zip(found.names, found.sensitivity, strict=True))
+    for name in found.names:
+        if name[1] != name[2]:
+            # The homogenizer's is that of kxy / sqrt(kxx kyy) at fixed denominator.
+            sensitivity[name] = sensitivity[name] * np.sqrt(k[f"k{name[1]}{name[1]}"] * k[f"k{name[2]}{name[2]}"])
+    return Result(
+        values=k,
+        lower=of(found.lower),
+        upper=of(found.upper),
+        plain=of(found.k_fv),
+        sensitivity=sensitivity,
+        solver=found.solver,
+        solver_version=found.solver_version,
+        imbalance=found.flux_imbalance,
+        seconds=found.seconds,
+        bracket=found.bracket,
+    )
