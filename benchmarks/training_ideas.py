@@ -35,6 +35,7 @@ def training(arguments):
     from loop.simulation.rows import to_samples
     from loop.simulation.simulate import Execution, simulate
     from loop.studies.single import shots_at
+    from simulators import Result
 
     partial, full, test = datasets(arguments)
     simulated = int(partial.simulated.sum())
@@ -59,7 +60,7 @@ def training(arguments):
                 images = [(g > 0.5).astype(np.uint8) for g in base.decode(z).numpy()]
         with open_executor("process", 1) as executor:
             found = list(simulate(images, conduction(PHASES), Execution(executor, "direct")))
-        kept = [(i, r) for i, r in zip(images, found, strict=True) if not isinstance(r, str)]
+        kept = [(i, r) for i, r in zip(images, found, strict=True) if isinstance(r, Result)]
         return concatenate([partial, to_samples([i for i, _ in kept], [r for _, r in kept], conduction(PHASES))])
 
     variants = [

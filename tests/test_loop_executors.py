@@ -17,11 +17,13 @@ import pytest
 from problems import checkerboard
 from tasks import die, fail, odd, own_process, square, tell_and_wait
 
+from janus_al.material import conduction
 from loop.simulation.executors import ExecutorError, Limited, PoisonError, WorkerPool, cores, open_executor
-from loop.simulation.simulate import simulate
-from simulators import SOLVERS, DirectHomogenizer, generate
+from loop.simulation.simulate import Execution, simulate
+from simulators import Conductivity, Failure, Result, generate
 
 PHASES = (1.0, 10.0)
+MATERIAL = conduction(PHASES)
 
 
 def alive(pid):
@@ -255,8 +257,13 @@ def images():
 
 
 def equal(one, other):
-    return type(one) is type(other) and (
-        one == other if isinstance(one, str) else np.array_equal(one.k, other.k) and one.names == other.names
+    if isinstance(one, Failure) or isinstance(other, Failure):
+        return one == other
+    maps = one.sensitivity.keys() == other.sensitivity.keys()
+    return (
+        maps
+        and one.values == other.values
+        and all(np.array_equal(one.sensitivity[n], other.sensitivity[n]) for n in one.sensitivity)
     )
 
 
@@ -270,8 +277,8 @@ def test_threads_share_nothing(solver, boundary, monkeypatch):
     monkeypatch.setattr("loop.simulation.simulate.BATCH", 1)
     images = list(generate(8, 16, seed=5))
     with ThreadPoolExecutor(4) as executor:
-        found = list(simulate(images, PHASES, solver, executor, boundary))
-    expected = [SOLVERS[solver](boundary)(image, PHASES) for image in images]
+        found = list(simulate(images, conduction(PHASES, boundary), Execution(executor, solver)))
+    expected = [Conductivity(boundary, PHASES, solver)(image) for image in images]
     assert all(equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
@@ -280,10 +287,11 @@ def test_same_results_in_the_same_order(kind, images):
     """Bit for bit what this process computes; a bad image's reason stands where its result would."""
     doubled = [*images, *images[::-1]]
     with open_executor(kind, 2) as executor:
-        found = list(simulate(doubled, PHASES, "direct", executor))
-    expected = [DirectHomogenizer()(image, PHASES) for image in images[:-1]]
+        found = list(simulate(doubled, MATERIAL, Execution(executor, "direct")))
+    expected = [Conductivity("dirichlet", PHASES, "direct")(image) for image in images[:-1]]
     assert all(equal(a, b) for a, b in zip(found, expected, strict=False))
-    assert "labels 7..7" in found[7]
+    assert all(isinstance(result, Result) for result in found[:7])
+    assert "labels 7..7" in found[7].reason
     assert all(equal(a, b) for a, b in zip(found, found[::-1], strict=True))
 
 
@@ -312,7 +320,7 @@ class Counting(WorkerPool):
 def test_no_image_is_simulated_twice(images):
     """Copies of an image share one simulation."""
     with Counting(1) as executor:
-        found = list(simulate([images[0]] * 5 + [images[1], images[0]], PHASES, "direct", executor))
+        found = list(simulate([images[0]] * 5 + [images[1], images[0]], MATERIAL, Execution(executor, "direct")))
         assert executor.submitted == 2
     assert all(equal(found[0], found[n]) for n in (1, 4, 6))
     assert not equal(found[0], found[5])
@@ -323,10 +331,10 @@ def test_timeout_quarantines_and_spares_the_rest(images, monkeypatch):
     slow = np.random.default_rng(0).integers(0, 2, (380, 380)).astype(np.uint8)
     monkeypatch.setattr("loop.simulation.simulate.TASK_CELLS", 10**6)
     with open_executor("process", 1) as executor:
-        list(simulate([images[0]], PHASES, "direct", executor))
-        found = list(simulate([images[0], slow, images[1]], PHASES, "direct", executor, timeout=0.3))
-    assert found[1] == "simulation failed: it took longer than 0.3 s"
-    expected = [DirectHomogenizer()(image, PHASES) for image in images[:2]]
+        list(simulate([images[0]], MATERIAL, Execution(executor, "direct")))
+        found = list(simulate([images[0], slow, images[1]], MATERIAL, Execution(executor, "direct", timeout=0.3)))
+    assert found[1] == Failure("simulation failed: it took longer than 0.3 s")
+    expected = [Conductivity("dirichlet", PHASES, "direct")(image) for image in images[:2]]
     assert equal(found[0], expected[0])
     assert equal(found[2], expected[1])
 
@@ -355,10 +363,10 @@ def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, mon
     images, ledgers = list(generate(6, 16, seed=5)), []
     for folder in (tmp_path / "late", tmp_path / "early"):
         (folder / "samples").mkdir(parents=True)
-        ledgers.append(Ledger(folder, Journal(folder / "journal.jsonl"), PHASES, "dirichlet", 100, True))
+        ledgers.append(Ledger(folder, Journal(folder / "journal.jsonl"), MATERIAL, 100, True))
 
     def simulate_all(ledger, executor):
-        ledger.simulate(images, 0, "candidate", 0, "direct", executor, lambda *_: None)
+        ledger.simulate(images, 0, "candidate", 0, Execution(executor, "direct"), lambda *_: None)
 
     late, early = ledgers
     with Late() as executor:
@@ -369,7 +377,7 @@ def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, mon
         simulating.join(30)
     with ThreadPoolExecutor(1) as executor:
         simulate_all(early, executor)
-    reopened = Ledger(late.folder, Journal(late.journal.path), PHASES, "dirichlet", 100, True)
+    reopened = Ledger(late.folder, Journal(late.journal.path), MATERIAL, 100, True)
     assert late.samples().digest() == early.samples().digest() == reopened.samples().digest()
     assert len(late.samples()) == 6
 
@@ -381,13 +389,13 @@ def test_what_came_before_an_end_is_committed(tmp_path):
 
     images = list(generate(4, 16, seed=5))
     (tmp_path / "samples").mkdir()
-    ledger = Ledger(tmp_path, Journal(tmp_path / "journal.jsonl"), PHASES, "dirichlet", 100, True)
+    ledger = Ledger(tmp_path, Journal(tmp_path / "journal.jsonl"), MATERIAL, 100, True)
 
     def stop(stage, done, total):
         raise KeyboardInterrupt
 
     with ThreadPoolExecutor(1) as executor, pytest.raises(KeyboardInterrupt):
-        ledger.simulate(images, 0, "candidate", 0, "direct", executor, stop)
+        ledger.simulate(images, 0, "candidate", 0, Execution(executor, "direct"), stop)
     assert sum(e["simulated"] for e in Journal(ledger.journal.path).of("shard")) == 4
 
 
@@ -436,8 +444,8 @@ def test_a_cluster_somewhere_else(monkeypatch, capfd):
         monkeypatch.setattr("loop.simulation.cluster.PATIENCE", 60.0)
         processes.append(dask_process("worker", f"tcp://{address}", "--nthreads", "4", "--no-nanny"))
         with open_executor(f"dask://{address}") as executor:
-            found = list(simulate(images, PHASES, "fipy", executor))
-            assert all(equal(a, SOLVERS["fipy"]()(i, PHASES)) for a, i in zip(found, images, strict=True))
+            found = list(simulate(images, MATERIAL, Execution(executor)))
+            assert all(equal(a, Conductivity("dirichlet", PHASES)(i)) for a, i in zip(found, images, strict=True))
             with pytest.raises(PoisonError, match=r"took longer than 0.1 s"):
                 executor.submit(Limited(square, 0.1), 2, 1.0).result(timeout=30)
             waiting = executor.submit(square, 2, 60)

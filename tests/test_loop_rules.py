@@ -231,7 +231,7 @@ def test_selection_counts_what_fell_by_which_rule():
         "the same as a better one": 1,
         "too much like a better one": 1,
         "of one phase only": 1,
-        "predicted outside the Wiener bounds": 1,
+        "predicted outside the elementary bounds": 1,
         "already simulated": 1,
     }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from janus_al.material import conduction
 from loop.campaign.campaign import Campaign, start
 from loop.campaign.journal import read_events
 from loop.campaign.toml import load_config
@@ -63,7 +64,7 @@ def faulty(error):
 def test_verification_that_fails_leaves_a_design_undecided(solver, error, words, certified, monkeypatch):
     """A fast backend that FiPy contradicts, a refusal, and any error at all: no design, a reason, and no end."""
     monkeypatch.setitem(SOLVERS, solver, faulty(error))
-    check = Check((0.1, 1.0), "direct", "dirichlet", certified)
+    check = Check(conduction((0.1, 1.0)), "direct", certified)
     with ThreadPoolExecutor(1) as pool:
         found = verify(generate(1, 16, seed=0)[0], ANYTHING, check, pool)
     decided, reason = judge(found, ANYTHING, check)
@@ -73,7 +74,7 @@ def test_verification_that_fails_leaves_a_design_undecided(solver, error, words,
 
 def test_verification_that_takes_too_long_leaves_a_design_undecided():
     """Its worker ends itself, and with it what hangs."""
-    check = Check((0.1, 1.0), "direct", "dirichlet", certify=True, timeout=1e-3)
+    check = Check(conduction((0.1, 1.0)), "direct", certify=True, timeout=1e-3)
     with open_executor("process", 1) as pool:
         found = verify(generate(1, 64, seed=0)[0], Target("t", {"kxx": (0.3, 0.300001)}), check, pool)
     decided, reason = judge(found, ANYTHING, check)
@@ -84,7 +85,7 @@ def test_verification_that_takes_too_long_leaves_a_design_undecided():
 def test_backends_agree_where_kxy_is_nothing():
     """Of a mirror-symmetric periodic image kxy is rounding alone: compared with kxx and kyy, not with itself."""
     y, x = np.indices((16, 16))
-    check = Check((0.1, 1.0), "direct", "periodic", certify=False)
+    check = Check(conduction((0.1, 1.0), "periodic"), "direct", certify=False)
     with ThreadPoolExecutor(1) as pool:
         found = verify(((x - 7.5) ** 2 + (y - 7.5) ** 2 < 20).astype(np.uint8), ANYTHING, check, pool)
     assert judge(found, ANYTHING, check) == ("confirmed", "")
