@@ -86,7 +86,7 @@ def _relative_error(value: float, interval: Interval) -> float:
 def _is_value(interval: Interval) -> bool:
     """A value with a tolerance rather than a range: no wider than 20 % about its middle."""
     low, high = interval
-    return math.isfinite(high) and 0 < high - low <= 0.2 * abs(high + low)
+    return math.isfinite(low) and math.isfinite(high) and 0 < high - low <= 0.2 * abs(high + low)
 
 
 def describe(name: str, interval: Interval) -> str:

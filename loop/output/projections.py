@@ -13,7 +13,7 @@ from janus_al.files import atomic_path
 from janus_al.samples import content_hash
 from loop import CREATED_BY
 from loop.campaign.campaign import Campaign
-from loop.campaign.journal import charged, end_of, read_events
+from loop.campaign.journal import charged, end_of, read_events, spent_on
 from loop.campaign.toml import check_unchanged, load_stored
 from loop.design.candidates import properties_of
 from loop.files.lock import is_locked
@@ -104,6 +104,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                     "name": entry["name"],
                     "target": {"name": entry["target"], **targets[entry["target"]].wanted()},
                     "properties": properties,
+                    "units": {n: unit for n in samples.material.simulated if (unit := samples.material.unit(n))},
                     "solver": {
                         "name": samples.meta["solver"][row].decode(),
                         "version": samples.meta["solver_version"][row].decode(),
@@ -143,7 +144,7 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
     shards = [e for e in events if e["event"] == "shard"]
     end = end_of(events)
     paid = charged(events, config.dataset.generate is not None)
-    done, failed = sum(s["simulated"] for s in paid), sum(len(s["failed"]) for s in paid)
+    spent, failed = spent_on(paid), sum(len(s["failed"]) for s in paid)
     names = [d["target"] for e in rounds for d in e["designs"]]
     if end is not None:
         state, reason = end["state"], end["reason"]
@@ -158,9 +159,9 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
         "reason": reason,
         "rounds": len(rounds),
         "simulations": {
-            "done": done,
+            "done": spent - failed,
             "failed": failed,
-            "spent": done + failed,
+            "spent": spent,
             "budget": config.budget.simulations,
         },
         "samples": sum(s["samples"] for s in shards),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.material import Material, Physics
+from janus_al.properties import row_of
 from janus_al.samples import content_hash
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import Limited, outcome
@@ -93,7 +94,7 @@ def simulate_unordered(
 
     def take(number: int, found: Mapping[str, Found]) -> None:
         for key, result in found.items():
-            parts[key][number] = result
+            parts[key][number] = _in_range(material.physics[number], result)
             if len(parts[key]) == len(material.physics):
                 whole[key] = merged(material, [parts[key][i] for i in range(len(material.physics))])
 
@@ -159,8 +160,8 @@ def merged(material: Material, found: Sequence[Found]) -> Found:
     }
     return Result(
         **tables,
-        solver="+".join(r.solver for r in good),
-        solver_version="+".join(r.solver_version for r in good),
+        solver="+".join(r.solver or name for r, name in zip(found, names, strict=True) if isinstance(r, Result)),
+        solver_version="+".join(r.solver_version or "-" for r in good),
         imbalance=max(first.imbalance, *(r.imbalance for r in good)),
         seconds=sum(r.seconds for r in good),
         bracket=first.bracket,
@@ -192,4 +193,17 @@ def _simulate(
         for image, result in zip(images, found, strict=True):
             if isinstance(result, Result):
                 cache.put(image, result)
+    return found
+
+
+def _in_range(physics: Physics, found: Found) -> Found:
+    """Not in a worker: what the user's properties mean is known to the process that read it."""
+    if isinstance(found, Failure):
+        return found
+    for name in physics.properties:
+        if row_of(name).log and found.values[name] <= 0:
+            return Failure(
+                f"{name} = {found.values[name]:g}, which must be above 0 to be learned on a log scale; "
+                "a property that may be 0 or below is declared with log = false"
+            )
     return found
