@@ -27,6 +27,7 @@ from test_janus_al_dataset import some_samples
 from test_loop_journal import EVENTS
 
 from janus_al import checkpoint, dataset
+from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
 from janus_al.training import build
 from loop.campaign.journal import Journal
@@ -163,7 +164,7 @@ def valid(name):
     with tempfile.TemporaryDirectory() as folder:
         dataset.write(Path(folder, "h5"), some_samples(), "test")
         ranges = {"kxx": (0.2, 0.5), "kyy": (0.2, 0.5)}
-        card = checkpoint.Card((0.1, 1.0), "dirichlet", "0" * 64, 4, {}, 1.0, [{"step": 1, "loss": 2.0}], ranges)
+        card = checkpoint.Card(conduction((0.1, 1.0)), "0" * 64, 4, {}, 1.0, [{"step": 1, "loss": 2.0}], ranges)
         checkpoint.save(Path(folder), build(JanusConfig(size=16, latent=4, channels=4, rank=2), 0), card)
         return Path(folder, name).read_bytes()
 

@@ -210,11 +210,25 @@ def described(**changes):
             *outer, last = name.split("__")
             inner = table
             for part in outer:
-                inner = inner[part]
+                inner = inner[int(part) if part.isdigit() else part]
             inner.pop(last, None)
             if value is not ...:
                 inner[last] = value
         (folder / "model.json").write_text(json.dumps(table))
+
+    return edit
+
+
+def version_2(**changes):
+    """An edit of model.json as version 2 has it: no material, but its conductivities and its boundary."""
+
+    def edit(folder):
+        card = json.loads((folder / "model.json").read_text())["card"]
+        material = card["material"]
+        former = {"phase_conductivity": material["physics"][0]["constants"]["conductivity"]}
+        former |= {"boundary": material["boundary"], "material": ...}
+        described(version=2, **{f"card__{name}": value for name, value in former.items()})(folder)
+        described(**changes)(folder)
 
     return edit
 
@@ -234,6 +248,9 @@ def text(words):
     return lambda folder: (folder / "model.json").write_bytes(words)
 
 
+PHYSICS = "card__material__physics__0__"
+CONDUCTIVITY = PHYSICS + "constants__conductivity"
+
 HOSTILE = {
     "size": (described(network__size=4096), r"network\.size: .*1024"),
     "vast latent": (described(network__latent=10**9), "damaged model"),
@@ -250,24 +267,82 @@ HOSTILE = {
     "unknown network key": (described(network__width=3), "network.width"),
     "other properties": (
         described(network__properties=["E11", "E22"]),
-        r"properties of \('E11', 'E22'\); this version",
+        r"property_range of \['kxx', 'kyy'\] where the network predicts \['E11', 'E22'\]; restore it",
     ),
-    "many properties": (described(network__properties=["x" * 100] * 1000), r"properties of \('x{58}; this version"),
+    "other properties and ranges": (
+        described(network__properties=["E11", "E22"], card__property_range={"E11": [1, 2], "E22": [1, 2]}),
+        "properties of 'E11', which its material does not have; restore it",
+    ),
+    "many properties": (
+        described(network__properties=["x" * 100] * 1000),
+        r"the network predicts \['x{58}; restore it",
+    ),
+    "a long property": (
+        described(network__properties=["x" * 100, "kyy"], card__property_range={"x" * 100: [1, 2], "kyy": [1, 2]}),
+        "properties of 'x{60}', which its material does not have",
+    ),
     "no property": (described(network__properties=[]), "properties"),
     "unknown card key": (described(card__colour="red"), "card.colour"),
-    "missing card key": (described(card__material={"physics": []}), "card.material.physics required"),
+    "missing card key": (described(card__training=...), "card.training: Field required"),
     "no card": (described(card=...), "card: Field required"),
     "card null": (described(card=None), "card: .*given: None"),
-    "one conductivity": (described(card__phase_conductivity=[1.0]), "card.phase_conductivity"),
-    "conductivity NaN": (described(card__phase_conductivity=[float("nan"), 1.0]), r"card\.phase_conductivity\[0\]"),
-    "conductivity 0": (described(card__phase_conductivity=[0, 1.0]), r"card\.phase_conductivity\[0\]"),
-    "conductivity null": (described(card__phase_conductivity=None), "card.phase_conductivity"),
-    "boundary": (described(card__boundary="neumann"), "card.boundary"),
+    "no material": (described(card__material=...), "card.material: Field required"),
+    "material null": (described(card__material=None), r"card\.material: .*given: None"),
+    "no physics": (described(card__material__physics=...), r"card\.material\.physics: Field required"),
+    "physics of none": (described(card__material__physics=[]), r"card\.material\.physics: .*given: \[\]"),
+    "physics twice": (
+        lambda folder: described(
+            card__material__physics=2 * json.loads((folder / "model.json").read_text())["card"]["material"]["physics"]
+        )(folder),
+        r"card\.material: property kxx: two physics give it",
+    ),
+    "unknown physics key": (described(**{PHYSICS + "colour": "red"}), r"card\.material\.physics\[0\]\.colour"),
+    "no simulator": (described(**{PHYSICS + "simulator": ...}), r"physics\[0\]\.simulator: Field required"),
+    "properties lost": (
+        described(**{PHYSICS + "properties": ["kxx"]}),
+        "properties of 'kyy', which its material does not have",
+    ),
+    "unknown property": (described(**{PHYSICS + "properties": ["kxx", "kyy", "hard"]}), "property 'hard': known here"),
+    "one conductivity": (described(**{CONDUCTIVITY: [1.0]}), "a material of 1 phases; a model has two"),
+    "three conductivities": (described(**{CONDUCTIVITY: [1.0, 2.0, 3.0]}), "a material of 3 phases; a model has two"),
+    "conductivity NaN": (
+        described(**{CONDUCTIVITY: [float("nan"), 1.0]}),
+        r"card\.material\.physics\[0\]\.constants\.conductivity.*\[0\]: .*given: nan",
+    ),
+    "conductivity 0": (
+        described(**{CONDUCTIVITY: [0, 1.0]}),
+        r"card\.material\.physics\[0\]: conductivity \(0\.0, 1\.0\): give a number above 0",
+    ),
+    "conductivity null": (described(**{CONDUCTIVITY: None}), r"physics\[0\]\.constants\.conductivity.*given: None"),
+    "no conductivity": (described(**{CONDUCTIVITY: ...}), "conductivity"),
+    "boundary": (described(card__material__boundary="neumann"), r"card\.material\.boundary: .*given: 'neumann'"),
+    "no boundary": (described(card__material__boundary=...), r"card\.material\.boundary: Field required"),
+    "former card": (described(card__phase_conductivity=[0.1, 1.0]), "card.phase_conductivity: Unexpected"),
+    "version 2: missing card key": (version_2(card__boundary=...), "card.*: Field required"),
+    "version 2: unknown card key": (version_2(card__colour="red"), "card.colour"),
+    "version 2: no card": (version_2(card=...), "card: Field required"),
+    "version 2: card null": (version_2(card=None), "card: .*given: None"),
+    "version 2: card of a list": (version_2(card=[]), r"card: .*given: \[\]"),
+    "version 2: one conductivity": (
+        version_2(card__phase_conductivity=[1.0]),
+        "a material of 1 phases; a model has two",
+    ),
+    "version 2: no conductivity": (version_2(card__phase_conductivity=...), "card.*: Field required"),
+    "version 2: conductivity NaN": (
+        version_2(card__phase_conductivity=[float("nan"), 1.0]),
+        r"conductivity.*\[0\]: .*given: nan",
+    ),
+    "version 2: conductivity 0": (
+        version_2(card__phase_conductivity=[0, 1.0]),
+        r"conductivity \(0\.0, 1\.0\): give a number above 0",
+    ),
+    "version 2: conductivity null": (version_2(card__phase_conductivity=None), "conductivity.*given: None"),
+    "version 2: boundary": (version_2(card__boundary="neumann"), "boundary: .*given: 'neumann'"),
     "simulated": (described(card__simulated=10**40), "card.simulated"),
     "history": (described(card__history=[{"step": "one"}]), r"card\.history\[0\]\.step"),
     "no range": (described(card__property_range={}), "property_range of"),
     "range of three": (described(card__property_range={"kxx": [1, 2, 3], "kyy": [1, 2]}), "card.property_range.kxx"),
-    "another version": (described(version=3), "not a 'janus-al model' of version 1 to 2"),
+    "another version": (described(version=4), "not a 'janus-al model' of version 1 to 3"),
     "another format": (described(format="x"), "not a 'janus-al model'"),
     "no format": (described(format=...), "format: Field required"),
     "no object": (text(b"[]"), "damaged model"),
@@ -310,6 +385,21 @@ def test_hostile_checkpoint_is_refused(trained, tmp_path, edit, words):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("edit", [described(), version_2(), version_2(version=1)], ids=["3", "2", "1"])
+def test_every_version_is_read_alike(trained, tmp_path, edit):
+    """Versions 1 and 2 say two conductivities and a boundary where 3 has a material; the checksums are new."""
+    shutil.copytree(trained, tmp_path / "m")
+    edit(tmp_path / "m")
+    files = [tmp_path / "m" / name for name in ("weights.safetensors", "model.json")]
+    sums = "".join(f"{hashlib.sha256(f.read_bytes()).hexdigest()}  {f.name}\n" for f in files)
+    (tmp_path / "m" / checkpoint.SUMS).write_text(sums)
+    (model, card), (again, card_again) = checkpoint.load(trained), checkpoint.load(tmp_path / "m")
+    assert card_again == card
+    assert card.material == conduction((0.1, 1.0))
+    assert again.config == model.config
+    assert torch.equal(weights(again), weights(model))
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -330,7 +420,7 @@ def test_a_file_that_claims_a_terabyte_is_not_read(trained, tmp_path, name, word
     ("change", "words"),
     [
         (lambda s: s.take(np.flatnonzero(~s.simulated)), "0 simulated samples"),
-        (lambda s: dataclasses.replace(s, phase_conductivity=(1.0, 2.0, 3.0)), "two-phase"),
+        (lambda s: dataclasses.replace(s, material=conduction((1.0, 2.0, 3.0))), "two-phase"),
     ],
 )
 def test_samples_that_cannot_train(samples, change, words):

@@ -42,7 +42,7 @@ def test_words_become_intervals():
 @pytest.mark.parametrize(
     ("word", "rule"),
     [
-        ("kzz=1", "must be one of"),
+        ("kuu=1", "target property 'kuu': known here are volume_fraction, kxx, kyy"),
         ("kxx=-1", "must be 0 or more"),
         ("kxx=0.9..0.5", "min 0.9 is above max 0.5"),
         ("kxx=1e999", "finite"),
@@ -124,6 +124,11 @@ def test_wiener_decides_what_is_reachable(words, reachable):
 def test_the_reachable_range_is_named():
     with pytest.raises(TargetError, match=r"reach kxx 0\.1\.\.1 \(elementary"):
         check_reachable(parse_targets(["kxx=3"], 0.01), MATERIAL.names, LIMITS)
+
+
+def test_a_property_that_the_physics_does_not_give_is_named():
+    with pytest.raises(TargetError, match=r"target property 'kzz': the physics asked here gives kxx, kyy, volume_fra"):
+        check_reachable(parse_targets(["kzz=0.3"], 0.01), MATERIAL.names, LIMITS)
 
 
 def test_error_of_values_and_bounds():
@@ -293,7 +298,10 @@ def test_weights_file_is_laid_over(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (CONFIG.replace("kxx", "kzz"), "target.0.kzz: unknown key"),
+        (
+            CONFIG.replace("kxx", "kzz"),
+            "target 1: unknown key kzz; .* the physics here gives, kxx, kyy, volume_fraction",
+        ),
         (CONFIG + "[training]\nstep = 3", "training.step: unknown key"),
         (CONFIG + "[training]\nsteps = 'many'", "training.steps"),
         (CONFIG + "[training]\nl_rec = -1", "training.l_rec: must be at least 0"),
