@@ -140,7 +140,7 @@ def finish(log, key, samples, pool, test, arguments):
     seconds = time.process_time() - began
     report = evaluate(model, test)
     card = dataclasses.replace(card, property_range=property_range(pool, model.config.properties))
-    targets = probe_targets(card, arguments.probes)
+    targets = probe_targets(card.property_range, arguments.probes)
     with open_executor("process", 1) as executor:
         shots = shots_at(model, card, targets, key["seed"], executor, solver="direct")
     errors = [c.target.error(c.trials[0].properties) for c in shots]
@@ -189,7 +189,7 @@ def rounds(log, seed, numbers, pool, test, arguments):
         if key is keys[-1]:
             return
         with open_executor("process", 1) as executor:
-            targets = probe_targets(card, len(labelled))
+            targets = probe_targets(card.property_range, len(labelled))
             shots = shots_at(model, card, targets, 1000 + seed, executor, solver="direct")
             images = [c.image for c in shots]
             more = to_samples(

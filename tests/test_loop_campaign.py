@@ -86,7 +86,9 @@ def test_every_simulation_is_counted_and_kept(folder):
     report, campaign = status(folder), Campaign(folder)
     events = campaign.journal.events
     paid = sum(e["simulated"] + len(e["failed"]) for e in events if e["event"] == "shard")
-    assert report["simulations"]["done"] + report["simulations"]["failed"] == paid
+    spent = report["simulations"]
+    assert spent["done"] + spent["failed"] + spent["probes"]["spent"] == paid
+    assert spent["probes"]["spent"] > 0
     assert [e["spent"] for e in events if e["event"] == "round"][-1] == paid
     samples = dataset.read(folder / "dataset.h5")
     assert samples.simulated.sum() == report["simulations"]["done"]

@@ -52,7 +52,7 @@ class Shots:
 
         self.phases, self.homogenizer = card.phase_conductivity, DirectHomogenizer(card.boundary)
         self.names = list(card.property_range)
-        targets = probe_targets(card, arguments.targets)
+        targets = probe_targets(card.property_range, arguments.targets)
         self.column = torch.tensor([self.names.index(next(iter(t.intervals))) for t in targets])
         self.value = np.array([sum(next(iter(t.intervals.values()))) / 2 for t in targets])
         self.scale = np.log

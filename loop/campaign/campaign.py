@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +22,7 @@ from janus_al.files import atomic_path
 from janus_al.identity import canonical_hash
 from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash, unlabelled
+from janus_al.training import property_range
 from loop import CREATED_BY
 from loop.campaign.config import CampaignConfig, ConfigError, Generate
 from loop.campaign.journal import Journal
@@ -52,8 +54,8 @@ class Campaign:
         self.progress = Progress()
         self.material = self.config.material
         boundary = self.material.boundary
-        budget, generated = self.config.budget.simulations, self.config.dataset.generate is not None
-        self.ledger = Ledger(folder, self.journal, self.material, budget, generated)
+        generated = self.config.dataset.generate is not None
+        self.ledger = Ledger(folder, self.journal, self.material, self.config.budget, generated)
         self.proposals = Proposals(folder, self.journal)
         self.clock = Clock()
         self.models = Models(folder, self.config, self.journal, self.ledger, self.clock)
@@ -104,12 +106,9 @@ class Campaign:
             candidates = self._propose(number, *self.models.of(number - 1))
             self.proposals.commit_candidates(number, candidates)
         with self.clock("simulation"):
-            shoot(
-                candidates,
-                lambda images: self._simulate(images, number, "candidate"),
-                self.material,
-                self.config.loop.cut_steps,
-            )
+            for origin, steps in (("candidate", self.config.loop.cut_steps), ("probe", 0)):
+                own = [c for c in candidates if c.probe == (origin == "probe")]
+                shoot(own, partial(self._simulate, number=number, origin=origin), self.material, steps)
         designs = self._accept(candidates)
         goes_on = len(self._unmet(designs)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
         if goes_on:
@@ -140,7 +139,7 @@ class Campaign:
             return propose(
                 model,
                 [(target, min(settings.candidates, missing)) for target, missing in self._unmet()],
-                probe_targets(card, settings.probes),
+                probe_targets(self._probe_range(), min(settings.probes, self.ledger.probes_left // self.ledger.price)),
                 (self.config.seed, number, STAGE),
                 self.config.inversion,
                 settings.swarm,
@@ -154,6 +153,10 @@ class Campaign:
                 self.material.boundary,
                 lambda step, steps: self.progress("inversion", step, steps),
             )
+
+    def _probe_range(self) -> dict[str, tuple[float, float]]:
+        """What probes ask for: the range of the first dataset, as it was stored then."""
+        return next((e["probe_range"] for e in self.journal.of("campaign") if "probe_range" in e), {})
 
     def _accept(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
         """New designs: candidates that meet their target, differ from its other designs, and pass verification."""
@@ -196,11 +199,13 @@ class Campaign:
             with atomic_path(self.folder / "test.h5") as temporary:
                 shutil.copyfile(settings.test, temporary)
         samples = self.ledger.samples()
+        ranges = property_range(samples, self.material.simulated)
         self.journal.append(
             "campaign",
             campaign_id=samples.digest()[:12] + f"-{time.time_ns():x}",
             name=self.config.name,
             seed=self.config.seed,
+            probe_range=ranges,
             source={
                 "path": str(settings.source or "generated"),
                 "digest": samples.digest(),

@@ -203,6 +203,9 @@ class Budget(_Section):
 
     rounds: Few = 4
     simulations: Count = 400
+    """for candidates, and for the first dataset where it is generated"""
+    probes: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 24
+    """more simulations, for probes"""
 
 
 class Loop(_Section):
@@ -212,8 +215,9 @@ class Loop(_Section):
     """simulated for each unmet target and round, at most"""
     swarm: Few = 4
     """latent vectors inverted for each candidate wanted"""
-    probes: Annotated[int, Field(strict=True, ge=0, le=1000)] = 24
-    """candidates a round for conductivities spread over the dataset's range: they teach, and they measure"""
+    probes: Annotated[int, Field(strict=True, ge=0, le=1000)] = 6
+    """inversions a round for values spread over the first dataset's range, the same each round: what a model's first
+    shots are worth, measured; they teach as well"""
     cut_steps: Annotated[int, Field(strict=True, ge=0, le=1000)] = 4
     """simulations spent on moving the cut of one candidate, at most"""
     min_distance: Annotated[float, Field(strict=True, ge=0, lt=0.5)] = 0.05

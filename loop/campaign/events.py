@@ -26,6 +26,7 @@ def _known(name: str) -> str:
 
 
 Property = Annotated[str, AfterValidator(_known)]
+Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 
 
@@ -52,6 +53,8 @@ class _Shard(_Event):
     simulated: Count
     simulations: Count | None = None
     """paid for; without it, one for each simulated sample and failure"""
+    probes: bool = False
+    """paid for by the budget of the probes"""
     failed: list[_Failure]
     seconds: float
 
@@ -78,6 +81,7 @@ class _Campaign(_Event):
     campaign_id: str
     name: str
     source: _Source
+    probe_range: dict[Property, Range] = {}
 
 
 class _Begun(_Event):

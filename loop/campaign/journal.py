@@ -62,8 +62,14 @@ def end_of(events: Sequence[Event]) -> Event | None:
 
 
 def charged(events: Sequence[Event], generated: bool) -> list[Event]:
-    """The shards whose simulations were paid for: all, but a source dataset's."""
-    return [e for e in events if e["event"] == "shard" and (e["round"] > 0 or generated)]
+    """The shards whose simulations the budget paid for: all, but a source dataset's and the probes'."""
+    shards = [e for e in events if e["event"] == "shard" and not e.get("probes")]
+    return [e for e in shards if e["round"] > 0 or generated]
+
+
+def probed(events: Sequence[Event]) -> list[Event]:
+    """The shards of probes, which have a budget of their own."""
+    return [e for e in events if e["event"] == "shard" and e.get("probes")]
 
 
 def spent_on(shards: Sequence[Event]) -> int:

@@ -14,7 +14,8 @@ from janus_al.identity import canonical_hash
 from janus_al.material import Material
 from janus_al.samples import Samples, concatenate, content_hash
 from loop import CREATED_BY
-from loop.campaign.journal import Event, Journal, charged, committed, spent_on
+from loop.campaign.config import Budget
+from loop.campaign.journal import Event, Journal, charged, committed, probed, spent_on
 from loop.simulation.rows import result_at, to_samples
 from loop.simulation.simulate import Execution, simulate_unordered
 from simulators import Failure, Result
@@ -31,7 +32,7 @@ class Ledger:
         folder: Path,
         journal: Journal,
         material: Material,
-        budget: int,
+        budget: Budget,
         generated: bool,
     ) -> None:
         self.folder, self.journal, self.material = folder, journal, material
@@ -57,7 +58,12 @@ class Ledger:
     @property
     def left(self) -> int:
         """Simulations left."""
-        return max(self.budget - self.spent, 0)
+        return max(self.budget.simulations - self.spent, 0)
+
+    @property
+    def probes_left(self) -> int:
+        """Simulations left for probes."""
+        return max(self.budget.probes - spent_on(probed(self.journal.events)), 0)
 
     def simulate(
         self,
@@ -73,7 +79,8 @@ class Ledger:
         An image costs a simulation for each physics, once, whoever paid for it: an earlier round, or a killed attempt
         at this one.
         """
-        hashes, new, left = [content_hash(i) for i in images], dict[str, NDArray[np.uint8]](), self.left
+        hashes, new, probes = [content_hash(i) for i in images], dict[str, NDArray[np.uint8]](), origin == "probe"
+        left = self.probes_left if probes else self.left
         for key, image in zip(hashes, images, strict=True):
             if key not in self._known and key not in self._failed and (len(new) + 1) * self.price <= left:
                 new[key] = image
@@ -93,7 +100,8 @@ class Ledger:
                 meta = {"origin": origin.encode(), "round": number, "seed": seed}
                 samples = to_samples([new[key] for key in good], list(good.values()), self.material, **meta)
             if arrived:
-                self.append(number, samples, bad, time.perf_counter() - began, len(arrived) * self.price)
+                cost = len(arrived) * self.price
+                self.append(number, samples, bad, time.perf_counter() - began, cost, probes)
             arrived.clear()
             began = time.perf_counter()
 
@@ -116,8 +124,12 @@ class Ledger:
         failed: list[dict[str, str]],
         seconds: float = 0,
         simulations: int = 0,
+        probes: bool = False,
     ) -> None:
-        """Commit samples as an immutable shard, then in the journal; `simulations` were paid for them."""
+        """Commit samples as an immutable shard, then in the journal; `simulations` were paid for them.
+
+        What a shard has are its six facts: round, samples, failures, seconds, cost, and which budget paid.
+        """
         name, digest = None, None
         if samples is not None:
             name = f"samples/r{number:04d}-{samples.digest()[:12]}.h5"
@@ -131,6 +143,7 @@ class Ledger:
             samples=0 if samples is None else len(samples),
             simulated=0 if samples is None else int(samples.simulated.sum()),
             simulations=simulations,
+            probes=probes,
             failed=failed,
             seconds=seconds,
         )

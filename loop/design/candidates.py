@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.checkpoint import Card
 from janus_al.inversion import InversionConfig, invert
 from janus_al.material import Boundary, Material
 from janus_al.networks.janus import Janus
@@ -133,12 +132,12 @@ def shoot(
         going = after
 
 
-def probe_targets(card: Card, count: int) -> list[Target]:
-    """Values evenly spread over the range of the simulated samples, of each property above 0 in turn."""
-    targets, names = [], [name for name, (low, _) in card.property_range.items() if row_of(name).log and low > 0]
+def probe_targets(ranges: Mapping[str, tuple[float, float]], count: int) -> list[Target]:
+    """Values evenly spread over the ranges of properties, of each one above 0 in turn."""
+    targets, names = [], [name for name, (low, _) in ranges.items() if row_of(name).log and low > 0]
     for index in range(count if names else 0):
         name = names[index % len(names)]
-        low, high = card.property_range[name]
+        low, high = ranges[name]
         value = low + (high - low) * (index + 0.5) / count
         targets.append(Target("probe", {name: interval(name, value, tolerance=0.01)}))
     return targets

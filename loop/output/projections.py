@@ -13,7 +13,7 @@ from janus_al.files import atomic_path
 from janus_al.samples import content_hash
 from loop import CREATED_BY
 from loop.campaign.campaign import Campaign
-from loop.campaign.journal import charged, end_of, read_events, spent_on
+from loop.campaign.journal import charged, end_of, probed, read_events, spent_on
 from loop.campaign.toml import check_unchanged, load_stored
 from loop.design.candidates import properties_of
 from loop.files.lock import is_locked
@@ -163,6 +163,7 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
             "failed": failed,
             "spent": spent,
             "budget": config.budget.simulations,
+            "probes": {"spent": spent_on(probed(events)), "budget": config.budget.probes},
         },
         "samples": sum(s["samples"] for s in shards),
         "targets": [

@@ -142,7 +142,7 @@ def _samples(path: Path, data: Data, workers: int, progress: Say, test: bool = F
 
 def in_range(model: Janus, card: Card, executor: Executor, progress: Say) -> dict[str, Any]:
     """First shots across the data's 5th to 95th percentile, and the same candidates after moving the cut."""
-    targets, began = probe_targets(card, PROBES), time.perf_counter()
+    targets, began = probe_targets(card.property_range, PROBES), time.perf_counter()
     shots = shots_at(model, card, targets, 0, executor, solver=SOLVER, progress=partial(progress, "inversion"))
     report: dict[str, Any] = {
         "shots": len(shots),

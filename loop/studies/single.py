@@ -35,7 +35,7 @@ def first_shot_errors(model: Janus, card: checkpoint.Card, count: int, seed: int
     Raises:
         HomogenizationError: an inversion could not be simulated.
     """
-    shots = shots_at(model, card, probe_targets(card, count), seed, executor)
+    shots = shots_at(model, card, probe_targets(card.property_range, count), seed, executor)
     return [c.target.error(c.trials[0].properties) for c in shots]
 
 
