@@ -2,14 +2,8 @@
 
 from simulators.catalogue import CatalogueError, make, run
 from simulators.conduction.certification import Certificate, certify
-from simulators.conduction.homogenizer import (
-    Boundary,
-    HomogenizationError,
-    Homogenized,
-    Homogenizer,
-    check_contrast,
-    conductivity_field,
-)
+from simulators.conduction.homogenizer import Boundary, Homogenized, Homogenizer
+from simulators.conduction.inputs import HomogenizationError, check_contrast, conductivity_field
 from simulators.simulator import Failure, Result, SimulationError, Simulator
 from simulators.solvers.batched import BatchedHomogenizer
 from simulators.solvers.choice import SOLVERS, choose

@@ -89,7 +89,7 @@ def test_every_simulation_is_counted_and_kept(folder):
     spent = report["simulations"]
     assert spent["done"] + spent["failed"] + spent["probes"]["spent"] == paid
     assert spent["probes"]["spent"] > 0
-    assert [e["spent"] for e in events if e["event"] == "round"][-1] == paid
+    assert [e["spent"] for e in events if e["event"] == "round"][-1] == paid - spent["probes"]["spent"]
     samples = dataset.read(folder / "dataset.h5")
     assert samples.simulated.sum() == report["simulations"]["done"]
     assert len(set(samples.hashes)) == len(samples)

@@ -7,7 +7,7 @@ from tests.problems import checkerboard, laminate
 
 from simulators import DirectHomogenizer, HomogenizationError, certify, choose, generate
 from simulators.conduction.certification import corner_contacts, half_width
-from simulators.conduction.homogenizer import check_memory
+from simulators.conduction.inputs import check_memory
 from simulators.solvers.layer import log_conductivity
 
 PHASES = (1.0, 10.0)
@@ -154,6 +154,6 @@ def test_too_large_for_memory(solver, monkeypatch):
     check_memory((256, 256), "dirichlet", solver)
     with pytest.raises(HomogenizationError, match=r"100000 x 100000 cells needs about \d+ GiB"):
         check_memory((100_000, 100_000), "periodic", solver)
-    monkeypatch.setattr("simulators.conduction.homogenizer.bytes_present", lambda: 1e5)
+    monkeypatch.setattr("simulators.conduction.inputs.bytes_present", lambda: 1e5)
     with pytest.raises(HomogenizationError, match="needs about 0 GiB"):
         DirectHomogenizer()(np.eye(64, dtype=int), PHASES)

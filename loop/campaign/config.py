@@ -6,17 +6,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
-from janus_al.material import UNIT, Material, Physics, conduction
+from janus_al.material import Material, conduction
 from janus_al.networks.janus import JanusConfig
-from janus_al.properties import Property, PropertyError, register
 from janus_al.settings import Count, Part
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
+from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
 from loop.design.targets import Target, TargetError, check_reachable, interval
-from loop.files.names import file_name, same
+from loop.files.names import same
 from loop.simulation.simulate import limits_of
 
 Kind = TypeVar("Kind", bound=BaseModel)
@@ -30,12 +30,6 @@ def _executor(words: str) -> str:
     return words
 
 
-Name = Annotated[str, AfterValidator(file_name)]
-Few = Annotated[int, Field(strict=True, ge=1, le=1000)]
-Wanted = Annotated[float, Field(strict=True, ge=-1e12, le=1e12)]
-Conductivity = Annotated[float, Field(strict=True, gt=0, le=1e12)]
-
-
 CERTIFIED = ("kxx", "kyy", "kzz", "kxy", "kxz", "kyz", "volume_fraction")
 
 
@@ -43,107 +37,7 @@ class ConfigError(ValueError):
     """A configuration that cannot be run."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Microstructure(_Section):
-    """What is designed."""
-
-    size: Annotated[int, Field(strict=True, ge=1, le=1024)] = 32
-    """pixels a side"""
-    phase_conductivity: tuple[Conductivity, Conductivity] | None = None
-    """of label 0 and label 1: short for one [[physics]] that is conduction"""
-    boundary: Literal["dirichlet", "periodic"] = "dirichlet"
-    """faces held at fixed temperatures, or between grips; or a cell that repeats"""
-
-    @model_validator(mode="after")
-    def _two_phases(self) -> Self:
-        if self.phase_conductivity is not None:
-            _check_phases("phase_conductivity", self.phase_conductivity)
-        return self
-
-
-def _check_phases(name: str, values: tuple[float, ...]) -> None:
-    from simulators import check_contrast
-
-    if values[0] == values[1]:
-        raise ValueError(f"{name} {values}: equal, so that every image conducts alike")
-    check_contrast(min(values), max(values))
-
-
-class PropertyRow(_Section):
-    """A property that Janus-AL does not know."""
-
-    name: str
-    log: bool = True
-    """it is above 0, learned and asked for on a log scale"""
-    trend: Literal[-1, 0, 1] = 0
-    """whether it rises (1) or falls (-1) with the pixels of label 1"""
-    driver: str = ""
-    """or the constant on which it rises, and to which its sensitivities refer"""
-    tensor: str = ""
-    """whose entry it is, with `axes`, such as "xx"; none: turned images have the same"""
-    axes: Annotated[str, Field(pattern="^([xyz]{2}|[xyz]{4})?$")] = ""
-    turns: bool = True
-    """false where nothing is known of mirrored and turned images"""
-
-
-class PhysicsSection(BaseModel):
-    """A simulator; keys other than these are its constants, and a list has a number for each label."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-    __pydantic_extra__: dict[str, tuple[float, ...] | float | bool | str]
-
-    simulator: str = ""
-    """conduction, elasticity, the name of an installed one, or the path of your own, package.module:Class"""
-    command: str = ""
-    """or a program, such as mysolver --in {input} --out {output}"""
-    properties: tuple[str | PropertyRow, ...] = ()
-    """what a program gives; of a simulator, those to use (all)"""
-    unit: str = ""
-    """of its values"""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if bool(self.simulator) == bool(self.command):
-            raise ValueError("give either 'simulator' or 'command'")
-        if self.command and not self.properties:
-            raise ValueError("a command needs 'properties', the names of what it gives")
-        return self
-
-    def physics(self, boundary: Literal["dirichlet", "periodic"]) -> Physics:
-        """What the rest of the loop asks for; the simulator is made once, to see that it can be.
-
-        Raises:
-            CatalogueError, PropertyError: it cannot, or does not give these properties.
-        """
-        from simulators import make
-
-        constants = dict(self.__pydantic_extra__ or {})
-        rows = [Property(**p.model_dump()) for p in self.properties if isinstance(p, PropertyRow)]
-        names = tuple(p.name if isinstance(p, PropertyRow) else p for p in self.properties)
-        if self.command:
-            make("command", boundary, {**constants, "command": self.command, "properties": names})
-            return Physics("command", {"command": self.command, **constants}, names, self.unit, tuple(rows))
-        if "conductivity" in constants and self.simulator == "conduction":
-            values = constants["conductivity"]
-            if not isinstance(values, tuple) or len(values) != 2:
-                raise ValueError(f"conductivity {values}: give two, of label 0 and label 1")
-            _check_phases("conductivity", values)
-        given = list(make(self.simulator, boundary, constants).properties)
-        rows += [p for p in given if isinstance(p, Property)]
-        for row in rows:
-            register(row)
-        all_names = [getattr(p, "name", p) for p in given]
-        if strange := [name for name in names if name not in all_names]:
-            raise PropertyError(f"property '{strange[0]}': {self.simulator} gives {', '.join(all_names)}")
-        kept = names or tuple(all_names)
-        unit = self.unit or (UNIT if self.simulator == "conduction" else "")
-        return Physics(self.simulator, constants, kept, unit, tuple(r for r in rows if r.name in kept))
-
-
-class Generate(_Section):
+class Generate(Section):
     """A phase-field dataset made at the start; its simulations count in the budget."""
 
     count: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 2000
@@ -158,7 +52,7 @@ class Generate(_Section):
         return self
 
 
-class Dataset(_Section):
+class Dataset(Section):
     """Where the first samples come from."""
 
     source: Path | None = None
@@ -174,31 +68,7 @@ class Dataset(_Section):
         return self
 
 
-class Requirement(_Section):
-    """A value with a relative tolerance, or min, or max, or both."""
-
-    value: Wanted | None = None
-    tolerance: Wanted | None = None
-    min: Wanted | None = None
-    max: Wanted | None = None
-
-
-class TargetSection(BaseModel):
-    """What one group of designs must meet, all of it at once; keys other than these are properties."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-    __pydantic_extra__: dict[str, Requirement]
-
-    name: Name | None = None
-    designs: Few = 1
-
-    @property
-    def wanted(self) -> dict[str, Requirement]:
-        """What is asked of each property."""
-        return dict(self.__pydantic_extra__ or {})
-
-
-class Budget(_Section):
+class Budget(Section):
     """When to stop at the latest."""
 
     rounds: Few = 4
@@ -208,7 +78,7 @@ class Budget(_Section):
     """more simulations, for probes"""
 
 
-class Loop(_Section):
+class Loop(Section):
     """How a round is spent."""
 
     candidates: Few = 6
@@ -229,7 +99,7 @@ class Loop(_Section):
     perturb: Part = 0.05
 
 
-class Execution(_Section):
+class Execution(Section):
     """How it is run; none of it changes what is computed, but `threads` and `device` do in the last digits."""
 
     solver: Literal["fipy", "direct", "batched", "auto"] = "fipy"
@@ -251,7 +121,7 @@ def _listed(targets: object) -> object:
     return [targets] if isinstance(targets, dict) else targets
 
 
-class CampaignConfig(_Section):
+class CampaignConfig(Section):
     """The whole file."""
 
     name: Name

@@ -12,12 +12,12 @@ from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
 from janus_al.settings import given, instead, rule
-from loop.campaign.config import CampaignConfig, ConfigError, _Section
+from loop.campaign.config import CampaignConfig, ConfigError, Section
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
-class _TrainingFile(_Section):
+class _TrainingFile(Section):
     network: JanusConfig = JanusConfig()
     training: TrainingConfig = TrainingConfig()
 

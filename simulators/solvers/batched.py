@@ -15,15 +15,8 @@ from numpy.typing import NDArray
 from simulators.algebra.arrays import Array, namespace
 from simulators.algebra.conjugate_gradients import conjugate_gradients
 from simulators.conduction.effective import effective
-from simulators.conduction.homogenizer import (
-    Boundary,
-    HomogenizationError,
-    Homogenized,
-    Solver,
-    check_memory,
-    conductivity_field,
-    result_of,
-)
+from simulators.conduction.homogenizer import Boundary, Homogenized, Solver, result_of
+from simulators.conduction.inputs import HomogenizationError, check_memory, conductivity_field
 from simulators.conduction.problem import Conduction, Solve
 
 CPU_CELLS = 2**16

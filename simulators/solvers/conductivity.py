@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.conduction.homogenizer import HomogenizationError, Homogenized, check_contrast
+from simulators.conduction.homogenizer import Homogenized
+from simulators.conduction.inputs import HomogenizationError, check_contrast
 from simulators.simulator import Boundary, Failure, FloatArray, Result
 from simulators.solvers.batched import BatchedHomogenizer
 from simulators.solvers.choice import SOLVERS

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 
 from simulators.conduction.effective import effective
-from simulators.conduction.homogenizer import IMBALANCE_LIMIT, check_contrast
+from simulators.conduction.homogenizer import IMBALANCE_LIMIT
+from simulators.conduction.inputs import check_contrast
 from simulators.solvers.batched import solve_batch
 
 

@@ -1,0 +1,140 @@
+"""What a campaign is about, as its TOML file says it: microstructure, physics, targets."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from janus_al.material import UNIT, Physics
+from janus_al.properties import Property, PropertyError, register
+from loop.files.names import file_name
+
+Name = Annotated[str, AfterValidator(file_name)]
+Few = Annotated[int, Field(strict=True, ge=1, le=1000)]
+Wanted = Annotated[float, Field(strict=True, ge=-1e12, le=1e12)]
+Conductivity = Annotated[float, Field(strict=True, gt=0, le=1e12)]
+
+
+class Section(BaseModel):
+    """A table of the file: its keys are checked, unknown ones refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Microstructure(Section):
+    """What is designed."""
+
+    size: Annotated[int, Field(strict=True, ge=1, le=1024)] = 32
+    """pixels a side"""
+    phase_conductivity: tuple[Conductivity, Conductivity] | None = None
+    """of label 0 and label 1: short for one [[physics]] that is conduction"""
+    boundary: Literal["dirichlet", "periodic"] = "dirichlet"
+    """faces held at fixed temperatures, or between grips; or a cell that repeats"""
+
+    @model_validator(mode="after")
+    def _two_phases(self) -> Self:
+        if self.phase_conductivity is not None:
+            _check_phases("phase_conductivity", self.phase_conductivity)
+        return self
+
+
+def _check_phases(name: str, values: tuple[float, ...]) -> None:
+    from simulators import check_contrast
+
+    if values[0] == values[1]:
+        raise ValueError(f"{name} {values}: equal, so that every image conducts alike")
+    check_contrast(min(values), max(values))
+
+
+class PropertyRow(Section):
+    """A property that Janus-AL does not know."""
+
+    name: str
+    log: bool = True
+    """it is above 0, learned and asked for on a log scale"""
+    trend: Literal[-1, 0, 1] = 0
+    """whether it rises (1) or falls (-1) with the pixels of label 1"""
+    driver: str = ""
+    """or the constant on which it rises, and to which its sensitivities refer"""
+    tensor: str = ""
+    """whose entry it is, with `axes`, such as "xx"; none: turned images have the same"""
+    axes: Annotated[str, Field(pattern="^([xyz]{2}|[xyz]{4})?$")] = ""
+    turns: bool = True
+    """false where nothing is known of mirrored and turned images"""
+
+
+class PhysicsSection(BaseModel):
+    """A simulator; keys other than these are its constants, and a list has a number for each label."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, tuple[float, ...] | float | bool | str]
+
+    simulator: str = ""
+    """conduction, elasticity, the name of an installed one, or the path of your own, package.module:Class"""
+    command: str = ""
+    """or a program, such as mysolver --in {input} --out {output}"""
+    properties: tuple[str | PropertyRow, ...] = ()
+    """what a program gives; of a simulator, those to use (all)"""
+    unit: str = ""
+    """of its values"""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if bool(self.simulator) == bool(self.command):
+            raise ValueError("give either 'simulator' or 'command'")
+        if self.command and not self.properties:
+            raise ValueError("a command needs 'properties', the names of what it gives")
+        return self
+
+    def physics(self, boundary: Literal["dirichlet", "periodic"]) -> Physics:
+        """What the rest of the loop asks for; the simulator is made once, to see that it can be.
+
+        Raises:
+            CatalogueError, PropertyError: it cannot, or does not give these properties.
+        """
+        from simulators import make
+
+        constants = dict(self.__pydantic_extra__ or {})
+        rows = [Property(**p.model_dump()) for p in self.properties if isinstance(p, PropertyRow)]
+        names = tuple(p.name if isinstance(p, PropertyRow) else p for p in self.properties)
+        if self.command:
+            make("command", boundary, {**constants, "command": self.command, "properties": names})
+            return Physics("command", {"command": self.command, **constants}, names, self.unit, tuple(rows))
+        if "conductivity" in constants and self.simulator == "conduction":
+            values = constants["conductivity"]
+            if not isinstance(values, tuple) or len(values) != 2:
+                raise ValueError(f"conductivity {values}: give two, of label 0 and label 1")
+            _check_phases("conductivity", values)
+        given = list(make(self.simulator, boundary, constants).properties)
+        rows += [p for p in given if isinstance(p, Property)]
+        for row in rows:
+            register(row)
+        all_names = [getattr(p, "name", p) for p in given]
+        if strange := [name for name in names if name not in all_names]:
+            raise PropertyError(f"property '{strange[0]}': {self.simulator} gives {', '.join(all_names)}")
+        kept = names or tuple(all_names)
+        unit = self.unit or (UNIT if self.simulator == "conduction" else "")
+        return Physics(self.simulator, constants, kept, unit, tuple(r for r in rows if r.name in kept))
+
+
+class Requirement(Section):
+    """A value with a relative tolerance, or min, or max, or both."""
+
+    value: Wanted | None = None
+    tolerance: Wanted | None = None
+    min: Wanted | None = None
+    max: Wanted | None = None
+
+
+class TargetSection(BaseModel):
+    """What one group of designs must meet, all of it at once; keys other than these are properties."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    __pydantic_extra__: dict[str, Requirement]
+
+    name: Name | None = None
+    designs: Few = 1
+
+    @property
+    def wanted(self) -> dict[str, Requirement]:
+        """What is asked of each property."""
+        return dict(self.__pydantic_extra__ or {})
