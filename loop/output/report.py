@@ -13,6 +13,8 @@ from janus_al.files import atomic_path
 from janus_al.properties import orbits
 from janus_al.samples import Samples
 from loop.campaign.campaign import Campaign
+from loop.design.targets import Target
+from loop.output import fronts
 from loop.output.latent_map import plane
 from loop.output.projections import designs_of, status
 
@@ -46,6 +48,7 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
         agreement=_agreement(rounds, campaign.material.simulated) if rounds else None,
         progress=_progress(rounds) if rounds else None,
         latent=latent,
+        fronts=None if (drawn := _fronts(samples, designs, campaign.targets)) is None else _embed(drawn),
         reconstructions=reconstructions,
         samples={"all": len(samples), "simulated": int(samples.simulated.sum()), "digest": samples.digest()[:16]},
         solver=next(
@@ -114,6 +117,11 @@ def _agreement(rounds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
         axis.set(xlabel=f"{words} predicted by the network", ylabel=f"{words} simulated")
         axis.legend(frameon=False)
     return _embed(figure)
+
+
+def _fronts(samples: Samples, designs: Sequence[dict[str, Any]], targets: Sequence[Target]) -> Any:
+    wanted = {name for target in targets for name in target.intervals}
+    return fronts.figure(samples, [(d["target"]["name"], d["properties"]) for d in designs], wanted)
 
 
 def _progress(rounds: Sequence[dict[str, Any]]) -> str:
