@@ -13,6 +13,7 @@ import pytest
 from janus_al import checkpoint, dataset
 from janus_al.errors import DatasetError
 from janus_al.files import atomic_path, remove_stale
+from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
 from janus_al.samples import content_hash
 from janus_al.training import build
@@ -248,9 +249,7 @@ def test_a_place_that_cannot_be_written(janus, image):
 def model(tmp_path_factory):
     """An untrained model of 16 x 16 pixels, whose weights are so large that its inversions differ."""
     folder = tmp_path_factory.mktemp("models") / "model"
-    card = checkpoint.Card(
-        (0.1, 1.0), "dirichlet", "none", 0, {}, property_range={"kxx": (0.2, 0.6), "kyy": (0.2, 0.6)}
-    )
+    card = checkpoint.Card(conduction((0.1, 1.0)), "none", 0, {}, property_range={"kxx": (0.2, 0.6), "kyy": (0.2, 0.6)})
     model = build(JanusConfig(size=16, latent=16, channels=4, rank=4), 0)
     for weights in model.parameters():
         weights.data *= 3

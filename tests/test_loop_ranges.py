@@ -17,17 +17,27 @@ from janus_al import dataset
 from janus_al.material import conduction
 from janus_al.samples import concatenate, unlabelled
 from loop.campaign.config import CampaignConfig, ConfigError
+from loop.campaign.sections import PhysicsSection, TargetSection
 from loop.campaign.toml import dump_config, load_config, load_training
 from simulators import DirectHomogenizer, generate
 
 SMALL = tomllib.loads(Path(__file__).with_name("small.toml").read_text())
 NEVER = [math.nan, math.inf, -math.inf, 1e300, 2**63, "many", True, [1], {}]
 PERHAPS = [-1, 0, 0.5]
+NAMED = {TargetSection: ("kxx", "kyy", "volume_fraction"), PhysicsSection: ("conductivity",)}
+"""some of the keys that the user names"""
+COMMAND = {"command": "solve {input} {output}", "properties": [{"name": "hardness"}]}
+PHYSICS = {
+    "conductivity": [{"simulator": "conduction", "conductivity": [0.1, 1.0]}],
+    "properties": [COMMAND, {"simulator": "conduction", "conductivity": [0.1, 1.0]}],
+}
 
 
 def numbers(kind, path=()):
-    """The path of every key that holds a number, of lists the first entry."""
+    """The path of every key that holds a number, of lists the first entry, of keys that the user names some."""
     hints = typing.get_type_hints(kind)
+    for name in NAMED.get(kind, ()):
+        yield from numbers_in(hints["__pydantic_extra__"], (*path, name))
     for name in kind.model_fields if issubclass(kind, BaseModel) else [f.name for f in dataclasses.fields(kind)]:
         yield from numbers_in(hints[name], (*path, name))
 
@@ -36,6 +46,8 @@ def numbers_in(hint, path):
     if typing.get_origin(hint) in {typing.Union, types.UnionType}:
         for option in typing.get_args(hint):
             yield from numbers_in(option, path)
+    elif typing.get_origin(hint) is dict:
+        yield from numbers_in(typing.get_args(hint)[1], path)
     elif typing.get_origin(hint) in {list, tuple}:
         yield from numbers_in(typing.get_args(hint)[0], (*path, 0))
     elif typing.get_origin(hint) is typing.Literal:
@@ -48,7 +60,8 @@ def numbers_in(hint, path):
 
 
 def with_value(path, value):
-    """The small campaign with another value at a path."""
+    """The small campaign with another value at a path; where that is of a physics, with one instead of its phases."""
+    small = SMALL if path[0] != "physics" else {**SMALL, "microstructure": {"size": 16}, "physics": PHYSICS[path[2]]}
 
     def put(table, path):
         key, *rest = path
@@ -56,7 +69,7 @@ def with_value(path, value):
             return [put(table[0], rest) if rest else value, *table[1:]]
         return {**table, key: put(table.get(key, {}), rest) if rest else value}
 
-    return put(SMALL, path)
+    return put(small, path)
 
 
 KEYS = sorted(set(numbers(CampaignConfig)), key=str)
@@ -64,6 +77,7 @@ KEYS = sorted(set(numbers(CampaignConfig)), key=str)
 
 def test_all_numbers_are_found():
     named = {".".join(map(str, k)) for k in KEYS}
+    assert named >= {"physics.0.conductivity.0", "physics.0.properties.0.trend"}
     assert named >= {"seed", "microstructure.phase_conductivity.0", "target.0.kxx.tolerance", "dataset.generate.count"}
     assert named >= {"training.rate", "network.stem", "inversion.focus", "execution.timeout", "loop.shrink"}
     assert len(named) > 60
@@ -87,7 +101,7 @@ def test_numbers_out_of_range_are_refused_by_name(tmp_path, path):
         else:
             assert refusal.count("\n") == 0
             named = [str(p) for p in path if p != 0]
-            assert any(word in refusal for word in (*named[-2:], "phases of")), refusal
+            assert any(word in refusal for word in (*named[-2:], "these phases")), refusal
             for foreign in ("Input should", "pydantic", "validation error", "regex", "^["):
                 assert foreign not in refusal
 
@@ -98,7 +112,7 @@ def test_numbers_out_of_range_are_refused_by_name(tmp_path, path):
         (["microstructure.phase_conductivity=[1.0, 1.0]"], "equal"),
         (["microstructure.size=20"], "8 divides"),
         (["network.properties=['a', 'b']"], "kxx"),
-        (["network.properties=['kxx']"], "kyy"),
+        (["network.properties=['kxx']", "target=[{kyy={value=0.3}}]"], "kyy"),
         (["training.pool=3"], "divide the image side, 16"),
         (["training.batch=4"], "at most the batch of 4"),
         (["training.l_task=0", "training.l_rec=0", "training.l_sens=0"], "all 0"),
@@ -229,7 +243,10 @@ def test_settings_that_do_not_fit_the_data(janus, tmp_path, command):
     from loop.simulation.rows import simulate_samples  # noqa: F401
 
     dataset.write(tmp_path / "d.h5", unlabelled(generate(3, 16, 0), conduction((0.1, 1.0))), "test")
-    for override, words in [("training.pool=3", "divide the image side, 16"), ("network.properties=['kxx']", "kyy")]:
+    for override, words in [
+        ("training.pool=3", "divide the image side, 16"),
+        ("network.properties=['kzz']", "kzz is none"),
+    ]:
         code, _, err = janus(command, tmp_path / "d.h5", "--out", tmp_path / "m", "--set", override)
         assert (code, err.count("\n")) == (2, 1)
         assert words in err
