@@ -37,6 +37,7 @@ class TrainingConfig:
     """Settings of one training run; l_sens = 0 is the paper's way, and what is left where no simulator gives maps."""
 
     steps: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] = 1500
+    """gradient steps of the first training"""
     batch: Annotated[int, Field(strict=True, ge=1, le=65536)] = 48
     """images a step"""
     simulated: Count = 16
@@ -46,16 +47,23 @@ class TrainingConfig:
     rate: Rate = 3e-3
     """highest learning rate of the one-cycle schedule"""
     weight_decay: Annotated[float, Field(strict=True, ge=0, le=100)] = 1e-3
+    """of AdamW"""
     clip: Annotated[float, Field(strict=True, gt=0, le=1e6)] = 5.0
     """largest norm of a gradient step"""
     precision: Literal["float32", "bfloat16"] = "float32"
     """of convolutions and matrix products; bfloat16 is many times slower on CPUs without instructions for it"""
     l_task: Weight = 1.0
+    """weight of the head's error"""
     l_rec: Weight = 20.0
+    """weight of the reconstruction"""
     l_cyc: Weight = 0.1
+    """weight of |z - E(D(z))|"""
     l_deep: Weight = 0.1
+    """weight of |D(z) - D(E(D(z)))|"""
     l_sens: Weight = 10.0
+    """weight of the mismatch of sensitivities"""
     reconstruction: Literal["bce", "l1", "l2"] = "bce"
+    """how a decode is compared: cross-entropy, absolute or squared difference"""
     pool: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
     """sensitivities are compared after averaging over blocks of this many pixels a side, which divide the image"""
     validation: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.1

@@ -38,10 +38,15 @@ class InversionConfig:
     rate: Rate = 0.2
     """of Adam, in standard deviations of the encoded dataset"""
     l_task: Weight = 30.0
+    """weight of the head's miss of the goal"""
     l_binary: Weight = 30.0
+    """weight of the miss of the decoded, binarised and encoded image"""
     l_cyc: Weight = 1.0
+    """weight of |z - E(D(z))| in standard deviations"""
     l_deep: Weight = 1.0
+    """weight of |D(z) - D(E(D(z)))|"""
     l_align: Weight = 0.1
+    """weight of the squared distance from the encoded dataset's mean, in standard deviations"""
     focus: Part = 0.25
     """part of a narrow goal's interval, around its middle, that is aimed at"""
     margin: Annotated[float, Field(strict=True, ge=0, le=0.5)] = 0.02

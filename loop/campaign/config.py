@@ -41,7 +41,9 @@ class Generate(Section):
     """A phase-field dataset made at the start; its simulations count in the budget."""
 
     count: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 2000
+    """phase-field images"""
     simulated: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 128
+    """of them; the others train the encoder and the decoder alone"""
 
     @model_validator(mode="after")
     def _of_them(self) -> Self:
@@ -60,6 +62,7 @@ class Dataset(Section):
     test: Path | None = None
     """HDF5 file of simulated samples on which every model is evaluated, and nothing else"""
     generate: Generate | None = None
+    """or phase-field images, made at the start"""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -72,6 +75,7 @@ class Budget(Section):
     """When to stop at the latest."""
 
     rounds: Few = 4
+    """at most"""
     simulations: Count = 400
     """for candidates, and for the first dataset where it is generated"""
     probes: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 24
@@ -93,10 +97,13 @@ class Loop(Section):
     min_distance: Annotated[float, Field(strict=True, ge=0, lt=0.5)] = 0.05
     """part of the pixels in which two designs of a target differ, at least, at the best translation"""
     retrain: Literal["warm", "scratch"] = "warm"
+    """after a round, from the last model's weights or from new ones"""
     retrain_steps: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] = 400
     """training steps after a round, when warm"""
     shrink: Part = 0.9
+    """of a warm start: what the old weights are multiplied by"""
     perturb: Part = 0.05
+    """of a warm start: what new random weights are multiplied by and added"""
 
 
 class Execution(Section):
@@ -113,6 +120,7 @@ class Execution(Section):
     threads: Annotated[int, Field(strict=True, ge=1, le=THREADS_MAX)] = 1
     """of the network; more than one is slower here unless the machine is idle and the images are large"""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """of the network; auto: cuda where there is one"""
     umap: bool = True
     """show the latent space in the report, which takes half a minute"""
 
@@ -125,21 +133,31 @@ class CampaignConfig(Section):
     """The whole file."""
 
     name: Name
+    """of the campaign, in MLflow and in the report"""
     seed: Annotated[int, Field(strict=True, ge=0, le=SEED_MAX)] = 0
+    """of everything random"""
     certify: bool = False
     """decide by the certified interval, refined until it decides, instead of by the best value"""
     microstructure: Microstructure
+    """what is designed"""
     physics: tuple[PhysicsSection, ...] = ()
     """[[physics]] as often as there are simulators; a design is confirmed when all agree"""
     dataset: Dataset
+    """where the first samples come from"""
     target: Annotated[list[TargetSection], Field(min_length=1), BeforeValidator(_listed)]
     """[[target]] as often as there are targets, or one [target]"""
     budget: Budget = Budget()
+    """when to stop at the latest"""
     loop: Loop = Loop()
+    """how a round is spent"""
     network: JanusConfig = JanusConfig()
+    """what is trained"""
     training: TrainingConfig = TrainingConfig()
+    """how it is trained"""
     inversion: InversionConfig = InversionConfig()
+    """how it is inverted"""
     execution: Execution = Execution()
+    """where and how it is run"""
 
     @cached_property
     def material(self) -> Material:

@@ -46,9 +46,10 @@ def _check_phases(name: str, values: tuple[float, ...]) -> None:
 
 
 class PropertyRow(Section):
-    """A property that Janus-AL does not know."""
+    """A property that Janus-AL does not know; see `janus_al/properties.py`."""
 
     name: str
+    """letters, digits and underscores"""
     log: bool = True
     """it is above 0, learned and asked for on a log scale"""
     trend: Literal[-1, 0, 1] = 0
@@ -56,8 +57,9 @@ class PropertyRow(Section):
     driver: str = ""
     """or the constant on which it rises, and to which its sensitivities refer"""
     tensor: str = ""
-    """whose entry it is, with `axes`, such as "xx"; none: turned images have the same"""
+    """whose entry it is, with `axes`; none: turned images have the same"""
     axes: Annotated[str, Field(pattern="^([xyz]{2}|[xyz]{4})?$")] = ""
+    """indices of the entry, such as xx or xxyy"""
     turns: bool = True
     """false where nothing is known of mirrored and turned images"""
 
@@ -120,9 +122,13 @@ class Requirement(Section):
     """A value with a relative tolerance, or min, or max, or both."""
 
     value: Wanted | None = None
+    """what is wanted; 0.30 alone, without a table, is not enough"""
     tolerance: Wanted | None = None
+    """of the value, relative: 0.01 is one per cent, and the default"""
     min: Wanted | None = None
+    """at least so much, instead of a value"""
     max: Wanted | None = None
+    """at most so much, instead of a value"""
 
 
 class TargetSection(BaseModel):
@@ -132,7 +138,9 @@ class TargetSection(BaseModel):
     __pydantic_extra__: dict[str, Requirement]
 
     name: Name | None = None
+    """of its designs' folders; t1, t2 ... where none is given"""
     designs: Few = 1
+    """how many different ones are wanted"""
 
     @property
     def wanted(self) -> dict[str, Requirement]:
