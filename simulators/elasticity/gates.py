@@ -1,0 +1,146 @@
+"""What is refused before a solve, and what no result may be."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulators.elasticity.bounds import isotropic_bound, isotropic_part
+from simulators.elasticity.stiffness import FloatArray, Plane, lame, tensors
+from simulators.memory import bytes_present
+from simulators.simulator import Boundary, SimulationError
+
+IMBALANCE_LIMIT = 1e-8
+ROUNDING = 1e-9
+"""by which a value may miss an elementary bound, relative to the stiffest one"""
+MAX_CONTRAST = 1e6
+"""between the largest and the smallest principal stiffness of all phases; see docs/results/elasticity.md"""
+
+
+def check_constants(boundary: str, modulus: FloatArray, poisson: FloatArray, plane: str) -> None:
+    """Refuse constants that no isotropic material has, or that lie too far apart.
+
+    Raises:
+        ValueError: with the value at fault, the rule and the mend.
+    """
+    for name, value, allowed in (("boundary", boundary, get_args(Boundary)), ("plane", plane, get_args(Plane))):
+        if value not in allowed:
+            raise ValueError(f'{name} {value!r}: must be "{allowed[0]}" or "{allowed[1]}"')
+    if modulus.ndim != 1 or modulus.size == 0 or not np.all(np.isfinite(modulus)) or np.any(modulus <= 0):
+        raise ValueError(
+            f"Young's moduli {modulus.tolist()}: each must be finite and above 0; "
+            "give a void a small positive one, such as 1e-4 of the other"
+        )
+    if poisson.shape != modulus.shape:
+        raise ValueError(
+            f"{poisson.size} Poisson's ratios for {modulus.size} Young's moduli: give one for each, or one number"
+        )
+    if not np.all((poisson > -1) & (poisson < 0.5)):
+        raise ValueError(
+            f"Poisson's ratios {poisson.tolist()}: an isotropic material's lies above -1 and below 0.5; "
+            "for an incompressible phase give 0.49"
+        )
+    principal = np.linalg.eigvalsh(tensors(lame(modulus, poisson, 3, "strain"), 3))
+    contrast = principal.max() / principal.min()
+    if not contrast <= MAX_CONTRAST * (1 + 1e-9):
+        raise ValueError(
+            f"contrast {contrast:.3g} between the largest and the smallest principal stiffness of "
+            f"moduli {modulus.tolist()} with Poisson's ratios {poisson.tolist()}: double precision carries "
+            f"{MAX_CONTRAST:.0e}; bring the moduli closer together, or the ratios away from -1 and 0.5"
+        )
+
+
+def checked_labels(image: NDArray[Any], phases: int) -> NDArray[Any]:
+    """The image, if each of its labels has constants.
+
+    Raises:
+        SimulationError: with the value at fault, the rule and the mend.
+    """
+    image = np.asarray(image)
+    if image.dtype == bool:
+        image = image.astype(np.uint8)
+    if image.ndim not in (2, 3) or min(image.shape) < 2:
+        raise SimulationError(
+            f"image of shape {image.shape}: need two or three axes of 2 cells or more; repeat a single row or layer"
+        )
+    if not np.issubdtype(image.dtype, np.integer):
+        raise SimulationError(f"image of {image.dtype}: labels must be integers; threshold or round it first")
+    if image.min() < 0 or image.max() >= phases:
+        raise SimulationError(
+            f"labels {int(image.min())}..{int(image.max())} but {phases} Young's moduli: label i needs entry i; "
+            "give one for each label"
+        )
+    return image
+
+
+def check_memory(grid: tuple[int, ...], periodic: bool) -> None:
+    """Refuse an image that would not fit.
+
+    Raises:
+        SimulationError: with what it would take.
+    """
+    if len(grid) == 3:
+        per_cell = 10000.0
+    else:
+        per_cell = 2000.0 + (64.0 if periodic else 32.0) * min(grid)
+    needed, present = per_cell * prod(grid), bytes_present()
+    if needed > present:
+        size = " x ".join(map(str, grid))
+        raise SimulationError(
+            f"an image of {size} cells needs about {needed / 2**30:.0f} GiB, and this machine has "
+            f"{present / 2**30:.0f}; crop it, or merge cells"
+        )
+
+
+def gate_balance(imbalance: float) -> None:
+    """Refuse forces that do not balance.
+
+    Raises:
+        SimulationError: with their size.
+    """
+    if not imbalance <= IMBALANCE_LIMIT:
+        raise SimulationError(
+            f"forces out of balance by {imbalance:.1e}, more than {IMBALANCE_LIMIT:.0e}; "
+            "the contrast is too high for this structure, so bring the moduli closer together"
+        )
+
+
+def gate_moduli(values: Mapping[str, float], bounds: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse values beyond Voigt's and Reuss's bounds, which hold for every discrete solution, too.
+
+    Raises:
+        SimulationError: with the first one.
+    """
+    for name, value in values.items():
+        low, high = bounds[name]
+        if not low * (1 - ROUNDING) <= value <= high * (1 + ROUNDING):
+            raise SimulationError(f"{name} = {value:.10g} lies outside its elementary bounds {low:.10g}..{high:.10g}")
+
+
+def gate_tensor(stiffness: FloatArray, reuss: FloatArray, voigt: FloatArray) -> None:
+    """Refuse a tensor that is not between Reuss's and Voigt's in the Loewner order.
+
+    Raises:
+        SimulationError: with what is wrong.
+    """
+    slack = ROUNDING * np.linalg.eigvalsh(voigt).max()
+    for name, gap in (("Voigt's", voigt - stiffness), ("Reuss's", stiffness - reuss)):
+        if not np.isfinite(gap).all() or np.linalg.eigvalsh(gap).min() < -slack:
+            raise SimulationError(f"the stiffness tensor lies outside {name} bound; the solve has failed")
+
+
+def gate_isotropic(stiffness: FloatArray, fractions: FloatArray, constants: FloatArray, dim: int) -> None:
+    """Refuse a tensor whose isotropic part is below Hashin and Shtrikman's lower bounds.
+
+    These hold for every periodic structure, and the discrete solution is stiffer than the true one. Their upper
+    bounds hold for the true one alone, so they are no gate.
+
+    Raises:
+        SimulationError: with the first modulus that is.
+    """
+    low = isotropic_bound(fractions, constants, dim, upper=False)
+    for name, value, least in zip(("bulk", "shear"), isotropic_part(stiffness, dim), low, strict=True):
+        if not value >= least * (1 - ROUNDING):
+            raise SimulationError(f"mean {name} modulus {value:.10g} is below Hashin and Shtrikman's {least:.10g}")
