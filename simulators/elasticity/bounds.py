@@ -7,7 +7,7 @@ sides admit any uniform strain along and across the pull, and the uniform stress
 Hashin and Shtrikman (1963; Walpole 1966 for phases of which one has the larger bulk and the other the larger shear
 modulus): sharper bounds of the bulk and the shear modulus of an isotropic composite. Of any composite the lower
 ones hold for the bulk modulus under a uniform expansion and for the shear modulus averaged over all rotations: the
-variational principle may be averaged, too.
+variational principle may be averaged, too. So do the upper ones, for both of the average of the compliance.
 """
 
 from collections.abc import Sequence
@@ -69,27 +69,39 @@ def hashin_shtrikman(
     In a plane the bulk modulus is that of the plane, lambda + mu.
     """
     f = np.asarray(fraction, dtype=float)
-    low, high = (
-        isotropic_bound(np.stack([1 - f, f], axis=-1), lame(modulus, poisson, dim, plane), dim, upper)
-        for upper in (False, True)
-    )
+    low, high = isotropic_bounds(np.stack([1 - f, f], axis=-1), lame(modulus, poisson, dim, plane), dim)
     return {"bulk": (low[0], high[0]), "shear": (low[1], high[1])}
 
 
-def isotropic_bound(fractions: FloatArray, constants: FloatArray, dim: int, upper: bool) -> tuple[FloatArray, FloatArray]:
-    """Bulk and shear modulus of Hashin-Shtrikman's or Walpole's bound, of Lamé's constants (2, phases)."""
+def isotropic_bounds(fractions: FloatArray, constants: FloatArray, dim: int) -> list[tuple[FloatArray, FloatArray]]:
+    """The lower and the upper bound of the bulk and the shear modulus.
+
+    Of fractions (..., phases) and Lamé's constants (2, phases).
+    """
     bulk, shear = constants[0] + 2 / dim * constants[1], constants[1]
-    k, g = (c.max() if upper else c.min() for c in (bulk, shear))
-    about = 2 * (dim - 1) / dim * g
-    aside = k * g / (k + 2 * g) if dim == 2 else g * (9 * k + 8 * g) / (6 * (k + 2 * g))
-    return 1 / (fractions / (bulk + about)).sum(-1) - about, 1 / (fractions / (shear + aside)).sum(-1) - aside
+    found = []
+    for k, g in ((bulk.min(), shear.min()), (bulk.max(), shear.max())):
+        about = 2 * (dim - 1) / dim * g
+        aside = k * g / (k + 2 * g) if dim == 2 else g * (9 * k + 8 * g) / (6 * (k + 2 * g))
+        found.append(tuple(1 / (fractions / (c + d)).sum(-1) - d for c, d in ((bulk, about), (shear, aside))))
+    return found
 
 
 def isotropic_part(stiffness: FloatArray, dim: int) -> tuple[float, float]:
     """Bulk and shear modulus of a stiffness tensor's average over all rotations."""
     normal = stiffness[:dim, :dim]
     shear = stiffness.trace() - normal.trace()
+    across = (normal.sum() - normal.trace()) / 2
     if dim == 2:
-        return normal.sum() / 4, (normal.trace() - 2 * normal[0, 1] + 4 * shear) / 8
-    across = normal[np.triu_indices(3, 1)].sum()
+        return normal.sum() / 4, (normal.trace() - 2 * across + 4 * shear) / 8
     return normal.sum() / 9, (normal.trace() - across + 3 * shear) / 15
+
+
+def isotropic_part_of_compliance(compliance: FloatArray, dim: int) -> tuple[float, float]:
+    """Bulk and shear modulus of a compliance tensor's average over all rotations."""
+    normal = compliance[:dim, :dim]
+    shear = compliance.trace() - normal.trace()
+    across = (normal.sum() - normal.trace()) / 2
+    if dim == 2:
+        return 1 / normal.sum(), 2 / (normal.trace() - 2 * across + shear)
+    return 1 / normal.sum(), 15 / (4 * normal.trace() - 4 * across + 3 * shear)

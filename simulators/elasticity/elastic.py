@@ -1,31 +1,23 @@
-"""Homogenised linear elasticity of pixel images, as a simulator.
+"""Homogenised linear elasticity of images of isotropic phases, as a simulator.
 
-One multilinear element a cell; its energy bounds the true stiffness of the image from above, in the Loewner order
-(minimum of the potential energy). Values are energies of whole displacement fields, so that an error of the solve
-enters by its square, and so are the derivatives: the problem is self-adjoint and needs no second solve.
+Displacements in multilinear elements, one a cell, bound the true stiffness of the image from above (least potential
+energy), in the plane stresses in equilibrium bound it from below (`stresses`), both in the Loewner order, and the
+best value is their geometric mean. In volumes it is the upper bound. All are energies of whole fields, so that an
+error of the solve enters by its square, and the derivatives need no second solve.
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.elasticity.bounds import named_bounds, voigt_reuss_tensors
-from simulators.elasticity.energies import Energies, solve
-from simulators.elasticity.gates import (
-    check_constants,
-    check_memory,
-    checked_labels,
-    gate_balance,
-    gate_isotropic,
-    gate_moduli,
-    gate_tensor,
-)
-from simulators.elasticity.lattice import Lattice
-from simulators.elasticity.stiffness import LABELS, FloatArray, Plane, lame, tensors
+from simulators.elasticity import gates
+from simulators.elasticity.bounds import isotropic_bounds, named_bounds, voigt_reuss_tensors
+from simulators.elasticity.bracket import Bracket, bracket
+from simulators.elasticity.stiffness import LABELS, Plane, lame, tensors
+from simulators.elasticity.tensor import derivatives, properties
 from simulators.simulator import Boundary, Result
 
 
@@ -52,7 +44,7 @@ class Elasticity:
         modulus, poisson = np.array(self.modulus, dtype=float), np.array(self.poisson, dtype=float)
         if poisson.ndim == 0:
             poisson = np.full(modulus.size, poisson)
-        check_constants(self.boundary, modulus, poisson, self.plane)
+        gates.check_constants(self.boundary, modulus, poisson, self.plane)
         object.__setattr__(self, "modulus", tuple(modulus.tolist()))
         object.__setattr__(self, "poisson", tuple(poisson.tolist()))
 
@@ -78,53 +70,62 @@ class Elasticity:
         Raises:
             SimulationError: no result can be trusted.
         """
+        import scipy
+
         began = time.perf_counter()
-        image = checked_labels(image, len(self.modulus))
-        check_memory(image.shape, self.boundary == "periodic")
+        image = gates.checked_labels(image, len(self.modulus))
         dim = image.ndim
+        gates.check_memory(image.shape, self.boundary == "periodic")
         constants = lame(self.modulus, self.poisson, dim, self.plane)  # type: ignore[arg-type]
         fractions = np.bincount(image.ravel(), minlength=len(self.modulus)) / image.size
         reuss, voigt = voigt_reuss_tensors(fractions, tensors(constants, dim))
-        pulls = [None] if self.boundary == "periodic" else range(dim)
+        cells = constants[:, image]
         # What overflows or is no number on the way is refused by a gate.
         with np.errstate(all="ignore"):
-            found = [solve(constants[:, image], Lattice(image.shape, pull)) for pull in pulls]
-        imbalance = max(e.imbalance for e in found)
-        gate_balance(imbalance)
+            if self.boundary == "periodic":
+                found = [bracket(cells, reuss, periodic=True)]
+                result = _of_tensor(found[0])
+            else:
+                least = 1 / np.linalg.inv(reuss)[:1, :1]
+                found = [bracket(cells.swapaxes(-1 - i, -1), least, periodic=False) for i in range(dim)]
+                result = _of_pulls(found)
+        imbalance = max(b.imbalance for b in found)
+        gates.gate_balance(imbalance)
+        gates.gate_moduli(result, named_bounds(reuss, voigt, dim))
         if self.boundary == "periodic":
-            gate_tensor(found[0].total, reuss, voigt)
-            gate_isotropic(found[0].total, fractions, constants, dim)
-            values, slopes = _tensor(found[0], dim)
-        else:
-            values = {f"E{i}{i}": float(e.total[0, 0]) for i, e in enumerate(found, start=1)}
-            slopes = {n: e.cells[0, 0] / e.total[0, 0] for n, e in zip(values, found, strict=True)}
-        elementary = named_bounds(reuss, voigt, dim)
-        bounded = {name: value for name, value in values.items() if name[1] == name[2]}
-        gate_moduli(bounded, elementary)
-        return Result(
-            values=values,
-            lower={name: float(elementary[name][0]) for name in bounded},
-            upper=bounded,
-            sensitivity=slopes,
+            gates.gate_tensors([reuss, found[0].lower, found[0].best.value, found[0].upper, voigt])
+            gates.gate_isotropic(found[0].lower, found[0].upper, isotropic_bounds(fractions, constants, dim), dim)
+        return replace(
+            result,
             solver="elasticity",
-            solver_version=version("scipy" if dim == 2 else "pyamg"),
+            solver_version=scipy.__version__,
             imbalance=imbalance,
             seconds=time.perf_counter() - began,
         )
 
 
-def _tensor(energies: Energies, dim: int) -> tuple[dict[str, float], dict[str, FloatArray]]:
-    """Entries of the stiffness tensor and moduli along the axes, with derivatives."""
-    labels, c = LABELS[dim], energies.total
-    values, slopes = {}, {}
-    for i, a in enumerate(labels):
-        for j, b in enumerate(labels[i:], start=i):
-            values[f"C{a}{b}"] = float(c[i, j])
-            slopes[f"C{a}{b}"] = energies.cells[i, j] / (c[i, i] if i == j else 1.0)
-    compliance = np.linalg.inv(c)
-    for i in range(dim):
-        # d(C^-1) = -C^-1 dC C^-1
-        strain = compliance[i]
-        values[f"E{i + 1}{i + 1}"] = float(1 / strain[i])
-        slopes[f"E{i + 1}{i + 1}"] = np.einsum("a,b,ab...->...", strain, strain, energies.cells) / strain[i]
-    return values, slopes
+def _of_tensor(found: Bracket) -> Result:
+    """Every entry and every modulus of a periodic image."""
+    dim = len(found.grid)
+    bounds = named_bounds(found.lower, found.upper, dim)
+    return Result(
+        values=properties(found.best.value, dim),
+        lower={name: float(low) for name, (low, _) in bounds.items()},
+        upper={name: float(high) for name, (_, high) in bounds.items()},
+        plain=properties(found.upper, dim),
+        sensitivity={name: slope.reshape(found.grid) for name, slope in derivatives(found.best, dim).items()},
+    )
+
+
+def _of_pulls(found: Sequence[Bracket]) -> Result:
+    """Moduli of pulls along each axis, each of which was the last one when it was pulled."""
+    by_name = {f"E{i}{i}": bracket for i, bracket in enumerate(found, start=1)}
+    upper = {name: float(b.upper[0, 0]) for name, b in by_name.items()}
+    slopes = {name: (b.best.slope / b.best.value)[0, 0].reshape(b.grid) for name, b in by_name.items()}
+    return Result(
+        values={name: float(b.best.value[0, 0]) for name, b in by_name.items()},
+        lower={name: float(b.lower[0, 0]) for name, b in by_name.items()},
+        upper=upper,
+        plain=upper,
+        sensitivity={name: s.swapaxes(-1 - i, -1) for i, (name, s) in enumerate(slopes.items())},
+    )

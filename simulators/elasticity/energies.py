@@ -1,21 +1,21 @@
-"""Displacement fields of one problem, and the energy that each cell holds of each pair of them."""
+"""Fields of least energy, and the energy that each cell holds of each pair of them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from simulators.elasticity.lattice import Lattice
-from simulators.elasticity.stiffness import FloatArray, element_matrices, uniform
+from simulators.elasticity.spaces import Space
+from simulators.elasticity.stiffness import FloatArray
 
 
 @dataclass(frozen=True)
 class Energies:
-    """Mean energies of pairs of fields, each under a unit mean strain; the stiffness that they add up to.
+    """Mean energies of pairs of fields.
 
     Attributes:
-        total: (m, m), the derivative of the mean energy to both mean strains.
-        cells: share of each cell, (m, m, *grid); all derivatives to the logarithm of its modulus.
-        imbalance: forces left at the nodes, summed, relative to those that the cells exert.
+        total: of all cells together, (m, m).
+        cells: share of each, (m, m, cells): the derivative of the total to the logarithm of what it is linear in.
+        imbalance: loads left at the unknowns, summed, relative to those that the cells exert.
     """
 
     total: FloatArray
@@ -23,32 +23,40 @@ class Energies:
     imbalance: float
 
 
-def solve(constants: FloatArray, lattice: Lattice) -> Energies:
-    """Solve for Lamé's constants of each cell, (2, *grid): under every unit strain if periodic, else the pull."""
-    from simulators.elasticity.banded import BandedCholesky
-    from simulators.elasticity.multigrid import Multigrid
+@dataclass(frozen=True)
+class Problem:
+    """Elements whose matrices are sums of two, each times a constant of the cell.
 
-    dim, grid = lattice.dim, lattice.grid
-    matrices = element_matrices(dim)
-    strains = range(dim * (dim + 1) // 2) if lattice.pull is None else [lattice.pull]
-    strained = uniform(dim, strains)[(..., *[None] * dim)]
-    lam, mu = constants
+    Attributes:
+        space: of the deviations from what is prescribed.
+        constants: of each cell, (2, cells).
+        matrices: for each constant, (2, k, k).
+    """
 
-    def forces(cells: FloatArray) -> FloatArray:
-        """What each cell exerts at its corners."""
-        flat = cells.reshape(*cells.shape[:2], -1)
-        by_lam, by_mu = ((matrix @ flat).reshape(cells.shape) for matrix in matrices)
-        return lam * by_lam + mu * by_mu
+    space: Space
+    constants: FloatArray
+    matrices: FloatArray
 
-    backend = BandedCholesky if dim == 2 else Multigrid
-    inverse = backend(lattice, lattice.stencil(constants, matrices))
-    source = lattice.scatter(forces(np.broadcast_to(strained, (*strained.shape[:2], *grid))))
-    total = strained - lattice.gather(inverse.solve(source))
-    pushed = forces(total)
-    left = np.where(lattice.held, 0.0, lattice.scatter(pushed))
-    cells = np.einsum("ic...,jc...->ij...", total, pushed) / lam.size
-    return Energies(
-        total=cells.sum(axis=tuple(range(2, 2 + dim))),
-        cells=cells,
-        imbalance=float((abs(left).sum(axis=tuple(range(1, left.ndim))) / abs(pushed).sum(axis=tuple(range(1, left.ndim)))).max()),
-    )
+    def loads(self, fields: FloatArray) -> FloatArray:
+        """What each cell exerts on its unknowns, (m, k, cells)."""
+        first, second = self.constants
+        return first * (self.matrices[0] @ fields) + second * (self.matrices[1] @ fields)
+
+    def relaxed(self, prescribed: FloatArray) -> FloatArray:
+        """The fields (m, k, cells) of least energy that deviate from these by any in the space."""
+        from simulators.elasticity.banded import BandedCholesky
+        from simulators.elasticity.multigrid import Multigrid
+
+        if not self.space.order.size:
+            return prescribed
+        backend = BandedCholesky if len(self.space.shape) == 3 else Multigrid
+        inverse = backend(self.space, self.constants, self.matrices)
+        return prescribed - self.space.gather(inverse.solve(self.space.scatter(self.loads(prescribed))))
+
+    def energies(self, fields: FloatArray) -> Energies:
+        """Of relaxed fields."""
+        loads = self.loads(fields)
+        left = np.where(self.space.held, 0.0, self.space.scatter(loads))
+        cells = np.einsum("ikc,jkc->ijc", fields, loads) / fields.shape[-1]
+        imbalance = abs(left).sum(axis=1) / abs(loads).sum(axis=(1, 2))
+        return Energies(cells.sum(axis=2), cells, float(imbalance.max()))

@@ -1,20 +1,21 @@
 """What is refused before a solve, and what no result may be."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.elasticity.bounds import isotropic_bound, isotropic_part
+from simulators.elasticity.bounds import isotropic_part, isotropic_part_of_compliance
 from simulators.elasticity.stiffness import FloatArray, Plane, lame, tensors
 from simulators.memory import bytes_present
-from simulators.simulator import Boundary, SimulationError
+from simulators.simulator import Boundary, Result, SimulationError
 
 IMBALANCE_LIMIT = 1e-8
 ROUNDING = 1e-9
-"""by which a value may miss an elementary bound, relative to the stiffest one"""
+"""by which bounds may cross, relative to the larger of both"""
 MAX_CONTRAST = 1e6
 """between the largest and the smallest principal stiffness of all phases; see docs/results/elasticity.md"""
 
@@ -81,10 +82,7 @@ def check_memory(grid: tuple[int, ...], periodic: bool) -> None:
     Raises:
         SimulationError: with what it would take.
     """
-    if len(grid) == 3:
-        per_cell = 10000.0
-    else:
-        per_cell = 2000.0 + (64.0 if periodic else 32.0) * min(grid)
+    per_cell = 10000.0 if len(grid) == 3 else 2000.0 + (64.0 if periodic else 32.0) * min(grid)
     needed, present = per_cell * prod(grid), bytes_present()
     if needed > present:
         size = " x ".join(map(str, grid))
@@ -107,40 +105,57 @@ def gate_balance(imbalance: float) -> None:
         )
 
 
-def gate_moduli(values: Mapping[str, float], bounds: Mapping[str, tuple[Any, Any]]) -> None:
-    """Refuse values beyond Voigt's and Reuss's bounds, which hold for every discrete solution, too.
+def gate_moduli(result: Result, elementary: Mapping[str, tuple[Any, Any]]) -> None:
+    """Refuse what is not in order: elementary bound, lower bound, value, upper bound, elementary bound.
 
     Raises:
-        SimulationError: with the first one.
+        SimulationError: with the first property that is not.
     """
-    for name, value in values.items():
-        low, high = bounds[name]
-        if not low * (1 - ROUNDING) <= value <= high * (1 + ROUNDING):
-            raise SimulationError(f"{name} = {value:.10g} lies outside its elementary bounds {low:.10g}..{high:.10g}")
+    for name, value in result.values.items():
+        if name[1] != name[2]:
+            # What lies off the diagonal is bounded by the tensors' order.
+            continue
+        (least, most), low, high = elementary[name], result.lower[name], result.upper[name]
+        slack = ROUNDING * most
+        for below, above in pairwise((float(least), low, value, high, float(most))):
+            if not below <= above + slack:
+                raise SimulationError(
+                    f"{name} = {value:.10g} in {low:.10g}..{high:.10g} contradicts the elementary bounds "
+                    f"{least:.10g}..{most:.10g}; the contrast is too high for this structure"
+                )
 
 
-def gate_tensor(stiffness: FloatArray, reuss: FloatArray, voigt: FloatArray) -> None:
-    """Refuse a tensor that is not between Reuss's and Voigt's in the Loewner order.
+def gate_tensors(rising: Sequence[FloatArray]) -> None:
+    """Refuse tensors that do not rise in the Loewner order.
 
     Raises:
-        SimulationError: with what is wrong.
+        SimulationError: with by how much they do not.
     """
-    slack = ROUNDING * np.linalg.eigvalsh(voigt).max()
-    for name, gap in (("Voigt's", voigt - stiffness), ("Reuss's", stiffness - reuss)):
-        if not np.isfinite(gap).all() or np.linalg.eigvalsh(gap).min() < -slack:
-            raise SimulationError(f"the stiffness tensor lies outside {name} bound; the solve has failed")
+    slack = ROUNDING * np.linalg.eigvalsh(rising[-1]).max()
+    for below, above in pairwise(rising):
+        least = np.linalg.eigvalsh(above - below).min()
+        if not least >= -slack:
+            raise SimulationError(
+                f"bounds of the stiffness tensor cross by {-least:.1e}; the contrast is too high for this structure"
+            )
 
 
-def gate_isotropic(stiffness: FloatArray, fractions: FloatArray, constants: FloatArray, dim: int) -> None:
-    """Refuse a tensor whose isotropic part is below Hashin and Shtrikman's lower bounds.
+def gate_isotropic(
+    lower: FloatArray, upper: FloatArray, bounds: Sequence[tuple[FloatArray, FloatArray]], dim: int
+) -> None:
+    """Refuse tensors whose isotropic part contradicts Hashin and Shtrikman's bounds.
 
-    These hold for every periodic structure, and the discrete solution is stiffer than the true one. Their upper
-    bounds hold for the true one alone, so they are no gate.
+    Rigorous for every periodic structure: the average of the true stiffness over all rotations is above the lower
+    bounds, and the upper tensor is stiffer; the average of the true compliance is above the upper bounds' inverse,
+    and that of the lower tensor larger.
 
     Raises:
-        SimulationError: with the first modulus that is.
+        SimulationError: with the first modulus that does.
     """
-    low = isotropic_bound(fractions, constants, dim, upper=False)
-    for name, value, least in zip(("bulk", "shear"), isotropic_part(stiffness, dim), low, strict=True):
-        if not value >= least * (1 - ROUNDING):
-            raise SimulationError(f"mean {name} modulus {value:.10g} is below Hashin and Shtrikman's {least:.10g}")
+    stiff, soft = isotropic_part(upper, dim), isotropic_part_of_compliance(np.linalg.inv(lower), dim)
+    for name, least, most, high, low in zip(("bulk", "shear"), *bounds, stiff, soft, strict=True):
+        if not (high >= least * (1 - ROUNDING) and low <= most * (1 + ROUNDING)):
+            raise SimulationError(
+                f"mean {name} modulus between {low:.10g} and {high:.10g}, beyond Hashin and Shtrikman's bounds "
+                f"{least:.10g}..{most:.10g}; the contrast is too high for this structure"
+            )

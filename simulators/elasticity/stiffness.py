@@ -50,7 +50,7 @@ def element_matrices(dim: int) -> FloatArray:
 
     mesh, element = (MeshQuad(), ElementQuad1()) if dim == 2 else (MeshHex(), ElementHex1())
     basis = Basis(mesh, ElementVector(element), intorder=4)
-    vertices = [int(np.flatnonzero((mesh.p.T == corner[::-1]).all(axis=1))[0]) for corner in corners(dim)]
+    vertices = [int(np.flatnonzero(np.equal(mesh.p.T, corner[::-1]).all(axis=1))[0]) for corner in corners(dim)]
     dofs = basis.nodal_dofs[:, vertices].T.ravel()
     forms = (linear_elasticity(1.0, 0.0), linear_elasticity(0.0, 1.0))
     return np.stack([form.assemble(basis).toarray()[np.ix_(dofs, dofs)] for form in forms])
