@@ -27,6 +27,7 @@ class Space:
         cells: unknowns of each cell, (k, cells).
         held: which are 0.
         pinned: the same with as many more as it takes to stop what has no energy.
+        relative: takes from a cell's unknowns what has no energy, (k, k), lest large ones cancel.
     """
 
     shape: tuple[int, ...]
@@ -34,13 +35,14 @@ class Space:
     cells: IndexArray
     held: NDArray[np.bool_]
     pinned: NDArray[np.bool_]
+    relative: FloatArray
 
     def gather(self, unknowns: FloatArray) -> FloatArray:
-        """Of vectors (m, unknowns) what each cell has, (m, k, cells)."""
-        return unknowns[:, self.cells]
+        """Of vectors (m, unknowns) what each cell has, (m, k, cells), without what has no energy."""
+        return self.relative @ unknowns[:, self.cells]
 
     def scatter(self, cells: FloatArray) -> FloatArray:
-        """Sums over the cells that share each unknown; the transpose of `gather`."""
+        """Sums over the cells that share each unknown; what each unknown has in all."""
         index = self.cells.ravel()
         return np.stack([np.bincount(index, c.ravel(), minlength=self.held.size) for c in cells])
 
@@ -77,7 +79,8 @@ def displacements(grid: tuple[int, ...], periodic: bool) -> Space:
     if dim == 3 and not periodic:
         # What is left is a rotation about the pull.
         pinned[2, 0, -1, 0] = True
-    return Space(index.shape, periodic, np.stack(cells), held.ravel(), pinned.ravel())
+    to_first = np.eye(len(cells)) - np.tile(np.eye(dim, len(cells)), (2**dim, 1))
+    return Space(index.shape, periodic, np.stack(cells), held.ravel(), pinned.ravel(), to_first)
 
 
 def _folded(count: int) -> IndexArray:
