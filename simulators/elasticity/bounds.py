@@ -13,7 +13,7 @@ variational principle may be averaged, too. So do the upper ones, for both of th
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from simulators.elasticity.stiffness import LABELS, FloatArray, Plane, lame, tensors
 
@@ -87,7 +87,7 @@ def isotropic_bounds(fractions: FloatArray, constants: FloatArray, dim: int) -> 
     return found
 
 
-def isotropic_part(stiffness: FloatArray, dim: int) -> tuple[float, float]:
+def isotropic_part(stiffness: NDArray[np.floating], dim: int) -> tuple[float, float]:
     """Bulk and shear modulus of a stiffness tensor's average over all rotations."""
     normal = stiffness[:dim, :dim]
     shear = stiffness.trace() - normal.trace()
@@ -97,7 +97,7 @@ def isotropic_part(stiffness: FloatArray, dim: int) -> tuple[float, float]:
     return normal.sum() / 9, (normal.trace() - across + 3 * shear) / 15
 
 
-def isotropic_part_of_compliance(compliance: FloatArray, dim: int) -> tuple[float, float]:
+def isotropic_part_of_compliance(compliance: NDArray[np.floating], dim: int) -> tuple[float, float]:
     """Bulk and shear modulus of a compliance tensor's average over all rotations."""
     normal = compliance[:dim, :dim]
     shear = compliance.trace() - normal.trace()

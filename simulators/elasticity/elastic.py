@@ -70,19 +70,20 @@ class Elasticity:
         Raises:
             SimulationError: no result can be trusted.
         """
+        import pyamg
         import scipy
 
         began = time.perf_counter()
         image = gates.checked_labels(image, len(self.modulus))
-        dim = image.ndim
-        gates.check_memory(image.shape, self.boundary == "periodic")
-        constants = lame(self.modulus, self.poisson, dim, self.plane)  # type: ignore[arg-type]
+        dim, periodic = image.ndim, self.boundary == "periodic"
+        gates.check_memory(image.shape, periodic)
+        constants = lame(self.modulus, self.poisson, dim, self.plane)
         fractions = np.bincount(image.ravel(), minlength=len(self.modulus)) / image.size
         reuss, voigt = voigt_reuss_tensors(fractions, tensors(constants, dim))
         cells = constants[:, image]
         # What overflows or is no number on the way is refused by a gate.
         with np.errstate(all="ignore"):
-            if self.boundary == "periodic":
+            if periodic:
                 found = [bracket(cells, reuss, periodic=True)]
                 result = _of_tensor(found[0])
             else:
@@ -92,13 +93,13 @@ class Elasticity:
         imbalance = max(b.imbalance for b in found)
         gates.gate_balance(imbalance)
         gates.gate_moduli(result, named_bounds(reuss, voigt, dim))
-        if self.boundary == "periodic":
+        if periodic:
             gates.gate_tensors([reuss, found[0].lower, found[0].best.value, found[0].upper, voigt])
             gates.gate_isotropic(found[0].lower, found[0].upper, isotropic_bounds(fractions, constants, dim), dim)
         return replace(
             result,
-            solver="elasticity",
-            solver_version=scipy.__version__,
+            solver="banded Cholesky" if dim == 2 else "smoothed aggregation",
+            solver_version=scipy.__version__ if dim == 2 else pyamg.__version__,
             imbalance=imbalance,
             seconds=time.perf_counter() - began,
         )

@@ -133,7 +133,8 @@ def gate_tensors(rising: Sequence[FloatArray]) -> None:
     """
     slack = ROUNDING * np.linalg.eigvalsh(rising[-1]).max()
     for below, above in pairwise(rising):
-        least = np.linalg.eigvalsh(above - below).min()
+        gap = above - below
+        least = np.linalg.eigvalsh(gap).min() if np.isfinite(gap).all() else np.nan
         if not least >= -slack:
             raise SimulationError(
                 f"bounds of the stiffness tensor cross by {-least:.1e}; the contrast is too high for this structure"

@@ -14,7 +14,7 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 Plane = Literal["strain", "stress"]
@@ -24,7 +24,7 @@ PAIRS = {2: ((0, 0), (1, 1), (0, 1)), 3: ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2)
 LABELS = {2: "126", 3: "123456"}
 
 
-def lame(modulus: Sequence[float], poisson: Sequence[float], dim: int, plane: Plane) -> FloatArray:
+def lame(modulus: ArrayLike, poisson: ArrayLike, dim: int, plane: Plane) -> FloatArray:
     """Lamé's constants of each phase, (2, phases): lambda, in a plane its own, and the shear modulus."""
     e, nu = np.asarray(modulus, dtype=float), np.asarray(poisson, dtype=float)
     free = dim == 2 and plane == "stress"
@@ -35,8 +35,8 @@ def tensors(constants: FloatArray, dim: int) -> FloatArray:
     """Stiffness tensors (phases, v, v) of Lamé's constants (2, phases)."""
     pairs = PAIRS[dim]
     shear = np.diag([2.0 if a == b else 1.0 for a, b in pairs])
-    volume = np.outer(*[[float(a == b) for a, b in pairs]] * 2)
-    return constants[0][:, None, None] * volume + constants[1][:, None, None] * shear
+    trace = np.array([float(a == b) for a, b in pairs])
+    return constants[0][:, None, None] * np.outer(trace, trace) + constants[1][:, None, None] * shear
 
 
 @lru_cache(maxsize=2)

@@ -16,7 +16,7 @@ class Tensor:
 
     def inverse_of_softness(self) -> "Tensor":
         """The stiffness, if this is a compliance with its derivative to the logarithm of each cell's compliance."""
-        stiffness = np.linalg.inv(self.value)
+        stiffness: FloatArray = np.linalg.inv(self.value)
         return Tensor(stiffness, np.einsum("ia,abc,bj->ijc", stiffness, self.slope, stiffness))
 
 
@@ -28,9 +28,11 @@ def geometric_mean(a: Tensor, b: Tensor) -> Tensor:
     """
     import scipy.linalg
 
-    if not (np.isfinite(a.value).all() and np.isfinite(b.value).all()):
+    try:
+        ratios, basis = scipy.linalg.eigh(b.value, a.value)
+    except (ValueError, scipy.linalg.LinAlgError):
+        # One of them is no number or not positive; no gate lets that pass.
         return Tensor(a.value * np.nan, a.slope * np.nan)
-    ratios, basis = scipy.linalg.eigh(b.value, a.value)
     roots, back = np.sqrt(ratios), np.linalg.inv(basis)
     da, db = (np.einsum("ai,abc,bj->ijc", basis, t.slope, basis) for t in (a, b))
     slope = (db + np.outer(roots, roots)[..., None] * da) / np.add.outer(roots, roots)[..., None]
