@@ -74,9 +74,9 @@ class Elasticity:
         import scipy
 
         began = time.perf_counter()
-        image = gates.checked_labels(image, len(self.modulus))
-        dim, periodic = image.ndim, self.boundary == "periodic"
-        gates.check_memory(image.shape, periodic)
+        periodic = self.boundary == "periodic"
+        image = gates.checked_labels(image, len(self.modulus), periodic)
+        dim = image.ndim
         constants = lame(self.modulus, self.poisson, dim, self.plane)
         fractions = np.bincount(image.ravel(), minlength=len(self.modulus)) / image.size
         reuss, voigt = voigt_reuss_tensors(fractions, tensors(constants, dim))

@@ -53,27 +53,26 @@ def check_constants(boundary: str, modulus: FloatArray, poisson: FloatArray, pla
         )
 
 
-def checked_labels(image: NDArray[Any], phases: int) -> NDArray[Any]:
-    """The image, if each of its labels has constants.
+def checked_labels(image: NDArray[Any], phases: int, periodic: bool) -> NDArray[Any]:
+    """The image, if it fits and each of its labels has constants.
 
     Raises:
         SimulationError: with the value at fault, the rule and the mend.
     """
     image = np.asarray(image)
-    if image.dtype == bool:
-        image = image.astype(np.uint8)
     if image.ndim not in (2, 3) or min(image.shape) < 2:
         raise SimulationError(
             f"image of shape {image.shape}: need two or three axes of 2 cells or more; repeat a single row or layer"
         )
-    if not np.issubdtype(image.dtype, np.integer):
+    if image.dtype != bool and not np.issubdtype(image.dtype, np.integer):
         raise SimulationError(f"image of {image.dtype}: labels must be integers; threshold or round it first")
+    check_memory(image.shape, periodic)
     if image.min() < 0 or image.max() >= phases:
         raise SimulationError(
             f"labels {int(image.min())}..{int(image.max())} but {phases} Young's moduli: label i needs entry i; "
             "give one for each label"
         )
-    return image
+    return image.astype(np.intp)
 
 
 def check_memory(grid: tuple[int, ...], periodic: bool) -> None:

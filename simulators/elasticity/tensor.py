@@ -16,7 +16,7 @@ class Tensor:
 
     def inverse_of_softness(self) -> "Tensor":
         """The stiffness, if this is a compliance with its derivative to the logarithm of each cell's compliance."""
-        stiffness: FloatArray = np.linalg.inv(self.value)
+        stiffness = np.asarray(np.linalg.inv(self.value), dtype=np.float64)
         return Tensor(stiffness, np.einsum("ia,abc,bj->ijc", stiffness, self.slope, stiffness))
 
 
