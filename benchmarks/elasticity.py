@@ -43,7 +43,7 @@ def cpu_ms(call):
 
 
 def felupe_modulus(image, modulus):
-    """The modulus of a pull along x between frictionless grips, by felupe: plane strain, one bilinear element a cell."""
+    """The modulus of a pull along x between grips, by felupe: plane strain, one bilinear element a cell."""
     import felupe
 
     ny, nx = image.shape
@@ -142,13 +142,14 @@ def print_volumes(contrasts, smoke):
 
 
 def print_accuracy(contrasts, smoke):
+    size = 16 if smoke else 32
     print(
-        f"\n## Accuracy\n\nE11 of images of {16 if smoke else 32}^2, and its bounds on cells {REFINED} times as fine, between which the"
+        f"\n## Accuracy\n\nE11 of images of {size} x {size}, and its bounds on cells {REFINED} times as fine, between"
     )
-    print("true one lies. Width: of the bracket, relative. felupe: its value over our upper bound, less 1.\n")
+    print("which the true one lies. Width: of the bracket, relative. felupe: its value over our upper bound, less 1.\n")
     print("| image | contrast | boundary | lower | value | upper | width | finer | felupe |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for number, image in enumerate(generate(1 if smoke else 3, 16 if smoke else 32, seed=5)):
+    for number, image in enumerate(generate(1 if smoke else 3, size, seed=5)):
         for contrast in contrasts:
             for boundary in ("dirichlet", "periodic"):
                 simulate = Elasticity(boundary, (1.0, contrast), POISSON)
