@@ -226,6 +226,14 @@ def test_a_turned_image_has_the_turned_tensor():
     assert grips(image.T).values["E11"] == pytest.approx(grips(image).values["E22"], rel=1e-12)
 
 
+def test_a_frictionless_grip_is_a_mirror():
+    image = picture((7, 6), seed=8)
+    simulate = Elasticity("dirichlet", MODULUS, POISSON)
+    one, two = simulate(image), simulate(np.hstack([image, image[:, ::-1]]))
+    for found in ("lower", "values", "upper"):
+        assert getattr(two, found)["E11"] == pytest.approx(getattr(one, found)["E11"], rel=1e-11), found
+
+
 def test_a_turned_volume_has_the_turned_tensor():
     image = picture((4, 5, 6), seed=4)
     simulate = Elasticity("periodic", MODULUS, POISSON)
