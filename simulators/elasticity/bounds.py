@@ -5,9 +5,9 @@ Voigt (1889) and Reuss (1929): a uniform strain and a uniform stress bound the s
 sides admit any uniform strain along and across the pull, and the uniform stress along it.
 
 Hashin and Shtrikman (1963; Walpole 1966 for phases of which one has the larger bulk and the other the larger shear
-modulus): sharper bounds of the bulk and the shear modulus of an isotropic composite. Of any composite the lower
-ones hold for the bulk modulus under a uniform expansion and for the shear modulus averaged over all rotations: the
-variational principle may be averaged, too. So do the upper ones, for both of the average of the compliance.
+modulus): sharper bounds of the bulk and the shear modulus of an isotropic composite. Of any other composite the lower
+ones bound the stiffness averaged over all rotations, since their variational principle may be averaged, too; and the
+upper ones bound the inverse of the compliance averaged over all rotations.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ Bounds = dict[str, tuple[FloatArray, FloatArray]]
 def voigt_reuss(
     fraction: ArrayLike,
     modulus: Sequence[float],
-    poisson: Sequence[float],
+    poisson: ArrayLike,
     plane: Plane = "strain",
     dim: int = 2,
 ) -> Bounds:
     """Bounds of every property of two phases at volume fractions of label 1, of any shape: rigorous.
 
-    `modulus` and `poisson` hold Young's modulus and Poisson's ratio of label 0 and of label 1.
+    `modulus` and `poisson` hold Young's modulus and Poisson's ratio of label 0 and of label 1; one ratio will do.
     """
     phases = tensors(lame(modulus, poisson, dim, plane), dim)
     f = np.asarray(fraction, dtype=float)
@@ -60,7 +60,7 @@ def named_bounds(reuss: FloatArray, voigt: FloatArray, dim: int) -> Bounds:
 def hashin_shtrikman(
     fraction: ArrayLike,
     modulus: Sequence[float],
-    poisson: Sequence[float],
+    poisson: ArrayLike,
     plane: Plane = "strain",
     dim: int = 2,
 ) -> Bounds:
