@@ -9,6 +9,8 @@ error of the solve enters by its square, and the derivatives need no second solv
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,9 +72,6 @@ class Elasticity:
         Raises:
             SimulationError: no result can be trusted.
         """
-        import pyamg
-        import scipy
-
         began = time.perf_counter()
         periodic = self.boundary == "periodic"
         image = gates.checked_labels(image, len(self.modulus), periodic)
@@ -99,10 +98,15 @@ class Elasticity:
         return replace(
             result,
             solver="banded Cholesky" if dim == 2 else "smoothed aggregation",
-            solver_version=scipy.__version__ if dim == 2 else pyamg.__version__,
+            solver_version=_version("scipy" if dim == 2 else "pyamg"),
             imbalance=imbalance,
             seconds=time.perf_counter() - began,
         )
+
+
+@cache
+def _version(library: str) -> str:
+    return version(library)
 
 
 def _of_tensor(found: Bracket) -> Result:
