@@ -1,7 +1,7 @@
 """Direct solves in the plane by LAPACK's banded Cholesky.
 
 The band is as wide as what a cell joins is apart in the space's order: two rows, four on a ring. Its time does not
-depend on the contrast; SuperLU takes several times as long (docs/results/elasticity.md).
+depend on the contrast; SuperLU takes three to four times as long (docs/results/elasticity.md).
 """
 
 from dataclasses import dataclass
