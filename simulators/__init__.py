@@ -4,6 +4,7 @@ from simulators.catalogue import CatalogueError, make, run
 from simulators.conduction.certification import Certificate, certify
 from simulators.conduction.homogenizer import Boundary, Homogenized, Homogenizer
 from simulators.conduction.inputs import HomogenizationError, check_contrast, conductivity_field
+from simulators.elasticity import Elasticity
 from simulators.simulator import Failure, Result, SimulationError, Simulator
 from simulators.solvers.batched import BatchedHomogenizer
 from simulators.solvers.choice import SOLVERS, choose
@@ -22,6 +23,7 @@ __all__ = [
     "Certificate",
     "Conductivity",
     "DirectHomogenizer",
+    "Elasticity",
     "Failure",
     "FipyHomogenizer",
     "HomogenizationError",

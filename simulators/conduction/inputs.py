@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.conduction.memory import bytes_needed, bytes_present
+from simulators.algebra.memory import bytes_present
+from simulators.conduction.memory import bytes_needed
 from simulators.conduction.refinement import MAX_CONTRAST
 from simulators.simulator import Boundary, FloatArray, SimulationError
 

@@ -1,7 +1,6 @@
 """How much memory a solve takes, estimated before it starts: measured bytes a cell, rounded up."""
 
 import math
-import os
 from collections.abc import Sequence
 
 from simulators.algebra.red_black import BANDED_UP_TO
@@ -21,11 +20,3 @@ def bytes_needed(grid: Sequence[int], periodic: bool, solver: str) -> float:
         banded = not periodic and min(grid) <= BANDED_UP_TO
         per_cell = 500.0 + 4 * (min(grid) + 2) if banded else 130.0 * math.log2(cells)
     return cells * per_cell
-
-
-def bytes_present() -> float:
-    """Physical memory of this machine, or infinity where it cannot be told."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return math.inf

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.elasticity import gates
-from simulators.elasticity.bounds import isotropic_bounds, named_bounds, voigt_reuss_tensors
+from simulators.elasticity.bounds import isotropic_bounds, named_bounds, voigt_reuss, voigt_reuss_tensors
 from simulators.elasticity.bracket import Bracket, bracket
 from simulators.elasticity.stiffness import LABELS, Plane, lame, tensors
 from simulators.elasticity.tensor import derivatives, properties
-from simulators.simulator import Boundary, Result
+from simulators.simulator import Boundary, FloatArray, Result
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,13 @@ class Elasticity:
             return moduli
         labels = LABELS[dim]
         return (*(f"C{a}{b}" for i, a in enumerate(labels) for b in labels[i:]), *moduli)
+
+    def limits(self, fraction: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Between what each property of a plane must lie at volume fractions of label 1 (Voigt, Reuss)."""
+        if len(self.modulus) != 2:
+            return {}
+        found = voigt_reuss(fraction, self.modulus, self.poisson, self.plane)
+        return {name: found[name] for name in self.properties if name in found}
 
     def __call__(self, image: NDArray[np.integer]) -> Result:
         """Simulate labels (ny, nx) or (nz, ny, nx), integers or booleans.

@@ -8,9 +8,9 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from simulators.algebra.memory import bytes_present
 from simulators.elasticity.bounds import isotropic_part, isotropic_part_of_compliance
 from simulators.elasticity.stiffness import FloatArray, Plane, lame, tensors
-from simulators.memory import bytes_present
 from simulators.simulator import Boundary, Result, SimulationError
 
 IMBALANCE_LIMIT = 1e-6
