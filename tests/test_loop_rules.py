@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,8 +14,10 @@ from janus_al.material import conduction
 from loop.campaign.config import ConfigError
 from loop.campaign.journal import Journal, read_events
 from loop.campaign.toml import dump_config, load_config
+from loop.design.acquisition import nearest
 from loop.design.cut import Trial, cut, first_count, next_count
-from loop.design.select import aligned_distance, select
+from loop.design.pool import Known, Pool
+from loop.design.select import Rules, aligned_distance, select
 from loop.design.targets import Target, TargetError, check_reachable, count_range, interval, parse_targets
 from loop.simulation.simulate import limits_of
 from simulators import FipyHomogenizer, generate, wiener
@@ -217,10 +218,17 @@ def test_selection_is_new_possible_best_and_diverse():
         predicted[row, :2] = math.sqrt(low * high)
     predicted[3, 0] = 1.2
     miss = np.array([0.2, 0.1, 0.0, 0.0, 0.3, 0.4])
-    known = {canonical_hash(images[2].T[::-1], "dirichlet")}
-    rows = select(images, predicted, NAMES, miss, 3, known, [], LIMITS, 0.05, "dirichlet")
-    assert rows == [1, 4, 5]
-    assert select(images, predicted, NAMES, miss, 3, known, [images[1][::-1]], LIMITS, 0.05, "dirichlet") == [4, 5]
+    tried = {canonical_hash(images[2].T[::-1], "dirichlet")}
+    assert chosen(images, predicted, miss, 3, Known(tried=tried))[0] == [1, 4, 5]
+    known = Known(tried=tried, designs={"t": [images[1][::-1]]})
+    assert chosen(images, predicted, miss, 3, known)[0] == [4, 5]
+
+
+def chosen(images, predicted, miss, count, known, acquisition=nearest):
+    """Rows and what fell, of a pool for one target whose fields are the images themselves."""
+    pool = Pool(images.astype(np.float32), predicted, NAMES, miss, np.zeros(len(images), int))
+    rules = Rules(LIMITS, "dirichlet", 0.05, acquisition)
+    return select(pool, [(Target("t", {"kxx": (0, math.inf)}), count)], known, rules, (0,))
 
 
 def test_selection_counts_what_fell_by_which_rule():
@@ -229,9 +237,9 @@ def test_selection_counts_what_fell_by_which_rule():
     fraction = images.mean(axis=(1, 2))
     predicted = np.stack([*(np.sqrt(np.prod(wiener(fraction, PHASES), axis=0)),) * 2, fraction], axis=1)
     predicted[3:5, 0] = 1.2
-    passed_over = Counter[str]()
-    known = {canonical_hash(images[5], "dirichlet")}
-    assert select(images, predicted, NAMES, np.arange(6.0), 6, known, [], LIMITS, 0.05, "dirichlet", passed_over) == [0]
+    known = Known(tried={canonical_hash(images[5], "dirichlet")})
+    rows, passed_over = chosen(images, predicted, np.arange(6.0), 6, known)
+    assert rows == [0]
     assert passed_over == {
         "the same as a better one": 1,
         "too much like a better one": 1,

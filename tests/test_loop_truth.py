@@ -68,9 +68,9 @@ def test_a_killed_round_goes_on_from_its_own_proposals(hard, tmp_path, monkeypat
     assert not any(e["event"] == "round" for e in read_events(copy / "journal.jsonl"))
     real = loop.campaign.campaign.propose
 
-    def otherwise(model, wanted, probes, seed, *more):
+    def otherwise(generator, wanted, known, rules, seed):
         assert seed[1] != 1, "the round had proposed already"
-        return real(model, wanted, probes, seed, *more)
+        return real(generator, wanted, known, rules, seed)
 
     monkeypatch.setattr(loop.campaign.campaign, "propose", otherwise)
     ends_as(copy, hard)

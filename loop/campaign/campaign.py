@@ -5,6 +5,8 @@ has proposed and simulated in files that the journal vouches for; everything els
 models, too. A round that was killed is done again from its proposals, and what it had simulated is not paid twice.
 """
 
+import dataclasses
+import functools
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.checkpoint import Card
 from janus_al.files import atomic_path
 from janus_al.identity import canonical_hash
-from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash, unlabelled
 from janus_al.training import property_range
 from loop import CREATED_BY
@@ -31,16 +31,19 @@ from loop.campaign.models import Models
 from loop.campaign.proposals import Proposals
 from loop.campaign.sources import read_source
 from loop.campaign.toml import check_unchanged, dump_config, load_config, load_stored
-from loop.design.candidates import Candidate, probe_targets, propose, shoot, table_row
-from loop.design.select import aligned_distance
+from loop.design.acquisition import acquisition
+from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
+from loop.design.generators import Tools, fitted, generator, needs_model
+from loop.design.pool import Known
+from loop.design.select import Rules, aligned_distance
 from loop.design.targets import Target
 from loop.simulation.progress import Clock, Progress
 from loop.simulation.simulate import Execution, limits_of
 from loop.simulation.verify import Check, judge, verify
 from simulators import Result, choose
 
-STAGE = 2
-"""of a round's seeds, that of inversion"""
+STAGE, PROBES = 2, 3
+"""of a round's seeds, those of its candidates and of its probes"""
 
 
 class Campaign:
@@ -80,10 +83,11 @@ class Campaign:
                 return str(end["state"])
             self.journal.append("extended", rounds=budget.rounds, simulations=budget.simulations)
         self._begin()
-        self.models.of(0)
+        if self._needs_model():
+            self.models.of(0)
         project()
         for number in range(1, budget.rounds + 1):
-            affordable = self.ledger.left or self.proposals.begun(number)
+            affordable = self.ledger.left or self.ledger.spent_in(number) or self.proposals.begun(number)
             if number > len(rounds) and self._unmet() and affordable:
                 self._round(number)
                 project()
@@ -103,7 +107,7 @@ class Campaign:
         began, seconds = time.perf_counter(), self.clock.restart()
         candidates = self.proposals.candidates(number, self.targets)
         if candidates is None:
-            candidates = self._propose(number, *self.models.of(number - 1))
+            candidates = self._propose(number)
             self.proposals.commit_candidates(number, candidates)
         with self.clock("simulation"):
             for origin, steps in (("candidate", self.config.loop.cut_steps), ("probe", 0)):
@@ -111,7 +115,7 @@ class Campaign:
                 shoot(own, partial(self._simulate, number=number, origin=origin), self.material, steps)
         designs = self._accept(candidates)
         goes_on = len(self._unmet(designs)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
-        if goes_on:
+        if goes_on and self._needs_model():
             self.models.of(number)
         first = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and not c.probe]
         probes = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and c.probe]
@@ -132,27 +136,55 @@ class Campaign:
             candidates_table=[table_row(c) for c in candidates if c.trials],
         )
 
-    def _propose(self, number: int, model: Janus, card: Card) -> list[Candidate]:
-        """Candidates for every unmet target, and the probes."""
-        settings, designs = self.config.loop, self.designs()
+    def _propose(self, number: int) -> list[Candidate]:
+        """Candidates for every unmet target, and the probes where there is a model to probe.
+
+        All follows from what was known before the round, so that one killed while its generator simulated proposes
+        the same.
+        """
+        settings, seed, made = self.config.loop, self.config.seed, generator(self.config.loop.generator)
+        tools, known = self._tools(number), self._known(number)
+        rules = Rules(
+            limits_of(self.material), self.material.boundary, tools.min_distance, acquisition(settings.acquisition)
+        )
+        wanted = [(target, min(settings.candidates, missing)) for target, missing in self._unmet()]
         with self.clock("inversion"):
-            return propose(
-                model,
-                [(target, min(settings.candidates, missing)) for target, missing in self._unmet()],
-                probe_targets(self._probe_range(), min(settings.probes, self.ledger.probes_left // self.ledger.price)),
-                (self.config.seed, number, STAGE),
-                self.config.inversion,
-                settings.swarm,
-                self.ledger.tried,
-                {
-                    t.name: [self.ledger.image(d["hash"]) for d in designs if d["target"] == t.name]
-                    for t in self.targets
-                },
-                limits_of(self.material),
-                2 * settings.min_distance,
-                self.material.boundary,
-                lambda step, steps: self.progress("inversion", step, steps),
-            )
+            candidates, _ = propose(fitted(made, tools, known), wanted, known, rules, (seed, number, STAGE))
+            probes = min(settings.probes, self.ledger.probes_left // self.ledger.price)
+            if not needs_model(made) or not probes:
+                return candidates
+            probing = fitted(made, dataclasses.replace(tools, swarm=1), known)
+            targets = probe_targets(self._probe_range(), probes)
+            return [*candidates, *answer(probing, targets, known, (seed, number, PROBES))]
+
+    def _tools(self, number: int) -> Tools:
+        """What a round's generator is made with."""
+        side = self.config.microstructure.size
+
+        def simulate(images: Sequence[NDArray[np.uint8]]) -> list[Result | None]:
+            with self.clock("simulation"):
+                return self._simulate(images, number, "generator")
+
+        return Tools(
+            grid=(side, side),
+            material=self.material,
+            inversion=self.config.inversion,
+            swarm=self.config.loop.swarm,
+            min_distance=2 * self.config.loop.min_distance,
+            model=functools.cache(lambda: self.models.of(number - 1)),
+            simulate=simulate,
+            progress=lambda step, steps: self.progress("inversion", step, steps),
+        )
+
+    def _known(self, number: int) -> Known:
+        """What is known before a round."""
+        designs = {t.name: list[NDArray[np.uint8]]() for t in self.targets}
+        for design in self.designs():
+            designs[design["target"]].append(self.ledger.image(design["hash"]))
+        return Known(self.ledger.samples(through=number - 1), self.ledger.tried_before(number), designs)
+
+    def _needs_model(self) -> bool:
+        return needs_model(generator(self.config.loop.generator))
 
     def _probe_range(self) -> dict[str, tuple[float, float]]:
         """What probes ask for: the range of the first dataset, as it was stored then."""
@@ -256,6 +288,16 @@ class Campaign:
         """Targets with the number of designs still missing."""
         have = [d["target"] for d in [*self.designs(), *more]]
         return [(t, t.designs - have.count(t.name)) for t in self.targets if t.designs > have.count(t.name)]
+
+
+def check_doors(config: CampaignConfig) -> None:
+    """Import what a configuration names.
+
+    Raises:
+        DoorError: it cannot be imported, or used.
+    """
+    generator(config.loop.generator)
+    acquisition(config.loop.acquisition)
 
 
 def start(folder: Path, config: CampaignConfig) -> Campaign:

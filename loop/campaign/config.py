@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -15,6 +15,9 @@ from janus_al.networks.janus import JanusConfig
 from janus_al.settings import Count, Part
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
+from loop.design.acquisition import BUILT_IN as ACQUISITIONS
+from loop.design.doors import check_name
+from loop.design.generators import BUILT_IN as GENERATORS
 from loop.design.targets import Target, TargetError, check_reachable, interval
 from loop.files.names import same
 from loop.simulation.simulate import limits_of
@@ -85,6 +88,10 @@ class Budget(Section):
 class Loop(Section):
     """How a round is spent."""
 
+    generator: Annotated[str, AfterValidator(partial(check_name, "generator", GENERATORS))] = "janus"
+    """who proposes: janus, phasefield, lookup, gradient, or your own class as package.module:Class"""
+    acquisition: Annotated[str, AfterValidator(partial(check_name, "acquisition", ACQUISITIONS))] = "nearest"
+    """in which order proposals are taken: nearest, diverse, or your own function as package.module:function"""
     candidates: Few = 6
     """simulated for each unmet target and round, at most"""
     swarm: Few = 4

@@ -41,10 +41,14 @@ class Ledger:
         self._shards: list[tuple[int, bool, Samples]] = []
         self._known: dict[str, tuple[Samples, int]] = {}
         self._failed: set[str] = set()
-        self.tried: set[str] = set()
-        """canonical hashes of all images whose simulation was tried"""
+        self.tried: dict[str, int] = {}
+        """canonical hashes of all images whose simulation was tried, and in which round first"""
         for event in journal.of("shard"):
             self._remember(event["round"], _read_shard(folder, event), event["failed"], event["seconds"])
+
+    def tried_before(self, number: int) -> frozenset[str]:
+        """Those of them tried before a round."""
+        return frozenset(key for key, first in self.tried.items() if first < number)
 
     @property
     def spent(self) -> int:
@@ -184,12 +188,12 @@ class Ledger:
     def _remember(self, number: int, samples: Samples | None, failed: list[dict[str, str]], seconds: float) -> None:
         for entry in failed:
             self._failed.add(entry["hash"])
-            self.tried.add(entry.get("canonical") or entry["hash"])
+            self.tried.setdefault(entry.get("canonical") or entry["hash"], number)
         if samples is not None:
             self._shards.append((number, seconds > 0, samples))
             for row in np.flatnonzero(samples.simulated):
                 self._known.setdefault(samples.hashes[row].decode(), (samples, int(row)))
-                self.tried.add(self._canonical(samples.image[row]))
+                self.tried.setdefault(self._canonical(samples.image[row]), number)
 
 
 def _read_shard(folder: Path, event: Event) -> Samples | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from janus_al.device import prepare
 from janus_al.errors import LockedError as LockedError
 from janus_al.files import remove_stale
-from loop.campaign.campaign import Campaign, start
+from loop.campaign.campaign import Campaign, check_doors, start
 from loop.campaign.config import CampaignConfig
 from loop.campaign.sources import check_source
 from loop.campaign.toml import dump_config, load_config, load_stored
@@ -31,10 +31,12 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
     the campaign goes on.
 
     Raises:
-        ConfigError, TargetError, ExecutorError: bad configuration, or no such executor; nothing was written.
+        ConfigError, TargetError, DoorError, ExecutorError: bad configuration, or no such generator or executor; nothing
+            was written.
         OutputError: the folder holds something else; nothing was written.
         LockedError: another process runs it.
     """
+    check_doors(config or load_stored(folder))
     if config is not None and not _is_campaign(folder):
         check_free(folder)
         check_source(config)

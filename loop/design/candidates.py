@@ -1,24 +1,25 @@
-"""Candidates: from a model and targets to proposed images, and from these to simulated ones."""
+"""Candidates: from a generator and targets to proposed images, and from these to simulated ones."""
 
 import dataclasses
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.inversion import InversionConfig, invert
-from janus_al.material import Boundary, Material
-from janus_al.networks.janus import Janus
+from janus_al.material import Material
 from janus_al.properties import FRACTION, row_of
 from janus_al.samples import content_hash
 from loop.design.cut import Trial, cut, first_count, next_count
-from loop.design.select import select
-from loop.design.targets import Limits, Target, interval
+from loop.design.doors import guarded
+from loop.design.generators import Generator
+from loop.design.pool import EMPTY, Image, Known, Pool, Wanted, check_pool
+from loop.design.select import Rules, select
+from loop.design.targets import Target, interval
 from simulators import Result
 
-Image = NDArray[np.uint8]
 TABLES = {"": "values", "_fv": "plain", "_lower": "lower", "_upper": "upper"}
 """ends of a property's names in JSON, and the tables of a `Result`"""
 
@@ -49,61 +50,43 @@ class Candidate:
 
 
 def propose(
-    model: Janus,
-    wanted: Sequence[tuple[Target, int]],
-    probes: Sequence[Target],
-    seed: Sequence[int],
-    config: InversionConfig,
-    swarm: int,
-    known: Collection[str],
-    chosen: Mapping[str, Sequence[Image]],
-    limits: Limits,
-    min_distance: float,
-    boundary: Boundary,
-    progress: Callable[[int, int], None] = lambda step, steps: None,
-    passed_over: Counter[str] | None = None,
-) -> list[Candidate]:
-    """Candidates for each target, chosen from `swarm` times as many inversions, then one for each probe.
+    generator: Generator, wanted: Wanted, known: Known, rules: Rules, seed: Sequence[int]
+) -> tuple[list[Candidate], Counter[str]]:
+    """Candidates for each target, as many as wanted at most; and how many others fell by which rule.
 
-    Args:
-        wanted: targets with the number of candidates for each, at most.
-        known: canonical hashes of everything ever simulated.
-        chosen: by target name, images from which its candidates must differ.
-        min_distance: part of the pixels by which they must.
-        passed_over: is told by which rule inversions fell.
+    Raises:
+        DoorError: the generator or the acquisition fails, or gives what cannot be used.
     """
-    members = [t for t, count in wanted for _ in range(swarm * count)]
-    targets = [*members, *probes]
-    found = invert(model, [t.intervals for t in targets], seed, config, progress)
-    images = np.stack([cut(f, first_count(f, t)) for f, t in zip(found.field, targets, strict=True)])
-    rows: list[int] = []
-    first = 0
-    for target, count in wanted:
-        own = np.arange(first, first + swarm * count)
-        first += swarm * count
-        best = select(
-            images[own],
-            found.predicted[own],
-            found.names,
-            found.miss[own],
-            count,
-            known,
-            chosen.get(target.name, ()),
-            limits,
-            min_distance,
-            boundary,
-            passed_over,
-        )
-        rows += own[best].tolist()
-    return [
-        Candidate(
-            target=targets[row],
-            probe=row >= len(members),
-            field=found.field[row],
-            predicted=dict(zip(found.names, found.predicted[row].tolist(), strict=True)),
-        )
-        for row in [*rows, *range(len(members), len(targets))]
-    ]
+    pool = _pool(generator, wanted, known, seed)
+    rows, passed_over = select(pool, wanted, known, rules, seed)
+    return [_candidate(pool, row, wanted, probe=False) for row in rows], passed_over
+
+
+def answer(generator: Generator, targets: Sequence[Target], known: Known, seed: Sequence[int]) -> list[Candidate]:
+    """The generator's best for each target, whatever is known: how it answers a question is what a probe measures."""
+    wanted = [(target, 1) for target in targets]
+    pool = _pool(generator, wanted, known, seed)
+    rows = [np.flatnonzero(pool.target == index) for index in range(len(targets))]
+    best = [own[np.argmin(pool.miss[own])] for own in rows if len(own)]
+    return [_candidate(pool, row, wanted, probe=True) for row in best]
+
+
+def _pool(generator: Generator, wanted: Wanted, known: Known, seed: Sequence[int]) -> Pool:
+    if not wanted:
+        return EMPTY
+    with guarded("generator", generator):
+        pool = generator.propose(wanted, known, seed)
+        check_pool(pool, wanted)
+    return pool
+
+
+def _candidate(pool: Pool, row: int, wanted: Wanted, probe: bool) -> Candidate:
+    return Candidate(
+        target=wanted[pool.target[row]][0],
+        probe=probe,
+        field=pool.field[row],
+        predicted={n: v for n, v in zip(pool.names, pool.predicted[row].tolist(), strict=True) if math.isfinite(v)},
+    )
 
 
 def shoot(

@@ -1,14 +1,31 @@
-"""Which candidates to simulate: new, possible, good and different from each other."""
+"""Which candidates to simulate: new, possible, different from each other, and in the order of an acquisition."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.identity import canonical_hash, symmetric_copies
 from janus_al.material import Boundary
+from loop.design.doors import DoorError, guarded
+from loop.design.pool import Image, Known, Pool, Wanted
 from loop.design.targets import Limits
+
+Acquisition = Callable[[Pool, int, Known, np.random.Generator], Sequence[int]]
+"""(pool, count, known, rng) -> rows, the best first; see `loop.design.acquisition`"""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What every candidate must obey, and the acquisition that has the order among those that do."""
+
+    limits: Limits
+    boundary: Boundary
+    min_distance: float
+    """part of the pixels in which candidates and designs of a target differ, at least"""
+    acquisition: Acquisition
 
 
 def aligned_distance(image: NDArray[np.integer], others: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -25,59 +42,73 @@ def aligned_distance(image: NDArray[np.integer], others: NDArray[np.integer]) ->
 
 
 def select(
-    images: NDArray[np.uint8],
-    predicted: NDArray[np.float64],
-    names: Sequence[str],
-    miss: NDArray[np.float64],
-    wanted: int,
-    known: Collection[str],
-    chosen: Sequence[NDArray[np.uint8]],
-    limits: Limits,
-    min_distance: float,
-    boundary: Boundary,
-    passed_over: Counter[str] | None = None,
-) -> list[int]:
-    """Rows to simulate, the best first.
+    pool: Pool, wanted: Wanted, known: Known, rules: Rules, seed: Sequence[int]
+) -> tuple[list[int], Counter[str]]:
+    """Rows to simulate, target by target, the best first; and by which rule how many fell.
 
-    A candidate is passed over if it or a symmetric copy was ever simulated, if the properties predicted for it are
-    impossible at its volume fraction, or if it is nearer than `min_distance` to one in `chosen` or
-    to a better candidate. Of those left, the ones predicted nearest to their goal are taken.
+    A candidate is passed over if it or a symmetric copy was ever simulated, if a property predicted for it is
+    impossible at its volume fraction, or if it is nearer than `min_distance` to a design of its target or to a
+    candidate taken before it.
 
-    Args:
-        images: (n, ny, nx).
-        predicted: properties (n, len(names)).
-        names: of them.
-        miss: distance of the prediction from the goal.
-        wanted: how many at most.
-        known: canonical hashes of everything ever simulated.
-        chosen: images that the new ones must differ from.
-        passed_over: is told by which rule each candidate fell.
+    Raises:
+        DoorError: the acquisition fails, or names rows that are not in the pool.
     """
-    taken: list[int] = []
-    fell = Counter[str]() if passed_over is None else passed_over
-    reference = list(chosen)
-    hashes = set(known)
-    for row in np.argsort(miss, kind="stable"):
-        if len(taken) == wanted:
-            break
-        image = images[row]
-        possible = all(
-            0.98 * low[0] <= predicted[row, names.index(name)] <= 1.02 * high[0]
-            for name, (low, high) in limits(image.mean()[None]).items()
-        )
-        key = canonical_hash(image, boundary)
-        if key in hashes:
-            fell["already simulated" if key in known else "the same as a better one"] += 1
-            continue
-        if not possible:
-            fell[
-                "predicted outside the elementary bounds" if image.any() and not image.all() else "of one phase only"
-            ] += 1
-            continue
-        if reference and aligned_distance(image, np.stack(reference)).min() < min_distance:
-            fell["too much like a better one"] += 1
-            continue
-        taken.append(int(row))
-        reference.append(image)
-        hashes.add(key)
-    return taken
+    rows, fell = list[int](), Counter[str]()
+    if not len(pool):
+        return rows, fell
+    images = pool.cuts(wanted)
+    for index, (target, count) in enumerate(wanted):
+        own = np.flatnonzero(pool.target == index)
+        left = _new_and_possible(pool, images, own, known, rules, fell)
+        taken, hashes = list[int](), set[str]()
+        reference = list(known.designs.get(target.name, ()))
+        rng = np.random.default_rng([*seed, index])
+        while left and len(taken) < count:
+            known_now = replace(known, designs={**known.designs, target.name: tuple(reference)})
+            with guarded("acquisition", rules.acquisition):
+                order = [int(row) for row in rules.acquisition(pool.take(left), count - len(taken), known_now, rng)]
+            if strange := [row for row in order if not 0 <= row < len(left)]:
+                raise DoorError(f"an acquisition gave row {strange[0]} of a pool of {len(left)}; rows count from 0")
+            asked = list(dict.fromkeys(left[row] for row in order))
+            if not asked:
+                break
+            for row in asked:
+                if len(taken) == count:
+                    break
+                left.remove(row)
+                key = canonical_hash(images[row], rules.boundary)
+                if key in hashes:
+                    fell["the same as a better one"] += 1
+                elif _too_near(images[row], reference, rules.min_distance):
+                    fell["too much like a better one"] += 1
+                else:
+                    taken.append(row)
+                    reference.append(images[row])
+                    hashes.add(key)
+        rows += taken
+    return rows, fell
+
+
+def _too_near(image: Image, others: Sequence[Image], least: float) -> bool:
+    return len(others) > 0 and bool(aligned_distance(image, np.stack(others)).min() < least)
+
+
+def _new_and_possible(
+    pool: Pool, images: NDArray[np.uint8], rows: NDArray[np.intp], known: Known, rules: Rules, fell: Counter[str]
+) -> list[int]:
+    """Those of the rows that were never simulated and whose prediction physics allows."""
+    left = []
+    for row in rows.tolist():
+        possible = True
+        for name, (low, high) in rules.limits(images[row].mean()[None]).items():
+            if name in pool.names:
+                predicted = pool.predicted[row, pool.names.index(name)]
+                possible &= not (predicted < 0.98 * low[0] or predicted > 1.02 * high[0])
+        if canonical_hash(images[row], rules.boundary) in known.tried:
+            fell["already simulated"] += 1
+        elif not possible:
+            mixed = images[row].any() and not images[row].all()
+            fell["predicted outside the elementary bounds" if mixed else "of one phase only"] += 1
+        else:
+            left.append(row)
+    return left

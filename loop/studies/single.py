@@ -17,8 +17,12 @@ from janus_al.files import atomic_path
 from janus_al.inversion import InversionConfig
 from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash
-from loop.design.candidates import Candidate, Image, probe_targets, propose, shoot, table_row
-from loop.design.select import aligned_distance
+from loop.design.acquisition import nearest
+from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
+from loop.design.generators import Tools
+from loop.design.generators.janus import JanusGenerator
+from loop.design.pool import Image, Known
+from loop.design.select import Rules, aligned_distance
 from loop.design.targets import Target, check_reachable
 from loop.files.outputs import check_folder, claim
 from loop.simulation.executors import open_executor
@@ -55,13 +59,26 @@ def shots_at(
     Raises:
         HomogenizationError: an inversion could not be simulated.
     """
-    settings, limits = config or InversionConfig(), limits_of(card.material)
-    found = propose(model, [], targets, (seed, 0), settings, 1, (), {}, limits, 0.0, card.boundary, progress)
-    candidates = [dataclasses.replace(c, probe=False) for c in found]
+    janus = JanusGenerator(tools_of(model, card, config or InversionConfig(), 1, progress))
+    candidates = [dataclasses.replace(c, probe=False) for c in answer(janus, targets, Known(), (seed, 0))]
     shoot(candidates, physics_of(card, executor, solver), card.material, cut_steps)
     if failed := [c for c in candidates if not c.trials]:
         raise HomogenizationError(f"{len(failed)} inversions of {len(targets)} could not be simulated")
     return candidates
+
+
+def tools_of(
+    model: Janus, card: checkpoint.Card, config: InversionConfig, swarm: int, progress: Callable[[int, int], None]
+) -> Tools:
+    """What a generator is made with where there is a model and no campaign."""
+    return Tools(
+        grid=(model.config.size, model.config.size),
+        material=card.material,
+        inversion=config,
+        swarm=swarm,
+        model=lambda: (model, card),
+        progress=progress,
+    )
 
 
 def physics_of(
@@ -107,22 +124,10 @@ def invert_target(
     names = [f"candidate-{number:03d}" for number in range(1, target.designs + 1)]
     files = ["candidates.json", *(name + suffix for name in names for suffix in (".npy", ".png"))]
     check_folder(out, run, [model_folder], force, "candidates.json", files)
-    config, began, passed_over = InversionConfig(), time.perf_counter(), Counter[str]()
-    candidates = propose(
-        model,
-        [(target, target.designs)],
-        [],
-        (seed, 0),
-        config,
-        swarm,
-        (),
-        {},
-        limits,
-        MIN_DISTANCE,
-        card.boundary,
-        lambda step, steps: progress("inversion", step, steps),
-        passed_over,
-    )
+    config, began = InversionConfig(), time.perf_counter()
+    janus = JanusGenerator(tools_of(model, card, config, swarm, partial(progress, "inversion")))
+    rules = Rules(limits, card.boundary, MIN_DISTANCE, nearest)
+    candidates, passed_over = propose(janus, [(target, target.designs)], Known(), rules, (seed, 0))
     seconds = {"inversion": time.perf_counter() - began, "simulation": 0.0}
     if simulated:
         began = time.perf_counter()

@@ -1,0 +1,53 @@
+"""Acquisitions: in which order candidates are taken from a pool.
+
+One is a function (pool, count, known, rng) -> rows, the best first. It is asked for each target by itself, with
+only those rows that are new and possible, and asked again, what was taken being among `known.designs`, until there
+are `count` that differ from each other. These rules are not its own to change; the order is.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from loop.design.doors import load
+from loop.design.pool import Known, Pool
+from loop.design.select import Acquisition, aligned_distance
+
+BUILT_IN = {
+    "nearest": "loop.design.acquisition:nearest",
+    "diverse": "loop.design.acquisition:diverse",
+}
+"""import paths of those that the program brings, by name"""
+
+
+def acquisition(name: str) -> Acquisition:
+    """An acquisition by name or import path.
+
+    Raises:
+        DoorError: there is none of that name.
+    """
+    return load("acquisition", BUILT_IN, name)
+
+
+def nearest(pool: Pool, count: int, known: Known, rng: np.random.Generator) -> Sequence[int]:
+    """Those predicted nearest to their goal."""
+    rows: list[int] = np.argsort(pool.miss, kind="stable").tolist()
+    return rows
+
+
+def diverse(pool: Pool, count: int, known: Known, rng: np.random.Generator) -> Sequence[int]:
+    """The best, then again and again the one farthest from all taken, among the better half of the pool.
+
+    From afar is meant at the best symmetric copy and translation. The other half follows, nearest first.
+    """
+    order = np.argsort(pool.miss, kind="stable")
+    good = order[: max(count, len(order) // 2)]
+    images = pool.images()[good]
+    taken = [0]
+    nearness = np.full(len(good), np.inf)
+    while len(taken) < min(count, len(good)):
+        nearness = np.minimum(nearness, aligned_distance(images[taken[-1]], images))
+        nearness[taken] = -1
+        taken.append(int(np.argmax(nearness)))
+    rest = np.setdiff1d(np.arange(len(order)), taken)
+    return [*order[taken].tolist(), *order[rest].tolist()]

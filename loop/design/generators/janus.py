@@ -1,0 +1,31 @@
+"""Janus: inversion of the trained network, a swarm of latent vectors for each candidate wanted."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from loop.design.generators import Tools
+from loop.design.pool import Known, Pool, Wanted
+
+
+class JanusGenerator:
+    """`swarm` inversions for each candidate wanted; what the network learned, it learned in its training."""
+
+    needs_model: ClassVar[bool] = True
+
+    def __init__(self, tools: Tools) -> None:
+        self.tools = tools
+
+    def fit(self, known: Known) -> None:
+        """Nothing: the campaign trains its models itself."""
+
+    def propose(self, wanted: Wanted, known: Known, seed: Sequence[int]) -> Pool:
+        """The decoder's grey fields, with the head's predictions for their cuts."""
+        from janus_al.inversion import invert
+
+        model, _ = self.tools.model()
+        target = np.repeat(np.arange(len(wanted)), [self.tools.swarm * count for _, count in wanted])
+        goals = [wanted[int(index)][0].intervals for index in target]
+        found = invert(model, goals, seed, self.tools.inversion, self.tools.progress)
+        return Pool(found.field, found.predicted, found.names, found.miss, target)
