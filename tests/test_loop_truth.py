@@ -78,11 +78,11 @@ def test_a_killed_round_goes_on_from_its_own_proposals(hard, tmp_path, monkeypat
 
 def test_a_round_that_spent_the_last_simulation_is_finished(tmp_path):
     """Killed between its last shard and its end, it has nothing left to pay with, and its designs nevertheless."""
-    easy = [*HARD[1:], "target=[{name='t', designs=3, kxx={value=0.3, tolerance=0.2}}]", "budget.simulations=26"]
+    easy = [*HARD[1:], "target=[{name='t', designs=3, kxx={value=0.3, tolerance=0.2}}]", "budget.simulations=23"]
     whole = tmp_path / "whole"
     run_campaign(whole, load_config(CONFIG, overrides=easy), Progress())
     assert Campaign(whole).designs()
-    assert (status(whole)["rounds"], status(whole)["simulations"]["spent"]) == (1, 26)
+    assert (status(whole)["rounds"], status(whole)["simulations"]["spent"]) == (1, 23)
     copy = killed_after(whole, tmp_path / "c", "round", 1)
     lines = (copy / "journal.jsonl").read_text().splitlines(keepends=True)
     (copy / "journal.jsonl").write_text("".join(lines[:-1]))
