@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from loop.design.cut import cut
 from loop.design.doors import DoorError
 from loop.design.generators import Tools, fitted, generator
 from loop.design.generators.level import level, ranked
+from loop.design.generators.lookup import turned_samples
 from loop.design.pool import Known, Pool, check_pool, gaps
 from loop.design.select import Rules, aligned_distance, select
 from loop.design.targets import Target, interval
@@ -150,6 +152,40 @@ def test_an_open_target_is_met_by_new_images(known):
         assert [(c.met, c.image.mean() <= 0.5) for c in found] == [(True, True)] * 4
 
 
+def test_without_sensitivities_the_mean_slope_leads(known):
+    """As from a simulator of one's own that has none."""
+    blind = replace(known.samples, sensitive=(), sensitivity=known.samples.sensitivity[:, :0])
+    for name in ("lookup", "gradient"):
+        simulate = Simulation()
+
+        def without(images, simulate=simulate):
+            return [None if r is None else replace(r, sensitivity={}) for r in simulate(images)]
+
+        found = designs(name, ONE, Known(blind), without)
+        assert [c.met for c in found] == [True] * 4
+        assert len(simulate.paid) <= 12
+
+
+def test_signed_properties_of_periodic_cells_are_turned_and_met():
+    """kxy changes its sign in a mirror: every sample is there four times, and a target below 0 is met."""
+    material = conduction((0.1, 1.0), "periodic")
+    physics = simulator_of(material.physics[0], "periodic", "direct")
+    images = list(generate(16, 16, 0))
+    known = Known(to_samples(images, [physics(image) for image in images], material))
+    samples = turned_samples(known.samples)
+    assert len(samples) == 4 * len(images)
+    for sample in samples[4:8]:
+        found = physics(sample.image)
+        for name, value in found.values.items():
+            assert sample.values[name] == pytest.approx(value, rel=1e-6, abs=1e-9)
+            rate = math.log(10) * found.sensitivity[name] * sample.image.size
+            np.testing.assert_allclose(sample.rate[name], rate, rtol=1e-4, atol=1e-4)
+    target = Target("t", {"kxy": (-0.06, -0.04), "kxx": (0.2, math.inf)})
+    made = fitted(generator("gradient"), Tools((16, 16), material, simulate=lambda i: [physics(x) for x in i]), known)
+    pool = made.propose([(target, 2)], known, (0,))
+    assert all(target.met(dict(zip(pool.names, row, strict=True))) for row in pool.predicted)
+
+
 # --- acquisitions
 
 
@@ -199,8 +235,6 @@ def test_an_acquisition_has_the_order_and_the_rules_stay():
     ],
 )
 def test_pools_that_cannot_be_chosen_from(change, words):
-    from dataclasses import replace
-
     with pytest.raises(DoorError, match=words):
         check_pool(replace(pool_of(generate(4, 16, 1), np.zeros(4)), **change), [(ONE, 1)])
 
