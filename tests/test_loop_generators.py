@@ -377,4 +377,5 @@ def test_gradient_killed_while_it_simulates_ends_the_same(tmp_path, budget, left
     run_campaign(copy, None, Progress())
     assert Campaign(copy).designs() == Campaign(whole).designs()
     assert status(copy)["simulations"] == report["simulations"]
+    assert status(copy)["rounds"] == report["rounds"] == 1
     assert dataset.read(copy / "dataset.h5").digest() == dataset.read(whole / "dataset.h5").digest()
