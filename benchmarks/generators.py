@@ -172,7 +172,11 @@ def alone_table(results):
 PAGE = """# Generators side by side
 
 A first look, no arena: the quickstart's three targets, six designs each, with each generator; budget 400 simulations
-and four rounds. `python benchmarks/generators.py`; {header}; seconds on a machine shared with other work.
+and four rounds. Wall seconds, on a machine shared with other work.
+
+    python benchmarks/generators.py
+
+{header}.
 
 {campaigns}
 
@@ -181,9 +185,11 @@ and four rounds. `python benchmarks/generators.py`; {header}; seconds on a machi
 its own steps, which *simulations* count. *Novelty* is the part of the pixels, in the median, by which a design differs
 from the nearest image of the first dataset at the best symmetric copy and translation. Probes are off.
 
-Read novelty before simulations: designs of `lookup` and `gradient` are near-copies of samples, eroded or dilated by a
-few pixels, and no rule of a campaign forbids that. Where that is enough, a network is not needed: it trains for
-minutes and takes more simulations.
+With one seed, on targets of which phase fields and the first dataset are full, Janus takes the most simulations for
+all designs: fresh random structures screened by the same network take fewer, physics' own gradient from known samples
+a simulation a design, without any training. Janus' designs are the farthest from the data. Read novelty beside
+simulations: designs of `lookup` and `gradient` are near-copies of samples, changed in a few pixels, and no rule of a
+campaign forbids that.
 
 ## Without a network, contrast 10 and 100
 

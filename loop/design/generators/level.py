@@ -36,7 +36,7 @@ NEAR = 0.012
 """part of the pixels over which an image's own sensitivities count, and beyond which the mean slope does"""
 OWN, MEAN = 1.4, 1.15
 """what is gained by a flipped pixel, in units of its sensitivity, and of the mean of those within 3 % of the interface;
-flips are no small change: both measured on phase fields at contrast 10 and 100 (benchmarks/generators.py --flips)"""
+flips are no small change: both measured on phase fields at contrast 10, and fair at 100"""
 
 
 def slope(sensitivity: NDArray[np.floating], field: NDArray[np.floating]) -> float:

@@ -23,7 +23,7 @@ CUTS = 9
 
 
 class PhaseFieldGenerator:
-    """Random structures of the kind that the first dataset is made of, no two runs the same."""
+    """Random structures of the kind that the first dataset is made of, others in each round."""
 
     needs_model: ClassVar[bool] = True
 
