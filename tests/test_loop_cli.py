@@ -226,16 +226,22 @@ def test_invert_exits_0_when_all_wanted_are_met_and_3_when_not(janus, data, tmp_
     assert (code, text.splitlines()[1].split()[-1]) == (3, "no")
 
 
+def of_other_phases(model, copy, conductivity):
+    """A model as version 1 has it, without checksums, that says other conductivities."""
+    shutil.copytree(model, copy)
+    about = json.loads((copy / "model.json").read_text())
+    about["card"] |= {"phase_conductivity": conductivity, "boundary": about["card"].pop("material")["boundary"]}
+    (copy / "model.json").write_text(json.dumps(about | {"version": 1}))
+    return copy
+
+
 def test_invert_says_how_many_met(janus, data, tmp_path):
     """In words beside exit code 3, also of candidates whose simulation is refused, here for their contrast."""
     words = ["--target", "kxx=0.3", "--tolerance", "1e-9", "--count", 1, "--swarm", 4, "--cut-steps", 0, "--out"]
     code, _, err = janus("invert", data / "model", *words, tmp_path / "a")
     assert code == 3
     assert "0 of 1 candidates meet it by simulation; " in err
-    model = shutil.copytree(data / "model", tmp_path / "model")
-    card = json.loads((model / "model.json").read_text())
-    card["card"]["phase_conductivity"], card["version"] = [1e-9, 1.0], 1
-    (model / "model.json").write_text(json.dumps(card))
+    model = of_other_phases(data / "model", tmp_path / "model", [1e-9, 1.0])
     code, out, err = janus("invert", model, *words, tmp_path / "b", "--json")
     assert code == 3
     assert [c["met"] for c in json.loads(out)["candidates"]] == [None]
@@ -252,11 +258,7 @@ def test_invert_without_simulation(janus, data, tmp_path):
 
 def test_invert_says_why_it_found_nothing(janus, data, tmp_path):
     """With phases that no prediction fits, all fall to the elementary bounds, and are said to, by number."""
-    model = tmp_path / "model"
-    shutil.copytree(data / "model", model)
-    card = json.loads((model / "model.json").read_text())
-    card["card"]["phase_conductivity"], card["version"] = [10.0, 100.0], 1
-    (model / "model.json").write_text(json.dumps(card))
+    model = of_other_phases(data / "model", tmp_path / "model", [10.0, 100.0])
     words = ["invert", model, "--target", "kxx=30", "--count", 2, "--out", tmp_path / "out", "--no-simulate"]
     code, text, err = janus(*words, "--json")
     fell = json.loads(text)["passed_over"]
@@ -384,10 +386,10 @@ def test_periodic_data_train_a_circular_network_and_are_answered_periodically(ja
     _, card = checkpoint.load(model)
     with open_executor("process", 1) as executor:
         answers = physics_of(card, executor)(list(samples.image[8:]))
-    for image, (properties, _) in zip(samples.image[8:], answers, strict=True):
+    for image, result in zip(samples.image[8:], answers, strict=True):
         k = [DirectHomogenizer(b)(image, (0.1, 1.0)).k[0] for b in ("periodic", "dirichlet")]
-        assert properties["kxx"] == pytest.approx(k[0], rel=1e-8)
-        assert properties["kxx"] != pytest.approx(k[1], rel=1e-4)
+        assert result.values["kxx"] == pytest.approx(k[0], rel=1e-8)
+        assert result.values["kxx"] != pytest.approx(k[1], rel=1e-4)
     code, _, words = janus("generate", "--count", 2, "--boundary", "open", "--out", tmp_path / "e.h5")
     assert (code, "boundary 'open': it must be dirichlet or periodic" in words) == (2, True)
 

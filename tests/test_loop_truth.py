@@ -24,7 +24,7 @@ from loop.commands.run import run_campaign
 from loop.output.projections import status
 from loop.simulation.progress import Progress
 from loop.simulation.rows import to_samples
-from simulators import DirectHomogenizer, generate
+from simulators import Conductivity, generate
 
 CONFIG = Path(__file__).with_name("small.toml")
 HARD = (
@@ -220,7 +220,7 @@ def test_an_executor_that_cannot_be_had_leaves_no_folder(tmp_path, janus, monkey
 
 def test_a_test_set_that_shares_images_is_refused_before_anything_is_made(tmp_path):
     images = list(generate(3, 16, seed=3)[:, ::-1])
-    results = [DirectHomogenizer()(image, (0.1, 1.0)) for image in images]
+    results = [Conductivity("dirichlet", (0.1, 1.0), "direct")(image) for image in images]
     write(tmp_path / "test.h5", to_samples(images, results, conduction((0.1, 1.0))), "test")
     config = load_config(CONFIG, overrides=[f"dataset.test='{tmp_path}/test.h5'"])
     with pytest.raises(LeakageError, match="3 of 3 test images"):
