@@ -2,13 +2,14 @@
 
     python benchmarks/campaign.py [CONFIG.toml] [--smoke]
 
-Runs the campaign in a temporary folder and prints a Markdown table of wall seconds. `--smoke` runs the
-campaign of seconds that the tests use.
+Runs the campaign in a temporary folder and prints a Markdown table of wall seconds, and the processor time. `--smoke`
+runs the campaign of seconds that the tests use.
 """
 
 import argparse
 import datetime
 import platform
+import resource
 import subprocess
 import tempfile
 import time
@@ -51,6 +52,10 @@ def main():
     for stage, value in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"| {stage} | {value:.1f} | {value / total:.1%} |")
     print(f"| all | {total:.1f} | 100 % |")
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(
+        f"\nprocessor time, that of simulation processes excluded: {sum(u.ru_utime + u.ru_stime for u in used):.0f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -25,10 +25,7 @@ class Data:
     def __init__(self, samples: Samples, model: Janus, validation: float, device: str, fit_scaling: bool) -> None:
         held = np.array([int(h[:8], 16) < validation * 2**32 for h in canonical_hashes(samples)])
         names = model.config.properties
-        log = [row_of(name).log for name in names]
-        y = np.stack(
-            [np.log(samples.column(n)) if up else samples.column(n) for n, up in zip(names, log, strict=True)], 1
-        )
+        y = learned(samples, names)
         simulated = np.isfinite(y).any(axis=1)
         if not (simulated & ~held).any():
             held[:] = False
@@ -51,6 +48,12 @@ class Data:
         self.simulated = np.flatnonzero(simulated & ~held)
         self.held = np.flatnonzero(held)
         self.held_simulated = np.flatnonzero(held & simulated)
+
+
+def learned(samples: Samples, names: Sequence[str]) -> NDArray[np.float64]:
+    """What is learned of properties, (n, names): log p of those on a log scale, p of all others; NaN if not known."""
+    columns = [samples.column(name) for name in names]
+    return np.stack([np.log(c) if row_of(n).log else c for n, c in zip(names, columns, strict=True)], axis=1)
 
 
 def fit_scale(model: Janus, y: NDArray[np.float64], names: Sequence[str]) -> None:

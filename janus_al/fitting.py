@@ -70,6 +70,8 @@ class TrainingConfig:
     """part of the images, by content hash, that is held out to choose the best weights"""
     checks: Count = 20
     """how often the validation loss is computed"""
+    calibrate: bool = False
+    """at the end, fit the scaling of properties to the simulated samples; worth it where there are thousands of them"""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""

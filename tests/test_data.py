@@ -9,9 +9,15 @@ from problems import direct_conductivity
 
 from janus_al import checkpoint, dataset
 from janus_al.evaluation import evaluate
+from janus_al.identity import check_test
 from janus_al.material import conduction
 from janus_al.samples import concatenate, content_hash
+from loop.campaign.sources import check_source
+from loop.campaign.toml import load_config
+from loop.commands.run import run_campaign
 from loop.design.select import aligned_distance
+from loop.output.projections import status
+from loop.simulation.progress import Progress
 from loop.simulation.rows import simulate_samples
 from simulators import FipyHomogenizer, generate
 
@@ -68,6 +74,39 @@ def test_model_is_as_good_as_its_card():
         assert conductivity["r2"] > 0.995
         assert conductivity["relative_error_mean"] < 0.015
     assert report["pixel_mae"] < 0.02
+
+
+def test_small_model_is_as_good_as_its_card():
+    """On the test set of the quickstart, of which it has seen no image."""
+    folder, test = DATA / "janus-32", dataset.read(DATA / "quickstart-test.h5")
+    assert sum(f.stat().st_size for f in folder.iterdir()) <= 2e6
+    model, card = checkpoint.load(folder)
+    assert (card.simulated, card.phase_conductivity, card.boundary) == (8192, (0.1, 1.0), "dirichlet")
+    check_test(test, card.images, "the quickstart's test")
+    report = evaluate(model, test)
+    for conductivity in report["properties"].values():
+        assert conductivity["r2"] > 0.999
+        assert conductivity["relative_error_mean"] < 0.01
+    assert report["pixel_mae"] < 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("example", "trained"), [("quickstart", False), ("from-scratch", True)])
+def test_examples_meet_their_targets(monkeypatch, tmp_path, example, trained):
+    """In few simulations and without training where they start from a model."""
+    monkeypatch.chdir(DATA.parent)
+    campaign = run_campaign(tmp_path / "c", load_config(Path("examples") / f"{example}.toml"), Progress())
+    report = status(tmp_path / "c")
+    assert report["state"] == "done"
+    assert [t["designs"] for t in report["targets"]] == [6, 6, 6]
+    assert report["simulations"]["spent"] <= (400 if trained else 100)
+    assert (campaign.journal.of("trained")[0]["seconds"] > 0) == trained
+
+
+@pytest.mark.parametrize("example", ["quickstart", "from-scratch"])
+def test_examples_are_accepted(monkeypatch, example):
+    monkeypatch.chdir(DATA.parent)
+    check_source(load_config(Path("examples") / f"{example}.toml"))
 
 
 def test_candidates_that_a_moved_cut_made_alike_count_once(janus, tmp_path):

@@ -134,6 +134,22 @@ def learned(samples):
     return few, *models
 
 
+def test_calibration_fits_the_scaling_alone(samples):
+    """The weights are those without it, and what is left of the error has neither slope nor offset."""
+    plain, fitted = (train(samples, SMALL, dataclasses.replace(QUICK, calibrate=c), seed=1)[0] for c in (False, True))
+    assert torch.equal(weights(plain), weights(fitted))
+    few = samples.take(samples.simulated)
+    true = np.log(few.properties[:, :2]).ravel()
+    errors = []
+    for model in (plain, fitted):
+        with torch.no_grad():
+            said = model.predict(encode(model, few.image)) * model.log_std + model.log_mean
+        errors.append(true - said.double().numpy().ravel())
+    assert np.abs(np.polyfit(true - errors[0], true, 1) - (1, 0)).max() > 0.1
+    np.testing.assert_allclose(np.polyfit(true - errors[1], true, 1), (1, 0), atol=1e-4)
+    assert np.square(errors[1]).mean() < np.square(errors[0]).mean()
+
+
 def test_learns_a_few_samples(learned):
     few, model, _ = learned
     report = evaluate(model, few)

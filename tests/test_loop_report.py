@@ -6,9 +6,12 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from scipy.spatial.distance import pdist
 
 from loop.campaign.campaign import Campaign
+from loop.output.latent_map import FEW, plane
 from loop.output.projections import designs_of, status
 from loop.output.report import learning_sentence, write_report
 
@@ -69,11 +72,26 @@ def test_a_campaign_without_rounds(folder, tmp_path):
     assert "cannot be said" in page
 
 
-@pytest.mark.slow
 def test_the_latent_map(folder, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    assert "UMAP of the latent space" in write_report(Campaign(copy)).read_text()
+    assert "the latent space on a plane" in write_report(Campaign(copy)).read_text()
+
+
+def test_few_latent_vectors_by_principal_components():
+    """Of vectors that vary along two directions only, all distances are kept."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(40, 2)) @ np.linalg.qr(rng.normal(size=(6, 2)))[0].T + 3
+    flat = plane(z)
+    np.testing.assert_allclose(pdist(flat), pdist(z), rtol=1e-10)
+
+
+@pytest.mark.slow
+def test_many_latent_vectors_by_umap():
+    """Two clouds in six dimensions stay two."""
+    z = np.random.default_rng(0).normal(size=(FEW, 6)) + 20 * np.repeat([[0], [1]], FEW // 2, axis=0)
+    one, two = np.split(plane(z), 2)
+    assert np.linalg.norm(one.mean(0) - two.mean(0)) > 2 * max(one.std(), two.std())
 
 
 # --- how a campaign stands

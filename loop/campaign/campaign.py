@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al import checkpoint
 from janus_al.files import atomic_path
 from janus_al.identity import canonical_hash
 from janus_al.samples import content_hash, unlabelled
@@ -29,7 +30,7 @@ from loop.campaign.journal import Journal
 from loop.campaign.ledger import Ledger
 from loop.campaign.models import Models
 from loop.campaign.proposals import Proposals
-from loop.campaign.sources import read_source
+from loop.campaign.sources import read_source, read_start
 from loop.campaign.toml import check_unchanged, dump_config, load_config, load_stored
 from loop.design.acquisition import acquisition
 from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
@@ -69,7 +70,7 @@ class Campaign:
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
 
-        `project` is called after the first training, after every round and at the end.
+        `project` is called after the first training, after every round that another follows and at the end.
         """
         self.executor, self.progress = executor, progress
         self.models.device, self.models.progress = device, progress
@@ -85,12 +86,14 @@ class Campaign:
         self._begin()
         if self._needs_model():
             self.models.of(0)
-        project()
+        if self.models.start is None:
+            project()
         for number in range(1, budget.rounds + 1):
             affordable = self.ledger.left or self.ledger.spent_in(number) or self.proposals.begun(number)
             if number > len(rounds) and self._unmet() and affordable:
                 self._round(number)
-                project()
+                if self._goes_on(number):
+                    project()
         state = "stopped" if self._unmet() else "done"
         self.journal.append("finished", state=state, reason=self._why_stopped() if self._unmet() else "targets met")
         project()
@@ -114,8 +117,7 @@ class Campaign:
                 own = [c for c in candidates if c.probe == (origin == "probe")]
                 shoot(own, partial(self._simulate, number=number, origin=origin), self.material, steps)
         designs = self._accept(candidates)
-        goes_on = len(self._unmet(designs)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
-        if goes_on and self._needs_model():
+        if self._goes_on(number, designs) and self._needs_model():
             self.models.of(number)
         first = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and not c.probe]
         probes = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and c.probe]
@@ -181,7 +183,8 @@ class Campaign:
         designs = {t.name: list[NDArray[np.uint8]]() for t in self.targets}
         for design in self.designs():
             designs[design["target"]].append(self.ledger.image(design["hash"]))
-        return Known(self.ledger.samples(through=number - 1), self.ledger.tried_before(number), designs)
+        samples = self.ledger.samples(through=number - 1) if self.journal.of("shard") else None
+        return Known(samples, self.ledger.tried_before(number), designs)
 
     def _needs_model(self) -> bool:
         return needs_model(generator(self.config.loop.generator))
@@ -217,7 +220,7 @@ class Campaign:
     # --- samples and models ------------------------------------------------------------------------------
 
     def _begin(self) -> None:
-        """Copy the source, or generate and simulate one, as the shards of round 0."""
+        """Copy the source, or generate and simulate one, as the shards of round 0; copy the model to start from."""
         if self.journal.of("campaign"):
             return
         if not self.journal.of("begun"):
@@ -230,20 +233,27 @@ class Campaign:
         if settings.test is not None:
             with atomic_path(self.folder / "test.h5") as temporary:
                 shutil.copyfile(settings.test, temporary)
-        samples = self.ledger.samples()
-        ranges = property_range(samples, self.material.simulated)
-        self.journal.append(
-            "campaign",
-            campaign_id=samples.digest()[:12] + f"-{time.time_ns():x}",
-            name=self.config.name,
-            seed=self.config.seed,
-            probe_range=ranges,
-            source={
+        start = read_start(self.config)
+        digest = None if start is None else checkpoint.save(self.folder / "start", *start)
+        ranges = {} if start is None else start[1].property_range
+        first = {"path": str(self.config.network.start), "digest": digest, "samples": 0, "simulated": 0}
+        if source is not None or settings.generate is not None:
+            samples = self.ledger.samples()
+            ranges = ranges or property_range(samples, self.material.simulated)
+            first = {
                 "path": str(settings.source or "generated"),
                 "digest": samples.digest(),
                 "samples": len(samples),
                 "simulated": int(samples.simulated.sum()),
-            },
+            }
+        self.journal.append(
+            "campaign",
+            campaign_id=f"{first['digest']:.12}-{time.time_ns():x}",
+            name=self.config.name,
+            seed=self.config.seed,
+            source=first,
+            start=digest,
+            probe_range=ranges,
             versions={"janus-al": CREATED_BY},
         )
 
@@ -283,6 +293,10 @@ class Campaign:
     def designs(self) -> list[dict[str, Any]]:
         """Target, name, content hash and verification of every design, in order of acceptance."""
         return [d for e in self.journal.of("round") for d in e["designs"]]
+
+    def _goes_on(self, number: int, more: Sequence[dict[str, Any]] = ()) -> bool:
+        """Whether another round follows one."""
+        return len(self._unmet(more)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
 
     def _unmet(self, more: Sequence[dict[str, Any]] = ()) -> list[tuple[Target, int]]:
         """Targets with the number of designs still missing."""

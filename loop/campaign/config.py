@@ -12,7 +12,7 @@ from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
 from janus_al.material import Material, conduction
 from janus_al.networks.janus import JanusConfig
-from janus_al.settings import Count, Part
+from janus_al.settings import Count, Part, settings
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
 from loop.design.acquisition import BUILT_IN as ACQUISITIONS
@@ -67,11 +67,18 @@ class Dataset(Section):
     generate: Generate | None = None
     """or phase-field images, made at the start"""
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.source is None) == (self.generate is None):
-            raise ValueError("give either 'source' or a [dataset.generate] section")
-        return self
+
+@settings
+class Network(JanusConfig):
+    """The network that is built, or that of the trained model to start from."""
+
+    start: Path | None = None
+    """folder of a trained model, relative to the current directory: it makes the first proposals, untrained"""
+
+    @property
+    def built(self) -> JanusConfig:
+        """The network alone."""
+        return JanusConfig(**{f.name: getattr(self, f.name) for f in dataclasses.fields(JanusConfig)})
 
 
 class Budget(Section):
@@ -103,8 +110,9 @@ class Loop(Section):
     """simulations spent on moving the cut of one candidate, at most"""
     min_distance: Annotated[float, Field(strict=True, ge=0, lt=0.5)] = 0.05
     """part of the pixels in which two designs of a target differ, at least, at the best translation"""
-    retrain: Literal["warm", "scratch"] = "warm"
-    """after a round, from the last model's weights or from new ones"""
+    retrain: Literal["warm", "scratch", "never"] = "warm"
+    """how a model learns from a round: from the last one's weights or from new ones; never, if there is no dataset
+    beside the model to start from"""
     retrain_steps: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] = 400
     """training steps after a round, when warm"""
     shrink: Part = 0.9
@@ -129,7 +137,7 @@ class Execution(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """of the network; auto: cuda where there is one"""
     umap: bool = True
-    """show the latent space in the report, which takes half a minute"""
+    """show the latent space in the report, which takes half a minute where there are 500 images or more"""
 
 
 def _listed(targets: object) -> object:
@@ -149,15 +157,15 @@ class CampaignConfig(Section):
     """what is designed"""
     physics: tuple[PhysicsSection, ...] = ()
     """[[physics]] as often as there are simulators; a design is confirmed when all agree"""
-    dataset: Dataset
-    """where the first samples come from"""
+    dataset: Dataset = Dataset()
+    """where the first samples come from; may be left out where network.start is given"""
     target: Annotated[list[TargetSection], Field(min_length=1), BeforeValidator(_listed)]
     """[[target]] as often as there are targets, or one [target]"""
     budget: Budget = Budget()
     """when to stop at the latest"""
     loop: Loop = Loop()
     """how a round is spent"""
-    network: JanusConfig = JanusConfig()
+    network: Network = Network()
     """what is trained"""
     training: TrainingConfig = TrainingConfig()
     """how it is trained"""
@@ -180,6 +188,18 @@ class CampaignConfig(Section):
             raise ValueError("give either microstructure.phase_conductivity or [[physics]] sections")
         if self.network.size not in {JanusConfig().size, self.microstructure.size}:
             raise ValueError("network.size follows microstructure.size; leave it out")
+        given = [self.dataset.source, self.dataset.generate, self.network.start]
+        if given.count(None) == 3 or None not in given[:2]:
+            raise ValueError(
+                "dataset: give either 'source' or a [dataset.generate] section, or a model in network.start"
+            )
+        if given[:2] == [None, None] and self.loop.retrain != "never":
+            if "retrain" in self.loop.model_fields_set:
+                raise ValueError(
+                    f"loop.retrain '{self.loop.retrain}': a round's simulations alone would ruin the model to start "
+                    "from; give a [dataset] beside it, or say 'never'"
+                )
+            object.__setattr__(self, "loop", self.loop.model_copy(update={"retrain": "never"}))
         object.__setattr__(
             self,
             "network",

@@ -82,6 +82,7 @@ class _Campaign(_Event):
     name: str
     source: _Source
     probe_range: dict[Property, Range] = {}
+    start: Hash | None = None
 
 
 class _Begun(_Event):

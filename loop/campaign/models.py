@@ -1,5 +1,6 @@
 """The models of a campaign: each can be had again from shards and seed, so that none is lost for ever."""
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -39,14 +40,16 @@ class Models:
 
     def of(self, number: int) -> tuple[Janus, Card]:
         """The model of a round, 0 being the first; one that is not there or damaged is trained from shards and seed."""
-        folder = self.folder / "models" / f"r{number:04d}"
+        number = 0 if self.config.loop.retrain == "never" else number
+        folder, given = self.folder / "models" / f"r{number:04d}", number == 0 and self.start is not None
         known = [e for kind in ("trained", "retrained") for e in self.journal.of(kind) if e["round"] == number]
         if known:
             try:
                 return checkpoint.load(folder, self.device, known[-1].get("sha256"))
             except (DatasetError, FileNotFoundError) as error:
-                self.progress.say(f"{error}: training the model of round {number} again, from the shards and the seed")
-        model, card = self._train(number, folder)
+                again = f"training the model of round {number} again, from the shards and the seed"
+                self.progress.say(f"{error}: {'taken from start/ again' if given else again}")
+        model, card = self._start() if given else self._train(number, folder)
         digest = checkpoint.save(folder, model, card)
         if known:
             self.journal.append("retrained", round=number, sha256=digest)
@@ -57,12 +60,23 @@ class Models:
             round=number,
             model=str(folder.relative_to(self.folder)),
             sha256=digest,
-            seconds=card.seconds,
+            seconds=0.0 if given else card.seconds,
             dataset={"samples": len(card.images), "simulated": card.simulated, "digest": card.dataset_digest},
             weights={k: v for k, v in card.training.items() if k.startswith("l_")},
             metrics=_flat(evaluate(model, dataset.read(test))) if test.exists() else {},
         )
         return model, card
+
+    @property
+    def start(self) -> str | None:
+        """The SHA-256 of the model that the campaign starts from, if it does; its copy is in `start/`."""
+        return next((e.get("start") for e in self.journal.of("campaign")), None)
+
+    def _start(self) -> tuple[Janus, Card]:
+        try:
+            return checkpoint.load(self.folder / "start", self.device, self.start)
+        except FileNotFoundError:
+            raise DatasetError(f"{self.folder / 'start'}: the model to start from is lost; restore a copy") from None
 
     def _train(self, number: int, folder: Path) -> tuple[Janus, Card]:
         folder.parent.mkdir(exist_ok=True)
@@ -78,13 +92,20 @@ class Models:
         def progress(step: int, steps: int) -> None:
             self.progress("training", step, steps)
 
+        network = self.config.network.built
         with self.clock("training"):
             try:
-                return train(samples, self.config.network, training, seed, self.device, start, state, progress)
+                model, card = train(samples, network, training, seed, self.device, start, state, progress)
             except StateError as error:
                 self.progress.say(f"{error}: dropped, training begins again")
                 state.unlink()
-                return train(samples, self.config.network, training, seed, self.device, start, state, progress)
+                model, card = train(samples, network, training, seed, self.device, start, state, progress)
+        if self.start is not None:
+            # It still knows what the first model was trained on, and is probed over the same range.
+            _, first = self._start()
+            images = [*dict.fromkeys([*first.images, *card.images])]
+            card = dataclasses.replace(card, images=images, property_range=first.property_range)
+        return model, card
 
 
 def _flat(figures: dict[str, Any], prefix: str = "") -> dict[str, float]:

@@ -1,10 +1,13 @@
-"""Where a campaign's first samples come from, and whether they and the test set may be used."""
+"""Where a campaign's first samples and model come from, and whether they and the test set may be used."""
 
+import dataclasses
 from pathlib import Path
 
-from janus_al import dataset
+from janus_al import checkpoint, dataset
+from janus_al.checkpoint import Card
 from janus_al.identity import canonical_hash, canonical_hashes, check_test
 from janus_al.material import joined
+from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.properties import PropertyError
 from janus_al.samples import Samples
 from janus_al.training import check_samples
@@ -12,25 +15,55 @@ from loop.campaign.config import CampaignConfig, ConfigError
 
 
 def check_source(config: CampaignConfig) -> None:
-    """Refuse samples that do not fit a configuration, and a test set that shares images with what is trained on.
+    """Refuse samples and a model that do not fit, and a test set that shares images with what is trained on.
 
     Raises:
-        ConfigError: another size, other phases or another boundary.
+        ConfigError: another size, other phases or another boundary; a network that is not the model's.
         DatasetError: a file is damaged.
         LeakageError: training images in the test set.
     """
-    source, settings = read_source(config), config.dataset
+    source, start, settings = read_source(config), read_start(config), config.dataset
     if settings.test is None:
         return
+    training = [] if start is None else list(start[1].images)
     if source is not None:
-        training = canonical_hashes(source)
-    else:
-        assert settings.generate is not None
+        training += canonical_hashes(source)
+    elif settings.generate is not None:
         from simulators import generate
 
         images = generate(settings.generate.count, config.microstructure.size, config.seed)
-        training = [canonical_hash(image, config.material.boundary) for image in images]
+        training += [canonical_hash(image, config.material.boundary) for image in images]
     check_test(_read(settings.test, config), training, str(settings.test))
+
+
+def read_start(config: CampaignConfig) -> tuple[Janus, Card] | None:
+    """The trained model to start from, checked against the configuration; None if there is none.
+
+    Raises:
+        ConfigError: it is for other images, or of another network.
+        FileNotFoundError, DatasetError: there is none, or it is damaged.
+    """
+    path, wanted = config.network.start, config.microstructure
+    if path is None:
+        return None
+    model, card = checkpoint.load(path)
+    pairs = [
+        ("microstructure.size", wanted.size, model.config.size),
+    ]
+    for field in dataclasses.fields(JanusConfig):
+        pairs.append((f"network.{field.name}", getattr(config.network, field.name), getattr(model.config, field.name)))
+    try:
+        joined(card.material, config.material)
+    except PropertyError as error:
+        raise ConfigError(
+            f"the model to start from, {path}, is of another material: {error}; start from another"
+        ) from None
+    for key, asked, has in pairs:
+        if asked != has:
+            raise ConfigError(
+                f"{key} {asked!r}: the model to start from, {path}, has {has!r}; put that, or start from another"
+            )
+    return model, card
 
 
 def read_source(config: CampaignConfig) -> Samples | None:

@@ -1,5 +1,6 @@
 """Configurations from and to TOML: laid over each other, refused in a sentence, compared with how a campaign began."""
 
+import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from janus_al import checkpoint
 from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
@@ -28,7 +30,20 @@ def load_config(path: Path, weights: Path | None = None, overrides: Sequence[str
     Raises:
         ConfigError: in one sentence, with the key, its value and the rule.
     """
-    return _validate(CampaignConfig, path, [_read_toml(path), *_more(weights, overrides)])
+    tables = [_read_toml(path), *_more(weights, overrides)]
+    return _validate(CampaignConfig, path, [_network_of_start(tables), *tables])
+
+
+def _network_of_start(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The network of the model that a campaign starts from, unless its tables say all of it, as stored ones do."""
+    network = reduce(_overlay, tables, dict[str, Any]()).get("network")
+    if not isinstance(network, dict) or not isinstance(start := network.get("start"), str):
+        return {}
+    followed = {f.name for f in dataclasses.fields(JanusConfig)} - {"size", "padding"}
+    if followed <= network.keys():
+        return {}
+    model, _ = checkpoint.load(Path(start))
+    return {"network": {name: getattr(model.config, name) for name in followed}}
 
 
 def load_training(

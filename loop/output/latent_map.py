@@ -1,4 +1,4 @@
-"""The latent space on a plane, by UMAP."""
+"""The latent space on a plane, by UMAP or principal components."""
 
 import os
 import tempfile
@@ -9,9 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+FEW = 500
+"""vectors below which UMAP, whose library takes twenty seconds to load and compile, is not worth its time"""
+
 
 def plane(z: NDArray[np.floating]) -> NDArray[Any]:
-    """Two coordinates for each of n latent vectors, neighbours kept together; the same for the same vectors."""
+    """Two coordinates for each of n latent vectors, the same for the same vectors.
+
+    By UMAP, which keeps neighbours together; of fewer than `FEW` vectors, the first two principal components.
+    """
+    if len(z) < FEW and z.shape[1] > 1:
+        centred = z - z.mean(axis=0)
+        _, _, axes = np.linalg.svd(centred, full_matrices=False)
+        return centred @ axes[:2].T
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "janus-al" / "numba"
     try:
         cache.mkdir(parents=True, exist_ok=True)

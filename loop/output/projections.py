@@ -25,9 +25,10 @@ DESIGN_FILES = ("design.json", "image.npy", "image.png")
 
 
 def write_dataset(campaign: Campaign) -> Path:
-    """All samples in one file."""
+    """All samples in one file, once there are any: a campaign that starts from a model has none at first."""
     path = campaign.folder / "dataset.h5"
-    dataset.write(path, campaign.ledger.samples(), CREATED_BY)
+    if campaign.journal.of("shard"):
+        dataset.write(path, campaign.ledger.samples(), CREATED_BY)
     return path
 
 
@@ -91,7 +92,7 @@ def _holds_files(folder: Path) -> bool:
 
 def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
     """Every design with its image, properties with bounds, and lineage."""
-    targets = {t.name: t for t in campaign.targets}
+    targets, learns = {t.name: t for t in campaign.targets}, campaign.config.loop.retrain != "never"
     designs = []
     for event in campaign.journal.of("round"):
         table = {row["hash"]: row for row in event["candidates_table"]}
@@ -117,7 +118,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                         "campaign": campaign.identity,
                         "round": event["round"],
                         "seed": campaign.config.seed,
-                        "model": f"models/r{event['round'] - 1:04d}",
+                        "model": f"models/r{event['round'] - 1 if learns else 0:04d}",
                         "predicted": proposed["predicted"],
                         "first_shot": proposed["first_shot"],
                         "simulations": proposed["simulations"],

@@ -23,7 +23,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#0
 
 
 def write_report(campaign: Campaign, umap: bool = True) -> Path:
-    """Write `report.html`; `umap = False` leaves out the latent map, whose library takes long to load."""
+    """Write `report.html`; `umap = False` leaves out the latent map."""
     import matplotlib as mpl
     from jinja2 import Environment, PackageLoader
 
