@@ -19,6 +19,7 @@ from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.files import MODEL, atomic_path
 from janus_al.material import UNIT, Boundary, Finite, Material
 from janus_al.networks.janus import CONDUCTIVITIES, LARGEST, Janus, JanusConfig
+from janus_al.properties import PropertyError
 
 FORMAT, VERSION = "janus-al model", 3
 """version 1 has no checksums; those before 3 know conduction in planes alone"""
@@ -150,6 +151,9 @@ def load(folder: Path, device: str = "cpu", sha256: str | None = None) -> tuple[
             _check_sums(folder, sha256)
         text = text if about.version == VERSION else _with_material(text)
         description = TypeAdapter(_Description).validate_json(text, strict=True)
+        description.card.material.check_constants()
+    except PropertyError as error:
+        raise DatasetError(f"{folder}: damaged model ({path.name}: card.material: {error}); {MEND}") from None
     except ValidationError as error:
         raise DatasetError(f"{folder}: damaged model ({path.name}: {first_error(error)}); {MEND}") from None
     network, card = description.network, description.card
@@ -168,8 +172,10 @@ def load(folder: Path, device: str = "cpu", sha256: str | None = None) -> tuple[
 def _with_material(text: bytes) -> bytes:
     """A description of an earlier version, which has the material's two conductivities and its boundary only."""
     about = from_json(text)
-    with contextlib.suppress(KeyError, TypeError):
+    with contextlib.suppress(KeyError, TypeError, AttributeError):
         card = about["card"]
+        if "material" in card:
+            return text
         conductivity = card.pop("phase_conductivity")
         physics = {"simulator": "conduction", "constants": {"conductivity": conductivity}, "unit": UNIT}
         physics["properties"] = list(CONDUCTIVITIES)

@@ -19,7 +19,7 @@ from janus_al.columns import attribute, dataset_at, opened, read_columns
 from janus_al.errors import DatasetError, first_error
 from janus_al.files import atomic_path
 from janus_al.material import BOUNDARIES, Constant, Material, Physics
-from janus_al.properties import FRACTION, row_of
+from janus_al.properties import FRACTION, PropertyError, row_of
 from janus_al.samples import ARRAYS, META, SIMULATED, UNLABELLED, Samples
 
 FORMAT, VERSION = "janus-al samples", 2
@@ -130,6 +130,9 @@ def _material(path: Path, file: Any, version: int) -> Material:
         return Material((Physics("conduction", constants, ("kxx", "kyy"), about["unit"]),), about["boundary"])
     try:
         material = TypeAdapter(Material).validate_json(attribute(path, file, "material") or "{}", strict=True)
+        material.check_constants()
+    except PropertyError as error:
+        raise DatasetError(f"{path}: damaged material ({error}); restore the file from a copy") from None
     except ValidationError as error:
         raise DatasetError(f"{path}: damaged material ({first_error(error)}); restore the file from a copy") from None
     if (material.boundary, material.phase_conductivity) != (about["boundary"], tuple(phases)):

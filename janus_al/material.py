@@ -45,10 +45,18 @@ class Physics:
         for name, value in self.constants.items():
             if isinstance(value, list):
                 self.constants[name] = tuple(value)
-        for name in {row_of(n).driver for n in self.properties} & set(self.constants):
-            value = self.constants[name]
-            if not isinstance(value, tuple) or not all(0 < c < math.inf for c in value):
-                raise PropertyError(f"{name} {value}: give a number above 0 for each label")
+
+    def check_constants(self) -> None:
+        """Refuse constants on which its properties cannot rise.
+
+        Raises:
+            PropertyError: a driver that is missing, or not a positive number for each label.
+        """
+        for name in self.properties:
+            driver = row_of(name).driver
+            value = self.constants.get(driver)
+            if driver and (not isinstance(value, tuple) or not value or not all(0 < c < math.inf for c in value)):
+                raise PropertyError(f"{self.simulator[:60]}: {driver} {value}: give a number above 0 for each label")
 
     def contrast(self, name: str) -> float:
         """log of label 1's constant over label 0's, of the constant that drives a property; 0 where none does."""
@@ -73,13 +81,18 @@ class Material:
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
 
     physics: Annotated[tuple[Physics, ...], Field(min_length=1)]
-    boundary: Boundary = "dirichlet"
+    boundary: Boundary
 
     def __post_init__(self) -> None:
         """Refuse a property that two physics give."""
         names = [name for physics in self.physics for name in physics.properties]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise PropertyError(f"property {twice[0]}: two physics give it; leave one out")
+
+    def check_constants(self) -> None:
+        """See `Physics.check_constants`."""
+        for physics in self.physics:
+            physics.check_constants()
 
     @property
     def simulated(self) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
+LONGEST = 64
+"""letters of a name"""
 AXES = "xyz"
 """x is the last axis of an image, y the one before, z the first of a volume"""
 
@@ -36,6 +39,9 @@ class Property:
         driver: the material constant on which it rises, and to whose logarithm sensitivities refer.
         trend: where there is no driver: 1 if it rises with the pixels of label 1, -1 if it falls, 0 if neither.
         turns: whether mirrored and turned images have it, as `tensor` and `axes` say.
+
+    Raises:
+        PropertyError: it is none.
     """
 
     name: str
@@ -46,10 +52,25 @@ class Property:
     trend: int = 0
     turns: bool = True
 
+    def __post_init__(self) -> None:
+        """Refuse what is no row."""
+        if not self.name.isidentifier() or len(self.name) > LONGEST:
+            raise PropertyError(
+                f"property {self.name!r:.60}: a name has letters, digits and underscores, no digit first, and at most "
+                f"{LONGEST} of them"
+            )
+        pairs = [self.axes[i : i + 2] for i in range(0, len(self.axes), 2)]
+        if (self.axes and not self.tensor) or len(pairs) > 2 or not set(pairs) <= set(VOIGT):
+            raise PropertyError(
+                f"property {self.name}: axes {self.axes!r:.60} of tensor {self.tensor!r:.60}; they are one or two of "
+                f"{', '.join(VOIGT)} of a tensor that has a name"
+            )
+        if self.trend not in (-1, 0, 1):
+            raise PropertyError(f"property {self.name}: trend {self.trend}; it must be -1, 0 or 1")
+
 
 FRACTION = Property("volume_fraction", log=False, trend=1)
 """of label 1; every image has it without simulation"""
-VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 
 
 def _built_in() -> Iterator[Property]:
@@ -73,10 +94,8 @@ def register(row: Property) -> None:
     """Take a row of someone else's physics into the table.
 
     Raises:
-        PropertyError: the name has another meaning already, or is none.
+        PropertyError: the name has another meaning already.
     """
-    if not row.name.isidentifier():
-        raise PropertyError(f"property {row.name!r}: a name has letters, digits and underscores, and no digit first")
     if TABLE.setdefault(row.name, row) != row:
         raise PropertyError(f"property {row.name}: {row} is not what it means here, {TABLE[row.name]}; rename it")
 
@@ -88,7 +107,7 @@ def row_of(name: str) -> Property:
         PropertyError: there is none.
     """
     if name not in TABLE:
-        raise PropertyError(f"property '{name}': known here are {', '.join(TABLE)}")
+        raise PropertyError(f"property {name!r:.60}: known here are {', '.join(TABLE)}")
     return TABLE[name]
 
 

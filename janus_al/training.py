@@ -153,8 +153,7 @@ def suited(samples: Samples, network: JanusConfig, config: TrainingConfig) -> Ja
     Raises:
         TrainingError: if the samples or the settings cannot train it.
     """
-    ny, nx = samples.image.shape[1:]
-    network = network_for((ny, nx), samples.material, network, config)
+    network = network_for(samples.image.shape[1:], samples.material, network, config)
     check_samples(samples, network)
     return network
 
@@ -165,10 +164,11 @@ def check_samples(samples: Samples, network: JanusConfig) -> None:
     Raises:
         TrainingError: of another size, of other than two phases, or with fewer than two simulated.
     """
-    ny, nx = samples.image.shape[1:]
-    if (ny, nx) != (network.size, network.size):
+    grid = samples.image.shape[1:]
+    if grid != (network.size, network.size):
         raise TrainingError(
-            f"images of {ny} x {nx} pixels: this network wants square ones of {network.size} x {network.size}"
+            f"images of {' x '.join(map(str, grid))} pixels: this network wants square ones of "
+            f"{network.size} x {network.size}"
         )
     if samples.material.phases != 2:
         raise TrainingError(f"{samples.material.phases} phases: Janus designs two-phase microstructures")

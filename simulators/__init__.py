@@ -1,6 +1,6 @@
 """The physics: seeds -> microstructures -> effective conductivity with error bars and sensitivities."""
 
-from simulators.catalogue import CatalogueError, make, run
+from simulators.catalogue import CatalogueError, foreign, make, run
 from simulators.conduction.certification import Certificate, certify
 from simulators.conduction.homogenizer import Boundary, Homogenized, Homogenizer
 from simulators.conduction.inputs import HomogenizationError, check_contrast, conductivity_field
@@ -39,6 +39,7 @@ __all__ = [
     "check_contrast",
     "choose",
     "conductivity_field",
+    "foreign",
     "generate",
     "make",
     "read_image",

@@ -45,6 +45,11 @@ def make(name: str, boundary: Boundary, constants: Mapping[str, Any]) -> Simulat
     return simulator
 
 
+def foreign(name: str) -> bool:
+    """Whether a name stands for code that nobody installed: a program, or a class by its path."""
+    return name == "command" or (name not in BUILT_IN and name not in {p.name for p in entry_points(group=GROUP)})
+
+
 def _class(name: str) -> Callable[..., Simulator]:
     path = BUILT_IN.get(name)
     if path is None:

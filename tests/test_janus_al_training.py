@@ -327,7 +327,7 @@ HOSTILE = {
     ),
     "conductivity 0": (
         described(**{CONDUCTIVITY: [0, 1.0]}),
-        r"card\.material\.physics\[0\]: conductivity \(0\.0, 1\.0\): give a number above 0",
+        r"card\.material: conduction: conductivity \(0\.0, 1\.0\): give a number above 0",
     ),
     "conductivity null": (described(**{CONDUCTIVITY: None}), r"physics\[0\]\.constants\.conductivity.*given: None"),
     "no conductivity": (described(**{CONDUCTIVITY: ...}), "conductivity"),

@@ -20,7 +20,7 @@ from loop.campaign.toml import load_config
 from loop.simulation.executors import open_executor
 from loop.simulation.rows import result_at, to_samples
 from loop.simulation.simulate import Execution, limits_of, simulate
-from simulators import Failure, Result, generate
+from simulators import CatalogueError, Failure, Result, generate
 
 SIMULATOR = """
 import numpy as np
@@ -58,6 +58,7 @@ modulus = np.array(about["constants"]["modulus"])[labels]
 with open(words.out, "w") as file:
     json.dump({"stiffness": 1 / np.mean(1 / modulus)} if labels.any() else {"error": "nothing is stiff"}, file)
 """
+ELASTIC = {"modulus": (1.0, 10.0), "poisson": 0.3}
 CONFIG = (Path(__file__).with_name("small.toml")).read_text()
 
 
@@ -105,7 +106,8 @@ def test_a_users_simulator_runs_a_whole_campaign(user, janus, physics, name, wan
     shards = [e for e in map(json.loads, (user / "c/journal.jsonl").open()) if e["event"] == "shard"]
     everything = dataset.read(user / "c/dataset.h5")
     failed = {f["hash"].encode() for shard in shards for f in shard["failed"]} - set(everything.hashes)
-    assert report["simulations"]["spent"] == 2 * (everything.simulated.sum() + len(failed))
+    paid = report["simulations"]["spent"] + report["simulations"]["probes"]["spent"]
+    assert paid == 2 * (everything.simulated.sum() + len(failed))
     designs = [json.loads(p.read_text()) for p in sorted(user.glob("c/designs/*/design.json"))]
     assert len(designs) == 2
     for design in designs:
@@ -130,10 +132,10 @@ def test_failures_are_results_with_a_reason(user):
     """An image that one physics refuses keeps what the others know; one that all refuse is a failure."""
     edges = Physics("edges_of:Edges", {}, ("edges",), rows=(Property("edges", log=False),))
     images = [np.zeros((8, 8), np.uint8), generate(1, 8, 0)[0]]
-    both = Material((*conduction((0.1, 1.0)).physics, edges))
+    both = Material((*conduction((0.1, 1.0)).physics, edges), "dirichlet")
     with open_executor("process", 1) as executor:
-        flat, mixed = simulate(images, both, Execution(executor, "direct"))
-        (alone,) = simulate(images[:1], Material((edges,)), Execution(executor))
+        flat, mixed = simulate(images, both, Execution(executor, "direct", trusted=True))
+        (alone,) = simulate(images[:1], Material((edges,), "dirichlet"), Execution(executor, trusted=True))
     assert isinstance(flat, Result)
     assert flat.values == {"kxx": pytest.approx(0.1), "kyy": pytest.approx(0.1)}
     assert flat.failures == {"edges_of:Edges": "ValueError: only one phase"}
@@ -149,13 +151,14 @@ def test_a_program_that_fails_says_why(user):
     row = Property("stiffness", driver="modulus")
 
     def material(command, **constants):
-        return Material((Physics("command", {"command": command, **constants}, ("stiffness",), rows=(row,)),))
+        constants |= {"command": command}
+        return Material((Physics("command", constants, ("stiffness",), rows=(row,)),), "dirichlet")
 
     nothing, mixed = np.zeros((8, 8), np.uint8), generate(1, 8, 0)[0]
     with open_executor("process", 1) as executor:
 
         def reason(material, image=mixed, timeout=600.0):
-            (found,) = simulate([image], material, Execution(executor, timeout=timeout))
+            (found,) = simulate([image], material, Execution(executor, timeout=timeout, trusted=True))
             assert isinstance(found, Failure)
             return found.reason
 
@@ -232,7 +235,7 @@ def test_refused_before_anything_is_paid(user, janus, physics, target, words):
 
 def test_a_dataset_of_other_properties_is_refused_by_name(user):
     """Samples of E11 where the configuration asks kxx."""
-    material = Material((Physics("elasticity", {"modulus": (1.0, 10.0), "poisson": 0.3}, ("E11",), "GPa"),))
+    material = Material((Physics("elasticity", ELASTIC, ("E11",), "GPa"),), "dirichlet")
     images = generate(4, 16, 0)
     results = [Result({"E11": 2.0 + i}) for i in range(4)]
     dataset.write(user / "e.h5", to_samples(list(images), results, material), "test")
@@ -249,8 +252,8 @@ def test_a_dataset_of_other_properties_is_refused_by_name(user):
 def test_samples_of_several_physics_join():
     """Some have all properties, some one, some none; materials that contradict each other have no dataset."""
     rng = np.random.default_rng(0)
-    stiff = Material((Physics("elasticity", {"modulus": (1.0, 10.0), "poisson": 0.3}, ("E11", "E22"), "GPa"),))
-    both = Material((*conduction((0.1, 1.0)).physics, *stiff.physics))
+    stiff = Material((Physics("elasticity", ELASTIC, ("E11", "E22"), "GPa"),), "dirichlet")
+    both = Material((*conduction((0.1, 1.0)).physics, *stiff.physics), "dirichlet")
     images = rng.integers(0, 2, (3, 8, 8)).astype(np.uint8)
     maps = rng.random((8, 8))
     one = to_samples([images[0]], [Result({"kxx": 0.3, "kyy": 0.4}, sensitivity={"kxx": maps})], conduction((0.1, 1.0)))
@@ -261,9 +264,25 @@ def test_samples_of_several_physics_join():
     np.testing.assert_array_equal(samples.column("E11"), [np.nan, 3.0, np.nan])
     np.testing.assert_allclose(samples.maps("E22")[1], maps * 64, rtol=1e-6)
     assert np.isnan(samples.maps("E22")[[0, 2]]).all()
-    other = Material((Physics("elasticity", {"modulus": (1.0, 9.0), "poisson": 0.3}, ("E11", "E22"), "GPa"),))
+    other = Material((Physics("elasticity", ELASTIC | {"modulus": (1.0, 9.0)}, ("E11", "E22"), "GPa"),), "dirichlet")
     with pytest.raises(ValueError, match="property E11: samples of two kinds, elasticity of modulus"):
         concatenate([two, unlabelled(images, other)])
+
+
+def test_a_file_cannot_have_code_run(user):
+    """What a model or a dataset says of its simulator is no reason to start a program or to import a module."""
+    words = f'{sys.executable} -c \'open("flag", "w")\' {{image}} {{output}}'
+    program = Physics("command", {"command": words}, ("E11",))
+    for physics in (program, Physics("edges_of:Edges", {}, ("edges",), rows=(Property("edges", log=False),))):
+        material = Material((physics,), "dirichlet")
+        with (
+            open_executor("process", 1) as executor,
+            pytest.raises(CatalogueError, match="files may not say what code"),
+        ):
+            next(simulate(generate(1, 8, 0), material, Execution(executor)))
+        assert limits_of(material)(np.array([0.5])) == {}
+    assert not (user / "flag").exists()
+    assert "edges_of" not in sys.modules
 
 
 def test_limits_of_a_material_are_those_of_its_simulators():

@@ -172,7 +172,7 @@ def test_overrides_are_checked_alike(override):
     ("text", "words"),
     [
         ("[loop]\ncandidate = 3", r"loop.candidate: unknown key; did you mean candidates\?"),
-        ("[loop]\nxyz = 3", "loop.xyz: unknown key; known here are candidates, swarm"),
+        ("[loop]\nxyz = 3", "loop.xyz: unknown key; known here are generator, acquisition, candidates"),
         ("[trainig]\nsteps = 3", r"trainig: unknown key; did you mean training\?"),
         ("[network]\nlatents = 3", r"network.latents: unknown key; did you mean latent\?"),
         ("[[budget]]\nrounds = 3", "budget: must be a section"),

@@ -12,6 +12,7 @@ from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
 from janus_al.material import Material, conduction
 from janus_al.networks.janus import JanusConfig
+from janus_al.properties import FRACTION
 from janus_al.settings import Count, Part, settings
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
@@ -209,9 +210,15 @@ class CampaignConfig(Section):
         targets = [t.name for t in self.targets()]
         if len({same(n) for n in targets}) < len(targets):
             raise ValueError(f"target names {targets}: each must be given once, capitals or not")
-        limits, names = limits_of(self.material), self.material.names
+        limits, names = limits_of(self.material, trusted=True), self.material.names
         for target in self.targets():
             check_reachable(target, names, limits, self.microstructure.size**2)
+            predicted = (*self.network.properties, FRACTION.name)
+            if lost := [n for n in target.intervals if n not in predicted]:
+                raise TargetError(
+                    f"target {target.name}: network.properties {list(self.network.properties)} are without {lost[0]}; "
+                    "add it, or leave network.properties out"
+                )
             if self.certify and (bare := [n for n in target.intervals if n not in CERTIFIED]):
                 raise TargetError(
                     f"target {target.name}: {bare[0]} has no certified interval, as {', '.join(CERTIFIED)} have; "

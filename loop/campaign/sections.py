@@ -11,6 +11,7 @@ from loop.files.names import file_name
 Name = Annotated[str, AfterValidator(file_name)]
 Few = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Wanted = Annotated[float, Field(strict=True, ge=-1e12, le=1e12)]
+Number = Annotated[float, Field(strict=True)]
 Conductivity = Annotated[float, Field(strict=True, gt=0, le=1e12)]
 
 
@@ -52,7 +53,7 @@ class PropertyRow(Section):
     """letters, digits and underscores"""
     log: bool = True
     """it is above 0, learned and asked for on a log scale"""
-    trend: Literal[-1, 0, 1] = 0
+    trend: Annotated[int, Field(strict=True, ge=-1, le=1)] = 0
     """whether it rises (1) or falls (-1) with the pixels of label 1"""
     driver: str = ""
     """or the constant on which it rises, and to which its sensitivities refer"""
@@ -68,7 +69,7 @@ class PhysicsSection(BaseModel):
     """A simulator; keys other than these are its constants, and a list has a number for each label."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
-    __pydantic_extra__: dict[str, tuple[float, ...] | float | bool | str]
+    __pydantic_extra__: dict[str, tuple[Number, ...] | Number | bool | str]
 
     simulator: str = ""
     """conduction, elasticity, the name of an installed one, or the path of your own, package.module:Class"""
@@ -100,12 +101,15 @@ class PhysicsSection(BaseModel):
         names = tuple(p.name if isinstance(p, PropertyRow) else p for p in self.properties)
         if self.command:
             make("command", boundary, {**constants, "command": self.command, "properties": names})
-            return Physics("command", {"command": self.command, **constants}, names, self.unit, tuple(rows))
+            program = Physics("command", {"command": self.command, **constants}, names, self.unit, tuple(rows))
+            program.check_constants()
+            return program
         if "conductivity" in constants and self.simulator == "conduction":
             values = constants["conductivity"]
             if not isinstance(values, tuple) or len(values) != 2:
                 raise ValueError(f"conductivity {values}: give two, of label 0 and label 1")
-            _check_phases("conductivity", values)
+            if min(values) > 0:
+                _check_phases("conductivity", values)
         given = list(make(self.simulator, boundary, constants).properties)
         rows += [p for p in given if isinstance(p, Property)]
         for row in rows:
@@ -115,7 +119,9 @@ class PhysicsSection(BaseModel):
             raise PropertyError(f"property '{strange[0]}': {self.simulator} gives {', '.join(all_names)}")
         kept = names or tuple(all_names)
         unit = self.unit or (UNIT if self.simulator == "conduction" else "")
-        return Physics(self.simulator, constants, kept, unit, tuple(r for r in rows if r.name in kept))
+        physics = Physics(self.simulator, constants, kept, unit, tuple(r for r in rows if r.name in kept))
+        physics.check_constants()
+        return physics
 
 
 class Requirement(Section):

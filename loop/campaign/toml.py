@@ -105,7 +105,9 @@ def _validate(kind: type[Kind], path: Path, tables: Sequence[dict[str, Any]]) ->
         return kind.model_validate(reduce(_overlay, tables, empty))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        # Of a key that takes several kinds of value pydantic names the kind tried, too.
+        kinds = {"str", "float", "bool", "PropertyRow"}
+        where = ".".join(str(p) for p in first["loc"] if p not in kinds and not str(p).startswith("tuple["))
         what = rule(first)
         if what == "unknown key":
             what += instead(kind, first["loc"])

@@ -99,6 +99,8 @@ def _exit_code(error: Exception) -> int:
         "TrainingError",
         "LeakageError",
         "DeviceError",
+        "PropertyError",
+        "CatalogueError",
         "ExecutorError",
         "OSError",
         "MemoryError",

@@ -12,7 +12,7 @@ from janus_al.properties import row_of
 from janus_al.samples import content_hash
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import Limited, outcome
-from simulators import Boundary, Failure, HomogenizationError, Result, Simulator, make, run
+from simulators import Boundary, CatalogueError, Failure, HomogenizationError, Result, Simulator, foreign, make, run
 
 Image = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]
@@ -36,12 +36,15 @@ class Execution:
         solver: of conduction.
         timeout: seconds an image.
         cached: whether results are looked for, and kept, in the user's cache.
+        trusted: whether the material is of the user's own configuration, and not what some file says: a simulator by
+            path and a program are code.
     """
 
     executor: Executor
     solver: str = "fipy"
     timeout: float = TIMEOUT
     cached: bool = False
+    trusted: bool = False
 
 
 def simulator_of(physics: Physics, boundary: Boundary, solver: str = "fipy") -> Simulator:
@@ -58,9 +61,15 @@ def simulator_of(physics: Physics, boundary: Boundary, solver: str = "fipy") -> 
     return make(physics.simulator, boundary, {**physics.constants, **more})
 
 
-def limits_of(material: Material) -> Callable[[FloatArray], dict[str, tuple[FloatArray, FloatArray]]]:
-    """Volume fractions of label 1 -> between what each property must lie, where its simulator knows."""
-    simulators = [simulator_of(physics, material.boundary) for physics in material.physics]
+def limits_of(
+    material: Material, trusted: bool = False
+) -> Callable[[FloatArray], dict[str, tuple[FloatArray, FloatArray]]]:
+    """Volume fractions of label 1 -> between what each property must lie, where its simulator knows.
+
+    `trusted` as in `Execution`; what is not is left alone.
+    """
+    physics = [p for p in material.physics if trusted or not foreign(p.simulator)]
+    simulators = [simulator_of(p, material.boundary) for p in physics]
     knowing = [simulator for simulator in simulators if hasattr(simulator, "limits")]
     return lambda fraction: {n: ends for s in knowing for n, ends in s.limits(fraction).items() if n in material.names}
 
@@ -86,7 +95,15 @@ def simulate_unordered(
     """Results by key as they come, and an empty dictionary where none has come for `tick` seconds.
 
     What is in the cache is not computed, and what is computed goes there as soon as a worker has it.
+
+    Raises:
+        CatalogueError: a file would have code run that nobody installed.
     """
+    if strange := [p.simulator for p in material.physics if not execution.trusted and foreign(p.simulator)]:
+        raise CatalogueError(
+            f"simulator '{strange[0]}': a file asks for it, and files may not say what code is run; simulate in a "
+            "campaign whose own [[physics]] names it"
+        )
     parts: dict[str, dict[int, Found]] = {key: {} for key in images}
     whole = dict[str, Found]()
     tasks: dict[Future[list[Found]], tuple[int, list[str]]] = {}

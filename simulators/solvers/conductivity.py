@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulators.conduction.homogenizer import Homogenized
-from simulators.conduction.inputs import HomogenizationError, check_contrast
+from simulators.conduction.inputs import HomogenizationError
 from simulators.simulator import Boundary, Failure, FloatArray, Result
 from simulators.solvers.batched import BatchedHomogenizer
 from simulators.solvers.choice import SOLVERS
@@ -20,10 +20,6 @@ class Conductivity:
     boundary: Boundary
     conductivity: tuple[float, ...]
     solver: str = "fipy"
-
-    def __post_init__(self) -> None:
-        """Refuse a contrast that no solver resolves."""
-        check_contrast(min(self.conductivity), max(self.conductivity))
 
     @property
     def properties(self) -> Sequence[str]:
