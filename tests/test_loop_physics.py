@@ -269,7 +269,7 @@ def test_samples_of_several_physics_join():
         concatenate([two, unlabelled(images, other)])
 
 
-def test_a_file_cannot_have_code_run(user):
+def test_a_file_cannot_have_code_run(user, monkeypatch):
     """What a model or a dataset says of its simulator is no reason to start a program or to import a module."""
     words = f'{sys.executable} -c \'open("flag", "w")\' {{image}} {{output}}'
     program = Physics("command", {"command": words}, ("E11",))
