@@ -20,7 +20,7 @@ from loop.campaign.toml import load_config
 from loop.simulation.executors import open_executor
 from loop.simulation.rows import result_at, to_samples
 from loop.simulation.simulate import Execution, limits_of, simulate
-from simulators import CatalogueError, Failure, Result, generate
+from simulators import CatalogueError, Failure, Result, foreign, generate, make
 
 SIMULATOR = """
 import numpy as np
@@ -283,6 +283,47 @@ def test_a_file_cannot_have_code_run(user, monkeypatch):
         assert limits_of(material)(np.array([0.5])) == {}
     assert not (user / "flag").exists()
     assert "edges_of" not in sys.modules
+
+
+def test_a_simulator_of_an_installed_package(user, monkeypatch):
+    """Found by the name under which its package offers it, and trusted as what was installed."""
+    package = user / "site"
+    about = package / "edges-1.0.dist-info"
+    about.mkdir(parents=True)
+    (package / "installed_edges.py").write_text(SIMULATOR)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: edges\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[janus_al.simulators]\nedges = installed_edges:Edges\n")
+    monkeypatch.syspath_prepend(str(package))
+    image = generate(1, 16, 0)[0]
+    assert make("edges", "dirichlet", {"scale": 3.0})(image) == {
+        "edges": 3 * make("edges", "dirichlet", {})(image)["edges"]
+    }
+    assert not foreign("edges")
+    assert foreign("edges_of:Edges")
+    assert foreign("command")
+    with pytest.raises(CatalogueError, match="known are conduction, elasticity, command, edges; one of your own is"):
+        make("edgy", "dirichlet", {})
+
+
+def test_a_program_is_asked_once(user):
+    """Its results are kept across commands, until one of the files that it is made of is another."""
+    (user / "counted.py").write_text(PROGRAM + "open('runs', 'a').write('.')\n")
+    words = f"{sys.executable} {user / 'counted.py'} --in {{input}} --out {{output}}"
+    row = Property("stiffness", driver="modulus")
+    physics = Physics("command", {"command": words, "modulus": (1.0, 5.0)}, ("stiffness",), rows=(row,))
+    images = generate(3, 8, 0)
+    with open_executor("process", 1) as executor:
+
+        def ask():
+            execution = Execution(executor, cached=True, trusted=True)
+            return [r.values for r in simulate(images, Material((physics,), "dirichlet"), execution)]
+
+        first = ask()
+        assert ask() == first
+        assert len((user / "runs").read_text()) == 3
+        (user / "counted.py").write_text((user / "counted.py").read_text() + "# another\n")
+        assert ask() == first
+        assert len((user / "runs").read_text()) == 6
 
 
 def test_limits_of_a_material_are_those_of_its_simulators():
