@@ -65,6 +65,7 @@ def round_event(number, first, probe, designs):
                 "hash": 64 * "a",
                 "predicted": K,
                 "first_shot": K,
+                "final": {"kxx": number + 0.25, "kxx_lower": number + 0.125},
                 "error": 1.0,
                 "simulations": 1,
                 "met": True,
@@ -196,7 +197,12 @@ def test_campaigns_compare_in_the_table(parent):
         "test.kxx_r2.last": 0.99,
         "test.kxx_error.first": 0.02,
         "test.kxx_error.last": 0.01,
+        "design.kxx": 2.25,
+        "design.kxx_lower": 2.125,
     }
+    values = client.get_metric_history(top.info.run_id, "design.kxx")
+    assert [(p.step, p.value) for p in values] == [(1, 1.25), (2, 2.25), (3, 2.25)]
+    assert top.data.params["unit.kxx"] == "W/(m K)"
     designs = client.get_metric_history(top.info.run_id, "designs")
     assert [(p.step, p.value) for p in designs] == [(0, 0), (1, 1), (2, 3)]
     assert top.data.params["targets"] == "low: kxx = 0.3 ± 5 %, 2 designs; t2: kyy >= 0.2, 1 designs"

@@ -39,7 +39,13 @@ def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
     wanted = {"designs_wanted": sum(t.designs for t in config.targets())}
     paid = charged(events, config.dataset.generate is not None)
     documents = ["campaign.toml", *(["report.html"] if finished else [])]
-    pictures = [str(p.relative_to(folder)) for p in sorted(folder.glob("designs/*/image.png")) if finished]
+    pictures = [
+        str(path.relative_to(folder))
+        for kind in ("image.png", "design.json")
+        for path in sorted(folder.glob(f"designs/*/{kind}"))
+        if finished
+    ]
+    units = {f"unit.{n}": unit for n in config.material.simulated if (unit := config.material.unit(n))}
     parent = Run(
         kind="campaign",
         number="-",
@@ -47,10 +53,11 @@ def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
         start=begun["time"],
         end=events[-1]["time"],
         status=status,
-        params={**_flat(config.model_dump(mode="json", exclude={"target"})), "targets": words},
+        params={**_flat(config.model_dump(mode="json", exclude={"target"})), "targets": words, **units},
         points=[
             *_points({**wanted, "simulations_budget": config.budget.simulations}, begun["time"]),
             *_course(begun, rounds, trained, paid),
+            *_designs(rounds),
         ],
         tags={"state": end["state"], "reason": end["reason"]} if end else {"state": status.lower(), "reason": "-"},
         dataset=(str(begun["source"]["path"]), str(begun["source"]["digest"])),
@@ -89,6 +96,18 @@ def _course(
     for name, course in errors.items():
         points += _points({f"{name}.first": course[0][0]}, course[0][1], course[0][2])
         points += [p for value, at, number in course for p in _points({f"{name}.last": value}, at, number)]
+    return points
+
+
+def _designs(rounds: Mapping[int, Event]) -> list[Point]:
+    """Every property of every design, with bounds: a step a design, in order of acceptance."""
+    points, step = list[Point](), 0
+    for _, event in sorted(rounds.items()):
+        table = {row["hash"]: row for row in event["candidates_table"]}
+        for design in event["designs"]:
+            step += 1
+            found = table[design["hash"]].get("final", {})
+            points += _points({f"design.{name}": value for name, value in found.items()}, event["time"], step)
     return points
 
 
