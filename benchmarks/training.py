@@ -81,6 +81,7 @@ def variants(network, config, smoke):
 
 
 def training(arguments):
+    from janus_al.fitting import Run
     from janus_al.samples import concatenate
     from janus_al.training import build, train
     from loop.simulation.rows import simulate_samples
@@ -97,7 +98,7 @@ def training(arguments):
     def seconds(net, config, change, steps):
         model = change(build(net, 0)).to(arguments.device)
         began = clock(arguments.device)
-        train(samples, net, replace(config, steps=steps), 0, arguments.device, start=model)
+        train(samples, net, replace(config, steps=steps), 0, Run(arguments.device), start=model)
         return clock(arguments.device) - began
 
     times = {name: [] for name, *_ in plan}

@@ -115,44 +115,61 @@ class Fit:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Run:
+    """Where a training runs, and what it leaves on its way.
+
+    Attributes:
+        device: where.
+        state: a file that keeps the run's state; one that exists is resumed, and removed at the end. It is a cache:
+            a damaged one is dropped, with a warning.
+        progress: told the step reached and the number of steps.
+    """
+
+    device: str = "cpu"
+    state: Path | None = None
+    progress: Callable[[int, int], None] = lambda step, steps: None
+
+
+ALONE = Run()
+"""on the CPU, with nothing kept and nobody told"""
+
+
 def fit(
     model: Janus,
     terms: Callable[[int], Mapping[str, Tensor]],
     validate: Callable[[], float],
     config: TrainingConfig,
-    run: str,
-    state: Path | None = None,
-    progress: Callable[[int, int], None] = lambda step, steps: None,
+    identity: str,
+    run: Run,
 ) -> Fit:
     """Train a model in place, and leave it with its best weights, in evaluation mode.
 
     Args:
-        model: on its device.
+        model: moved to the run's device.
         terms: step -> the losses by name, weighted by the configuration's `l_` fields.
         validate: what chooses the best weights, lower is better; of equal ones the later.
         config: steps, rates, weights.
-        run: what identifies the run; a state of another run is refused.
-        state: a file that keeps the run's state; one that exists is resumed, and removed at the end. It is a cache:
-            a damaged one is dropped, with a warning.
-        progress: told the step reached and the number of steps.
+        identity: what tells this run from others; a state of another run is refused.
+        run: its device, state and progress.
 
     Raises:
         TrainingError: if training diverges.
         StateError: the state is another run's.
     """
     began = time.perf_counter()
+    model.to(run.device).train()
     device = model.log_mean.device
-    model.train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
     step, spent = 0, 0.0
     best = {k: v.clone() for k, v in model.state_dict().items()}
     best_score, history = math.inf, list[dict[str, float]]()
-    saved = None if state is None else _read_state(state, device)
+    saved = None if run.state is None else _read_state(run.state, device)
     if saved is not None:
-        if saved["run"] != run:
-            raise StateError(f"{state}: the state of another training run; remove it, or write elsewhere")
+        if saved["run"] != identity:
+            raise StateError(f"{run.state}: the state of another training run; remove it, or write elsewhere")
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         step, spent, best, best_score, history = (saved[k] for k in ("step", "spent", "best", "score", "history"))
@@ -168,7 +185,7 @@ def fit(
         nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimizer.step()
         step += 1
-        progress(step, config.steps)
+        run.progress(step, config.steps)
         if step % every and step < config.steps:
             continue
         score = validate()
@@ -178,9 +195,9 @@ def fit(
         history.append({"step": step, "loss": float(loss.detach()), **row, "validation": score})
         if not math.isfinite(history[-1]["loss"]):
             raise TrainingError(f"training diverged at step {step}; lower the rate ({config.rate}) or the loss weights")
-        if state is not None and step < config.steps:
+        if run.state is not None and step < config.steps:
             kept = {
-                "run": run,
+                "run": identity,
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": step,
@@ -189,11 +206,11 @@ def fit(
                 "score": best_score,
                 "history": history,
             }
-            _write_state(state, kept)
+            _write_state(run.state, kept)
     model.load_state_dict(best)
     model.eval()
-    if state is not None:
-        state.unlink(missing_ok=True)
+    if run.state is not None:
+        run.state.unlink(missing_ok=True)
     return Fit(history, spent + time.perf_counter() - began)
 
 

@@ -3,9 +3,8 @@
 L = l_task L_task + l_rec L_rec + l_cyc |z - E(D(z))| + l_deep |D(z) - D(E(D(z)))| + l_sens L_sens
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from janus_al import losses
 from janus_al.batches import Data, Symmetry, learned
 from janus_al.checkpoint import Card
-from janus_al.fitting import TrainingConfig, TrainingError, fit, network_for
+from janus_al.fitting import ALONE, Run, TrainingConfig, TrainingError, fit, network_for
 from janus_al.identity import HASH_DIGITS, canonical_hashes
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.properties import orbits
@@ -29,10 +28,8 @@ def train(
     network: JanusConfig,
     config: TrainingConfig,
     seed: int,
-    device: str = "cpu",
+    run: Run = ALONE,
     start: Janus | None = None,
-    state: Path | None = None,
-    progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> tuple[Janus, Card]:
     """Train a model.
 
@@ -41,26 +38,22 @@ def train(
         network: what to build, unless `start` gives a model to go on from.
         config: losses, steps, rates.
         seed: of everything random.
-        device: where to train.
+        run: where to train, a file that keeps the state, and whom to tell.
         start: weights to start from; its scaling of log k is kept.
-        state: a file that keeps the run's state; one that exists is resumed, and removed at the end.
-        progress: told the step reached and the number of steps.
 
     Raises:
         TrainingError: if the samples cannot train this network, or training diverges.
     """
     check_samples(samples, network)
     model = build(network, seed) if start is None else start
-    data = Data(samples, model, config.validation, device, fit_scaling=start is None)
-    model.to(device)
+    data = Data(samples, model, config.validation, run.device, fit_scaling=start is None)
     fitted = fit(
         model,
         lambda step: _losses(model, data, config, np.random.default_rng([seed, step])),
         lambda: _validation(model, data, config),
         config,
         repr((config, model.config, seed, samples.digest())),
-        state,
-        progress,
+        run,
     )
     if config.calibrate:
         calibrate(model, samples)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from janus_al import checkpoint, dataset, losses
 from janus_al.batches import Symmetry, actions, symmetry, translate, turn_properties
 from janus_al.evaluation import evaluate
-from janus_al.fitting import TrainingConfig, TrainingError, learning_rate
+from janus_al.fitting import Run, TrainingConfig, TrainingError, learning_rate
 from janus_al.inversion import InversionConfig, descend
 from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
@@ -103,19 +103,19 @@ def test_interrupted_training_resumes_bit_exactly(samples, tmp_path, network):
             raise Killed
 
     with pytest.raises(Killed):
-        train(samples, network, QUICK, seed=3, state=state, progress=kill)
+        train(samples, network, QUICK, seed=3, run=Run(state=state, progress=kill))
     assert state.exists()
     with pytest.raises(TrainingError, match="another training run"):
-        train(samples, network, QUICK, seed=4, state=state)
+        train(samples, network, QUICK, seed=4, run=Run(state=state))
     damaged = bytearray(state.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / "damaged.pt").write_bytes(damaged)
-    resumed, resumed_card = train(samples, network, QUICK, seed=3, state=state)
+    resumed, resumed_card = train(samples, network, QUICK, seed=3, run=Run(state=state))
     assert torch.equal(weights(whole), weights(resumed))
     assert [r["loss"] for r in card.history] == [r["loss"] for r in resumed_card.history]
     assert not state.exists()
     with pytest.warns(UserWarning, match=r"damaged\.pt: damaged, dropped; training begins again"):
-        again, _ = train(samples, network, QUICK, seed=3, state=tmp_path / "damaged.pt")
+        again, _ = train(samples, network, QUICK, seed=3, run=Run(state=tmp_path / "damaged.pt"))
     assert torch.equal(weights(whole), weights(again))
 
 

@@ -5,7 +5,6 @@ The loss, the loop and the inversion are those of microstructures, with cross-en
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from janus_al import losses
 from janus_al.batches import translate
-from janus_al.fitting import Fit, TrainingConfig, fit
+from janus_al.fitting import ALONE, Fit, Run, TrainingConfig, fit
 from janus_al.inversion import InversionConfig, descend
 from janus_al.networks.janus import Janus
 
@@ -40,17 +39,9 @@ def pixels(image: Grey) -> Tensor:
     return F.pad(torch.tensor(image).float() / 255, (SHIFT,) * 4)
 
 
-def train_classes(
-    model: Janus,
-    data: Labelled,
-    config: TrainingConfig,
-    seed: int,
-    state: Path | None = None,
-    progress: Callable[[int, int], None] = lambda step, steps: None,
-) -> Fit:
+def train_classes(model: Janus, data: Labelled, config: TrainingConfig, seed: int, run: Run = ALONE) -> Fit:
     """Train on images moved at random by up to `SHIFT` pixels; every epoch sees each image once. See `fit`."""
-    device = model.log_mean.device
-    x, label = pixels(data.image).to(device), torch.tensor(data.label, device=device).long()
+    x, label = pixels(data.image).to(run.device), torch.tensor(data.label, device=run.device).long()
     epoch = max(1, len(data) // config.batch)
 
     def terms(step: int) -> dict[str, Tensor]:
@@ -69,7 +60,7 @@ def train_classes(
             "deep": losses.deep_cycle(grey, model.decode(again)),
         }
 
-    return fit(model, terms, lambda: 0.0, config, repr((config, seed, len(data))), state, progress)
+    return fit(model, terms, lambda: 0.0, config, repr((config, seed, len(data))), run)
 
 
 @torch.no_grad()

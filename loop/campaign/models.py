@@ -12,7 +12,7 @@ from janus_al import checkpoint, dataset
 from janus_al.checkpoint import Card
 from janus_al.errors import DatasetError
 from janus_al.evaluation import evaluate
-from janus_al.fitting import StateError
+from janus_al.fitting import Run, StateError
 from janus_al.networks.janus import Janus
 from janus_al.training import shrink_and_perturb, train
 from loop.campaign.config import CampaignConfig
@@ -92,14 +92,14 @@ class Models:
         def progress(step: int, steps: int) -> None:
             self.progress("training", step, steps)
 
-        network = self.config.network.built
+        network, run = self.config.network.built, Run(self.device, state, progress)
         with self.clock("training"):
             try:
-                model, card = train(samples, network, training, seed, self.device, start, state, progress)
+                model, card = train(samples, network, training, seed, run, start)
             except StateError as error:
                 self.progress.say(f"{error}: dropped, training begins again")
                 state.unlink()
-                model, card = train(samples, network, training, seed, self.device, start, state, progress)
+                model, card = train(samples, network, training, seed, run, start)
         if self.start is not None:
             # It still knows what the first model was trained on, and is probed over the same range.
             _, first = self._start()

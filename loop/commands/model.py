@@ -35,6 +35,7 @@ def train(
 
     from janus_al import checkpoint, dataset
     from janus_al.evaluation import evaluate as evaluate_model
+    from janus_al.fitting import Run
     from janus_al.training import suited
     from janus_al.training import train as train_model
     from loop.campaign.toml import load_training
@@ -54,9 +55,7 @@ def train(
             network,
             training,
             seed,
-            on,
-            state=out / "state.pt",
-            progress=lambda i, n: progress("training", i, n),
+            Run(on, out / "state.pt", lambda i, n: progress("training", i, n)),
         )
     checkpoint.save(out, model, card)
     report = evaluate_model(model, samples)

@@ -19,7 +19,7 @@ from janus_al import checkpoint, dataset
 from janus_al.checkpoint import Card
 from janus_al.evaluation import evaluate
 from janus_al.files import atomic_path
-from janus_al.fitting import TrainingConfig, network_for
+from janus_al.fitting import Run, TrainingConfig, network_for
 from janus_al.identity import check_test
 from janus_al.inversion import InversionConfig
 from janus_al.material import conduction
@@ -93,15 +93,8 @@ def reproduce_microstructure(
         model = out / "model"
         if not (model / "model.json").exists():
             samples = _samples(out / "data.h5", data, workers, progress)
-            trained, card = train(
-                samples,
-                suited,
-                training,
-                data.seed,
-                device,
-                state=out / "state.pt",
-                progress=partial(progress, "training"),
-            )
+            kept = Run(device, out / "state.pt", partial(progress, "training"))
+            trained, card = train(samples, suited, training, data.seed, kept)
             checkpoint.save(model, trained, card)
     network_, card = checkpoint.load(model, device)
     size = network_.config.size

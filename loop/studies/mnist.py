@@ -29,7 +29,7 @@ from janus_al.digits.classes import (
 from janus_al.digits.judge import judged, train_judge
 from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.files import atomic_path
-from janus_al.fitting import TrainingConfig, TrainingError
+from janus_al.fitting import Run, TrainingConfig, TrainingError
 from janus_al.inversion import InversionConfig
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.training import build
@@ -153,7 +153,6 @@ def _trained(
     """The model of one run and the seconds it took; a run that is on disk is read, one begun is gone on with."""
     from safetensors.torch import save
 
-    model = build(NETWORK, seed).to(device)
     identity = {"training": asdict(config), "network": asdict(NETWORK), "seed": seed, "images": len(data)}
     identity = json.loads(json.dumps(identity))
     done, weights = folder / "run.json", folder / "weights.safetensors"
@@ -166,7 +165,8 @@ def _trained(
             raise TrainingError(f"{folder}: the model of another run; remove it, or give another --out")
         return read_weights(weights, NETWORK).to(device).eval(), found.seconds
     folder.mkdir(parents=True, exist_ok=True)
-    fitted = train_classes(model, data, config, seed, folder / "state.pt", progress)
+    model = build(NETWORK, seed)
+    fitted = train_classes(model, data, config, seed, Run(device, folder / "state.pt", progress))
     with atomic_path(weights) as temporary:
         temporary.write_bytes(save({k: v.cpu().contiguous() for k, v in model.state_dict().items()}))
     with atomic_path(done) as temporary:

@@ -15,6 +15,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import numpy as np
 from janus_al import dataset
 from janus_al.errors import DatasetError
 from janus_al.files import atomic_path, remove_stale
-from janus_al.fitting import TrainingConfig, TrainingError
+from janus_al.fitting import Run, TrainingConfig, TrainingError
 from janus_al.networks.janus import JanusConfig
 from janus_al.samples import Samples
 from janus_al.training import suited, train
@@ -150,15 +151,9 @@ def _run_trial(
     short = dataclasses.replace(config, steps=max(1, config.steps // SHORT))
     try:
         for stage, settings in enumerate((short, config)):
-            model, card = train(
-                samples,
-                network,
-                settings,
-                seed,
-                device,
-                state=out / f"trial-{number:03d}-{stage}.state",
-                progress=lambda step, steps: progress(f"trial {number}", step, steps),
-            )
+            state = out / f"trial-{number:03d}-{stage}.state"
+            run = Run(device, state, partial(progress, f"trial {number}"))
+            model, card = train(samples, network, settings, seed, run)
             error = float(np.mean(first_shot_errors(model, card, PROBES, seed, executor)))
             trial.report(error, stage)
             trial.set_user_attr("history", card.history)
