@@ -133,7 +133,8 @@ def finish(log, key, samples, pool, test, arguments):
     from janus_al.training import property_range, train
     from loop.design.candidates import probe_targets
     from loop.simulation.executors import open_executor
-    from loop.studies.single import shots_at
+    from loop.simulation.simulate import Execution
+    from loop.studies.single import shots_at, tools_of
 
     began = time.process_time()
     model, card = train(samples, JanusConfig(stem=4), settings(key["way"], key["steps"]), key["seed"])
@@ -142,7 +143,7 @@ def finish(log, key, samples, pool, test, arguments):
     card = dataclasses.replace(card, property_range=property_range(pool, model.config.properties))
     targets = probe_targets(card.property_range, arguments.probes)
     with open_executor("process", 1) as executor:
-        shots = shots_at(model, card, targets, key["seed"], executor, solver="direct")
+        shots = shots_at(tools_of(model, card), targets, key["seed"], Execution(executor, "direct", cached=True))
     errors = [c.target.error(c.trials[0].properties) for c in shots]
     row = {
         **key,
@@ -168,7 +169,7 @@ def rounds(log, seed, numbers, pool, test, arguments):
     from loop.simulation.executors import open_executor
     from loop.simulation.rows import to_samples
     from loop.simulation.simulate import Execution, simulate
-    from loop.studies.single import shots_at
+    from loop.studies.single import shots_at, tools_of
 
     base = min(BASE, min(numbers) if arguments.smoke else BASE)
     last = min(8 * base, max(numbers))
@@ -190,7 +191,7 @@ def rounds(log, seed, numbers, pool, test, arguments):
             return
         with open_executor("process", 1) as executor:
             targets = probe_targets(card.property_range, len(labelled))
-            shots = shots_at(model, card, targets, 1000 + seed, executor, solver="direct")
+            shots = shots_at(tools_of(model, card), targets, 1000 + seed, Execution(executor, "direct", cached=True))
             images = [c.image for c in shots]
             more = to_samples(
                 images, list(simulate(images, conduction(PHASES), Execution(executor, "direct"))), conduction(PHASES)

@@ -34,7 +34,7 @@ def training(arguments):
     from loop.simulation.executors import open_executor
     from loop.simulation.rows import to_samples
     from loop.simulation.simulate import Execution, simulate
-    from loop.studies.single import shots_at
+    from loop.studies.single import shots_at, tools_of
     from simulators import Result
 
     partial, full, test = datasets(arguments)
@@ -51,7 +51,8 @@ def training(arguments):
                 Target("t", {("kxx", "kyy")[i % 2]: interval("kxx", v, tolerance=0.01)}) for i, v in enumerate(values)
             ]
             with open_executor("process", 1) as executor:
-                images = [c.image for c in shots_at(base, base_card, goals, 9, executor, solver="direct")]
+                execution = Execution(executor, "direct", cached=True)
+                images = [c.image for c in shots_at(tools_of(base, base_card), goals, 9, execution)]
         else:
             z = base.latent_mean + base.latent_std * torch.tensor(
                 rng.standard_normal((simulated, base.config.latent)), dtype=torch.float32

@@ -13,6 +13,7 @@ from problems import checkerboard, direct_conductivity
 
 from janus_al import checkpoint, dataset
 from loop.simulation.executors import open_executor
+from loop.simulation.simulate import Execution
 from loop.studies.single import physics_of
 from simulators import DirectHomogenizer, generate
 
@@ -385,7 +386,7 @@ def test_periodic_data_train_a_circular_network_and_are_answered_periodically(ja
     assert json.loads((model / "model.json").read_text())["network"]["padding"] == "circular"
     _, card = checkpoint.load(model)
     with open_executor("process", 1) as executor:
-        answers = physics_of(card, executor)(list(samples.image[8:]))
+        answers = physics_of(card.material, Execution(executor, cached=True))(list(samples.image[8:]))
     for image, result in zip(samples.image[8:], answers, strict=True):
         k = [DirectHomogenizer(b)(image, (0.1, 1.0)).k[0] for b in ("periodic", "dirichlet")]
         assert result.values["kxx"] == pytest.approx(k[0], rel=1e-8)

@@ -5,7 +5,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,18 +15,17 @@ import torch
 from numpy.typing import NDArray
 
 from janus_al import checkpoint, dataset
-from janus_al.checkpoint import Card
 from janus_al.evaluation import evaluate
 from janus_al.files import atomic_path
 from janus_al.fitting import Run, TrainingConfig, network_for
 from janus_al.identity import check_test
-from janus_al.inversion import InversionConfig
 from janus_al.material import conduction
-from janus_al.networks.janus import Janus, JanusConfig
+from janus_al.networks.janus import JanusConfig
 from janus_al.samples import Samples, concatenate, unlabelled
 from janus_al.training import encode, train
 from loop import CREATED_BY
 from loop.design.candidates import Candidate, probe_targets
+from loop.design.generators import Tools
 from loop.design.select import aligned_distance
 from loop.design.targets import Target, interval
 from loop.files.outputs import check_folder, claim
@@ -35,7 +33,8 @@ from loop.output import pictures
 from loop.output.latent_map import plane
 from loop.simulation.executors import open_executor
 from loop.simulation.rows import simulate_samples
-from loop.studies.single import physics_of, shots_at
+from loop.simulation.simulate import Execution
+from loop.studies.single import physics_of, shots_at, tools_of
 from simulators import generate, stream_for_tests
 
 MATERIAL = conduction((0.1, 1.0))
@@ -107,10 +106,11 @@ def reproduce_microstructure(
         "test": evaluate(network_, test),
     }
     with open_executor("process", workers) as executor:
-        report["in_range"] = in_range(network_, card, executor, progress)
-        report["sweep"], sweep = property_sweep(network_, card, test, executor)
-        report["diversity"], diverse = diversity_sweep(network_, card, test, executor)
-        report["traversal"], traversal = latent_traversal(network_, card, test, executor)
+        tools, execution = tools_of(network_, card), Execution(executor, SOLVER, cached=True)
+        report["in_range"] = in_range(tools, execution, progress)
+        report["sweep"], sweep = property_sweep(tools, test, execution)
+        report["diversity"], diverse = diversity_sweep(tools, test, execution)
+        report["traversal"], traversal = latent_traversal(tools, test, execution)
     pictures.curves(out / "curves.png", card.history)
     pictures.grid(out / "sweep.png", *sweep)
     pictures.grid(out / "diversity.png", *diverse)
@@ -133,20 +133,20 @@ def _samples(path: Path, data: Data, workers: int, progress: Say, test: bool = F
     return dataset.read(path)
 
 
-def in_range(model: Janus, card: Card, executor: Executor, progress: Say) -> dict[str, Any]:
+def in_range(tools: Tools, execution: Execution, progress: Say) -> dict[str, Any]:
     """First shots across the data's 5th to 95th percentile, and the same candidates after moving the cut."""
-    targets, began = probe_targets(card.property_range, PROBES), time.perf_counter()
-    shots = shots_at(model, card, targets, 0, executor, solver=SOLVER, progress=partial(progress, "inversion"))
+    targets, began = probe_targets(tools.model()[1].property_range, PROBES), time.perf_counter()
+    shots = shots_at(dataclasses.replace(tools, progress=partial(progress, "inversion")), targets, 0, execution)
     report: dict[str, Any] = {
         "shots": len(shots),
-        "passes": InversionConfig().steps,
+        "passes": tools.inversion.steps,
         "seconds": time.perf_counter() - began,
         "by_head": summary([c.target.error(c.predicted) for c in shots]),
         "first_shot": summary([c.target.error(c.trials[0].properties) for c in shots]),
     }
     for tolerance in (0.01, 0.002):
         exact = [_with_tolerance(t, tolerance) for t in targets]
-        moved = shots_at(model, card, exact, 0, executor, solver=SOLVER, cut_steps=6)
+        moved = shots_at(tools, exact, 0, execution, cut_steps=6)
         report[f"cut_moved_to_{tolerance:g}"] = {
             **summary([c.target.error(c.trials[-1].properties) for c in moved]),
             "met": sum(c.met for c in moved),
@@ -156,15 +156,13 @@ def in_range(model: Janus, card: Card, executor: Executor, progress: Say) -> dic
     return report
 
 
-def property_sweep(
-    model: Janus, card: Card, test: Samples, executor: Executor
-) -> tuple[list[dict[str, Any]], pictures.Grid]:
+def property_sweep(tools: Tools, test: Samples, execution: Execution) -> tuple[list[dict[str, Any]], pictures.Grid]:
     """Five values of kxx in the data's range and two beyond all of it, four inversions each."""
     k = test.properties[:, 0]
     inside = np.percentile(k, [10, 30, 50, 70, 90])
     values = [0.85 * k.min(), *inside, 1.2 * k.max()]
     targets = [Target("sweep", {"kxx": interval("kxx", float(v), tolerance=0.01)}) for v in values for _ in range(EACH)]
-    shots = shots_at(model, card, targets, 1, executor, solver=SOLVER, cut_steps=4)
+    shots = shots_at(tools, targets, 1, execution, cut_steps=4)
     rows = []
     for number, value in enumerate(values):
         own = shots[number * EACH : (number + 1) * EACH]
@@ -173,14 +171,12 @@ def property_sweep(
     return rows, (np.stack([(c.field > 0.5).astype(np.uint8) for c in shots]), titles, EACH)
 
 
-def diversity_sweep(
-    model: Janus, card: Card, test: Samples, executor: Executor
-) -> tuple[dict[str, Any], pictures.Grid]:
+def diversity_sweep(tools: Tools, test: Samples, execution: Execution) -> tuple[dict[str, Any], pictures.Grid]:
     """One target, many seeds: how different the inversions are, beside test images of nearly the same kxx."""
     k = test.properties[:, 0]
     value = float(np.median(k))
     target = Target("diversity", {"kxx": interval("kxx", value, tolerance=0.01)})
-    shots = shots_at(model, card, [target] * DIVERSE, 2, executor, solver=SOLVER, cut_steps=4)
+    shots = shots_at(tools, [target] * DIVERSE, 2, execution, cut_steps=4)
     images = np.stack([c.image for c in shots])
     alike = test.image[np.argsort(np.abs(k - value))[:DIVERSE]]
     report = {
@@ -192,10 +188,9 @@ def diversity_sweep(
     return report, (images, [f"{c.trials[-1].properties['kxx']:.3f}" for c in shots], 8)
 
 
-def latent_traversal(
-    model: Janus, card: Card, test: Samples, executor: Executor
-) -> tuple[list[dict[str, float]], pictures.Grid]:
+def latent_traversal(tools: Tools, test: Samples, execution: Execution) -> tuple[list[dict[str, float]], pictures.Grid]:
     """One test image moved along the first principal component of all, above the images nearest to each step."""
+    model, _ = tools.model()
     z = encode(model, test.image)
     mean = z.mean(dim=0)
     _, spread, axes = torch.linalg.svd(z - mean, full_matrices=False)
@@ -207,7 +202,7 @@ def latent_traversal(
     with torch.no_grad():
         images = (model.decode(points) > 0.5).cpu().numpy().astype(np.uint8)
         predicted = model.values(points)[:, 0].cpu().tolist()
-    results = physics_of(card, executor, SOLVER)(list(images))
+    results = physics_of(tools.material, execution)(list(images))
     nearest = [int(np.abs(along - t).argmin()) for t in COMPONENT]
     rows = [
         {

@@ -14,7 +14,7 @@ import numpy as np
 
 from janus_al import checkpoint
 from janus_al.files import atomic_path
-from janus_al.inversion import InversionConfig
+from janus_al.material import Material
 from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash
 from loop.design.acquisition import nearest
@@ -39,42 +39,37 @@ def first_shot_errors(model: Janus, card: checkpoint.Card, count: int, seed: int
     Raises:
         HomogenizationError: an inversion could not be simulated.
     """
-    shots = shots_at(model, card, probe_targets(card.property_range, count), seed, executor)
+    execution = Execution(executor, cached=True)
+    shots = shots_at(tools_of(model, card), probe_targets(card.property_range, count), seed, execution)
     return [c.target.error(c.trials[0].properties) for c in shots]
 
 
 def shots_at(
-    model: Janus,
-    card: checkpoint.Card,
-    targets: Sequence[Target],
-    seed: int,
-    executor: Executor,
-    config: InversionConfig | None = None,
-    solver: str = "fipy",
-    cut_steps: int = 0,
-    progress: Callable[[int, int], None] = lambda step, steps: None,
+    tools: Tools, targets: Sequence[Target], seed: int, execution: Execution, cut_steps: int = 0
 ) -> list[Candidate]:
     """One inversion for each target, simulated, its cut then moved in at most `cut_steps` further simulations.
 
     Raises:
         HomogenizationError: an inversion could not be simulated.
     """
-    janus = JanusGenerator(tools_of(model, card, config or InversionConfig(), 1, progress))
+    janus = JanusGenerator(tools)
     candidates = [dataclasses.replace(c, probe=False) for c in answer(janus, targets, Known(), (seed, 0))]
-    shoot(candidates, physics_of(card, executor, solver), card.material, cut_steps)
+    shoot(candidates, physics_of(tools.material, execution), tools.material, cut_steps)
     if failed := [c for c in candidates if not c.trials]:
         raise HomogenizationError(f"{len(failed)} inversions of {len(targets)} could not be simulated")
     return candidates
 
 
 def tools_of(
-    model: Janus, card: checkpoint.Card, config: InversionConfig, swarm: int, progress: Callable[[int, int], None]
+    model: Janus,
+    card: checkpoint.Card,
+    swarm: int = 1,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> Tools:
     """What a generator is made with where there is a model and no campaign."""
     return Tools(
         grid=(model.config.size, model.config.size),
         material=card.material,
-        inversion=config,
         swarm=swarm,
         model=lambda: (model, card),
         progress=progress,
@@ -82,16 +77,15 @@ def tools_of(
 
 
 def physics_of(
-    card: checkpoint.Card, executor: Executor, solver: str = "fipy", done: Callable[[int, int], None] | None = None
+    material: Material, execution: Execution, done: Callable[[int, int], None] = lambda number, images: None
 ) -> Callable[[list[Image]], list[Result | None]]:
-    """Simulation of images of a model's material; None for one that fails."""
+    """Simulation of images of a material; None for one that fails."""
 
     def physics(images: list[Image]) -> list[Result | None]:
         results: list[Result | None] = []
-        for found in simulate(images, card.material, Execution(executor, solver, cached=True)):
+        for found in simulate(images, material, execution):
             results.append(found if isinstance(found, Result) else None)
-            if done is not None:
-                done(len(results), len(images))
+            done(len(results), len(images))
         return results
 
     return physics
@@ -124,15 +118,15 @@ def invert_target(
     names = [f"candidate-{number:03d}" for number in range(1, target.designs + 1)]
     files = ["candidates.json", *(name + suffix for name in names for suffix in (".npy", ".png"))]
     check_folder(out, run, [model_folder], force, "candidates.json", files)
-    config, began = InversionConfig(), time.perf_counter()
-    janus = JanusGenerator(tools_of(model, card, config, swarm, partial(progress, "inversion")))
+    began = time.perf_counter()
+    janus = JanusGenerator(tools_of(model, card, swarm, partial(progress, "inversion")))
     rules = Rules(limits, card.boundary, MIN_DISTANCE, nearest)
     candidates, passed_over = propose(janus, [(target, target.designs)], Known(), rules, (seed, 0))
     seconds = {"inversion": time.perf_counter() - began, "simulation": 0.0}
     if simulated:
         began = time.perf_counter()
         with open_executor("process", workers) as executor:
-            physics = physics_of(card, executor, "fipy", partial(progress, "simulation"))
+            physics = physics_of(card.material, Execution(executor, cached=True), partial(progress, "simulation"))
             shoot(candidates, physics, card.material, cut_steps)
         candidates = _distinct(candidates, passed_over)
         seconds["simulation"] = time.perf_counter() - began
@@ -161,7 +155,7 @@ def invert_target(
         "candidates": rows,
         "inversions": swarm * target.designs,
         "passed_over": dict(passed_over),
-        "passes": config.steps,
+        "passes": janus.tools.inversion.steps,
         "seconds": seconds,
     }
     with atomic_path(out / "candidates.json") as temporary:
