@@ -153,11 +153,12 @@ def invert(
     from loop.design.targets import parse_targets
 
     wanted = parse_targets(target, tolerance, count)
-    from loop.studies.single import invert_target
+    from loop.studies.means import Means
+    from loop.studies.single import Request, invert_target
 
+    request = Request(wanted, simulate, cut_steps, swarm, seed)
     with Progress() as progress:
-        on = _device(device, threads)
-        result = invert_target(model, wanted, out, simulate, cut_steps, swarm, seed, workers, on, progress, force=force)
+        result = invert_target(model, request, out, Means(_device(device, threads), workers, progress), force)
     candidates = result["candidates"]
     if len(candidates) < count:
         fell = ", ".join(f"{number} {reason}" for reason, number in result["passed_over"].items())

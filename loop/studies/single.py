@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from loop.design.targets import Target, check_reachable
 from loop.files.outputs import check_folder, claim
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution, limits_of, simulate
+from loop.studies.means import Means
 from simulators import HomogenizationError, Result, write_png
 
 MIN_DISTANCE = 0.1
@@ -91,43 +93,53 @@ def physics_of(
     return physics
 
 
-def invert_target(
-    model_folder: Path,
-    target: Target,
-    out: Path,
-    simulated: bool,
-    cut_steps: int,
-    swarm: int,
-    seed: int,
-    workers: int,
-    device: str,
-    progress: Callable[[str, int, int], None],
-    force: bool = False,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Request:
+    """What one inversion is asked for.
+
+    Attributes:
+        target: what its designs must meet, and how many are wanted.
+        simulated: whether candidates are simulated, and the cut of those that miss moved.
+        cut_steps: simulations spent on one candidate's cut, at most.
+        swarm: latent vectors inverted for each candidate.
+        seed: of the latent vectors.
+    """
+
+    target: Target
+    simulated: bool = True
+    cut_steps: int = 4
+    swarm: int = 2
+    seed: int = 0
+
+
+def invert_target(model_folder: Path, request: Request, out: Path, means: Means, force: bool = False) -> dict[str, Any]:
     """Invert, simulate unless told not to, move cuts, and write one image for each candidate.
 
     Raises:
         TargetError: no mixture of the model's phases reaches the target; nothing was written.
         OutputError: `out` holds something else, or earlier candidates and `force` is not given.
     """
-    model, card = checkpoint.load(model_folder, device)
+    target, seed = request.target, request.seed
+    model, card = checkpoint.load(model_folder, means.device)
     limits = limits_of(card.material)
     check_reachable(target, card.material.names, limits, model.config.size**2)
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
-    run |= {"model": str(model_folder), "simulated": simulated, "cut_steps": cut_steps, "swarm": swarm}
+    run |= {"model": str(model_folder)}
+    run |= {name: getattr(request, name) for name in ("simulated", "cut_steps", "swarm")}
     names = [f"candidate-{number:03d}" for number in range(1, target.designs + 1)]
     files = ["candidates.json", *(name + suffix for name in names for suffix in (".npy", ".png"))]
     check_folder(out, run, [model_folder], force, "candidates.json", files)
     began = time.perf_counter()
-    janus = JanusGenerator(tools_of(model, card, swarm, partial(progress, "inversion")))
+    janus = JanusGenerator(tools_of(model, card, request.swarm, partial(means.progress, "inversion")))
     rules = Rules(limits, card.boundary, MIN_DISTANCE, nearest)
     candidates, passed_over = propose(janus, [(target, target.designs)], Known(), rules, (seed, 0))
     seconds = {"inversion": time.perf_counter() - began, "simulation": 0.0}
-    if simulated:
+    if request.simulated:
         began = time.perf_counter()
-        with open_executor("process", workers) as executor:
-            physics = physics_of(card.material, Execution(executor, cached=True), partial(progress, "simulation"))
-            shoot(candidates, physics, card.material, cut_steps)
+        with open_executor("process", means.workers) as executor:
+            execution = Execution(executor, cached=True)
+            physics = physics_of(card.material, execution, partial(means.progress, "simulation"))
+            shoot(candidates, physics, card.material, request.cut_steps)
         candidates = _distinct(candidates, passed_over)
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
@@ -153,7 +165,7 @@ def invert_target(
         "seed": seed,
         "wanted": target.designs,
         "candidates": rows,
-        "inversions": swarm * target.designs,
+        "inversions": request.swarm * target.designs,
         "passed_over": dict(passed_over),
         "passes": janus.tools.inversion.steps,
         "seconds": seconds,
