@@ -75,6 +75,7 @@ def microstructure(
     """
     from janus_al.device import prepare
     from loop.campaign.toml import load_training
+    from loop.studies.means import Means
     from loop.studies.microstructure import NETWORK, TRAINING, Data, reproduce_microstructure
 
     if not simulated <= count:
@@ -82,9 +83,8 @@ def microstructure(
     network, training = load_training(None, set_ or [], NETWORK, TRAINING)
     data = Data(count, simulated, size, seed)
     with Progress() as progress:
-        report = reproduce_microstructure(
-            out, data, network, training, model, prepare(device, threads), workers, progress
-        )
+        means = Means(prepare(device, threads), workers, progress)
+        report = reproduce_microstructure(out, data, network, training, model, means)
     if json_:
         print_json(report)
         return

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from loop.output.latent_map import plane
 from loop.simulation.executors import open_executor
 from loop.simulation.rows import simulate_samples
 from loop.simulation.simulate import Execution
+from loop.studies.means import Means, Say
 from loop.studies.single import physics_of, shots_at, tools_of
 from simulators import generate, stream_for_tests
 
@@ -46,8 +47,6 @@ SOLVER = "direct"
 """agrees with FiPy to 1e-10 (docs/validation.md), and is several times faster"""
 COMPONENT = np.linspace(-2.0, 2.0, 9)
 """steps of the traversal, in standard deviations along the first principal component"""
-
-Say = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,7 @@ def reproduce_microstructure(
     network: JanusConfig,
     training: TrainingConfig,
     model: Path | None,
-    device: str,
-    workers: int,
-    progress: Say,
+    means: Means,
 ) -> dict[str, Any]:
     """Make the data, train unless a model is given, and write figures as JSON and PNG.
 
@@ -91,13 +88,13 @@ def reproduce_microstructure(
     if model is None:
         model = out / "model"
         if not (model / "model.json").exists():
-            samples = _samples(out / "data.h5", data, workers, progress)
-            kept = Run(device, out / "state.pt", partial(progress, "training"))
+            samples = _samples(out / "data.h5", data, means)
+            kept = Run(means.device, out / "state.pt", partial(means.progress, "training"))
             trained, card = train(samples, suited, training, data.seed, kept)
             checkpoint.save(model, trained, card)
-    network_, card = checkpoint.load(model, device)
+    network_, card = checkpoint.load(model, means.device)
     size = network_.config.size
-    test = _samples(out / "test.h5", Data(TEST, TEST, size, data.seed), workers, progress, test=True)
+    test = _samples(out / "test.h5", Data(TEST, TEST, size, data.seed), means, test=True)
     check_test(test, card.images, "the test set")
     report: dict[str, Any] = {
         "model": dataclasses.asdict(network_.config),
@@ -105,9 +102,9 @@ def reproduce_microstructure(
         "trained": {"simulations": card.simulated, "seconds": card.seconds, "settings": card.training},
         "test": evaluate(network_, test),
     }
-    with open_executor("process", workers) as executor:
+    with open_executor("process", means.workers) as executor:
         tools, execution = tools_of(network_, card), Execution(executor, SOLVER, cached=True)
-        report["in_range"] = in_range(tools, execution, progress)
+        report["in_range"] = in_range(tools, execution, means.progress)
         report["sweep"], sweep = property_sweep(tools, test, execution)
         report["diversity"], diverse = diversity_sweep(tools, test, execution)
         report["traversal"], traversal = latent_traversal(tools, test, execution)
@@ -121,12 +118,12 @@ def reproduce_microstructure(
     return report
 
 
-def _samples(path: Path, data: Data, workers: int, progress: Say, test: bool = False) -> Samples:
+def _samples(path: Path, data: Data, means: Means, test: bool = False) -> Samples:
     """The dataset at `path`, made if it is not there."""
     if not path.exists():
         images = generate(data.count, data.size, stream_for_tests(data.seed) if test else data.seed)
         meta: dict[str, Any] = {"origin": b"generated", "seed": data.seed}
-        parts = simulate_samples(images[: data.simulated], MATERIAL, SOLVER, workers, progress, **meta)
+        parts = simulate_samples(images[: data.simulated], MATERIAL, SOLVER, means.workers, means.progress, **meta)
         if data.simulated < data.count:
             parts.append(unlabelled(images[data.simulated :], MATERIAL, **meta))
         dataset.write(path, concatenate(parts), CREATED_BY)
