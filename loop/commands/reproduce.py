@@ -38,10 +38,11 @@ def mnist(
     if not lengths or min(lengths) < 1 or max(lengths) > 1000:
         raise UsageError(f"epochs '{epochs}': give whole numbers from 1 to 1000, separated by commas, as in 2,50")
     from janus_al.device import prepare
-    from loop.studies.mnist import reproduce_mnist
+    from loop.studies.mnist import Plan, reproduce_mnist
 
     with Progress() as progress:
-        report = reproduce_mnist(data, out, lengths, batch, limit, seed, prepare(device, threads), progress)
+        plan = Plan(lengths, batch, limit, seed)
+        report = reproduce_mnist(data, out, plan, prepare(device, threads), progress)
     if json_:
         print_json(report)
         return

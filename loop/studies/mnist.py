@@ -35,6 +35,7 @@ from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.training import build
 from loop.files.outputs import check_folder, claim
 from loop.output import pictures
+from loop.studies.means import Say
 
 CLASSES = tuple("0123456789")
 SIDE = 28
@@ -61,25 +62,27 @@ def training_config(images: int, epochs: int, batch: int) -> TrainingConfig:
     )
 
 
-def reproduce_mnist(
-    folder: Path,
-    out: Path,
-    epochs: Sequence[int],
-    batch: int,
-    limit: int | None,
-    seed: int,
-    device: str,
-    progress: Callable[[str, int, int], None],
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Plan:
+    """The runs of one reproduction: their lengths in epochs, images a step, how many images at most, the seed."""
+
+    epochs: Sequence[int] = (2, 50)
+    batch: int = 64
+    limit: int | None = None
+    seed: int = 0
+
+
+def reproduce_mnist(folder: Path, out: Path, plan: Plan, device: str, progress: Say) -> dict[str, Any]:
     """Train for each number of epochs afresh; invert every digit with the last model; write JSON and a picture.
 
     Raises:
         DatasetError: the files are not MNIST's.
         OutputError: `out` holds a run with other settings, or something else.
     """
-    train, test = read_mnist(folder, "train", limit), read_mnist(folder, "t10k", limit)
+    train, test = (read_mnist(folder, part, plan.limit) for part in ("train", "t10k"))
+    seed = plan.seed
     bits = b"".join(a.tobytes() for a in (train.image, train.label, test.image, test.label))
-    run = {"command": "reproduce mnist", "seed": seed, "images": hashlib.sha256(bits).hexdigest(), "batch": batch}
+    run = {"command": "reproduce mnist", "seed": seed, "images": hashlib.sha256(bits).hexdigest(), "batch": plan.batch}
     check_folder(out, run, [folder], force=None)
     claim(out, run, [])
     began = time.perf_counter()
@@ -95,8 +98,8 @@ def reproduce_mnist(
         },
         "runs": [],
     }
-    for number in epochs:
-        config = training_config(len(train), number, batch)
+    for number in plan.epochs:
+        config = training_config(len(train), number, plan.batch)
         model, seconds = _trained(
             out / f"epochs-{number}", train, config, seed, device, partial(progress, f"training, {number} epochs")
         )
