@@ -20,6 +20,7 @@ import torch._dynamo  # noqa: F401 - or each fork would, on its own
 from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
 from loop.studies import tuning
+from loop.studies.means import Means
 
 NETWORK = JanusConfig(size=16, latent=16, channels=4, rank=4)
 TRAINING = TrainingConfig(steps=16, batch=8, simulated=4, cycled=2, checks=2, l_sens=0.0)
@@ -48,7 +49,7 @@ def run(data, out, trials, pipe, operation=None):
     sys.addaudithook(watch)
     tuning.PROBES = 4
     tuning.REST = 0.0
-    tuning.tune(data, out, trials, NETWORK, TRAINING, 7, 1, "cpu", Telling())
+    tuning.tune(tuning.read_subject(data, NETWORK, TRAINING, 7), out, trials, Means("cpu", 1, Telling()))
     os.write(pipe, b"\xff" + count.to_bytes(4, "big"))
     os._exit(0)
 

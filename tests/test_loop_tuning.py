@@ -25,6 +25,7 @@ from loop.files.lock import locked
 from loop.files.outputs import OutputError
 from loop.simulation.rows import simulate_samples
 from loop.studies import tuning
+from loop.studies.means import Means
 from simulators import generate
 
 NETWORK = JanusConfig(size=16, latent=16, channels=4, rank=4)
@@ -53,7 +54,7 @@ class Quiet:
 
 
 def run(data, out, trials, training=TRAINING):
-    return tuning.tune(data, out, trials, NETWORK, training, 7, 1, "cpu", Quiet())
+    return tuning.tune(tuning.read_subject(data, NETWORK, training, 7), out, trials, Means("cpu", 1, Quiet()))
 
 
 @pytest.fixture
@@ -113,8 +114,8 @@ def test_a_study_says_which_weight_matters():
 @pytest.mark.parametrize("seed", range(9))
 def test_a_damaged_study_is_refused(data, tmp_path, seed):
     """Whatever a byte or a value is turned into: exit 4 or 2 with a sentence, or what was there is still understood."""
-    samples, path = dataset.read(data), tmp_path / "study.jsonl"
-    study = tuning._open_study(path, samples, NETWORK, TRAINING, 7)
+    subject, path = tuning.read_subject(data, NETWORK, TRAINING, 7), tmp_path / "study.jsonl"
+    study = tuning._open_study(path, subject)
     space = {"l_rec": optuna.distributions.FloatDistribution(1, 9, log=True)}
     complete = optuna.trial.TrialState.COMPLETE
     for value in (0.5, 0.25):
@@ -123,7 +124,7 @@ def test_a_damaged_study_is_refused(data, tmp_path, seed):
         )
     whole = path.read_bytes()
     assert len(whole.splitlines()) == 5
-    tuning._open_study(path, samples, NETWORK, TRAINING, 7)
+    tuning._open_study(path, subject)
     assert path.read_bytes() == whole
     rng = np.random.default_rng(seed)
     for _ in range(40):
@@ -142,7 +143,7 @@ def test_a_damaged_study_is_refused(data, tmp_path, seed):
             lines[number] = json.dumps(entry).encode()
         path.write_bytes(b"\n".join(lines) + b"\n")
         with contextlib.suppress(dataset.DatasetError, ConfigError, OutputError):
-            tuning.summary(tuning._open_study(path, samples, NETWORK, TRAINING, 7))
+            tuning.summary(tuning._open_study(path, subject))
 
 
 def test_a_weight_that_is_off_stays_off(data, monkeypatch, nowhere):

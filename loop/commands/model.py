@@ -211,11 +211,14 @@ def tune(
     janus-al tune data/quickstart.h5 --trials 20 --out tuning
     """
     from loop.campaign.toml import load_training
+    from loop.studies.means import Means
+    from loop.studies.tuning import read_subject
     from loop.studies.tuning import tune as tune_weights
 
     network, training = load_training(weights, set_ or [])
     with Progress() as progress:
-        result = tune_weights(data, out, trials, network, training, seed, workers, _device(device, threads), progress)
+        means = Means(_device(device, threads), workers, progress)
+        result = tune_weights(read_subject(data, network, training, seed), out, trials, means)
     if json_:
         print_json(result)
         return

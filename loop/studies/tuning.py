@@ -13,8 +13,9 @@ import math
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from loop.campaign.config import ConfigError
 from loop.files.lock import locked
 from loop.files.outputs import OutputError, check_free
 from loop.simulation.executors import open_executor
+from loop.studies.means import Means
 from loop.studies.single import first_shot_errors
 from simulators import HomogenizationError
 
@@ -50,17 +52,44 @@ REST = 30.0
 """seconds between two deliveries to MLflow, at least"""
 
 
-def tune(
-    data: Path,
-    out: Path,
-    trials: int,
-    network: JanusConfig,
-    training: TrainingConfig,
-    seed: int,
-    workers: int,
-    device: str,
-    progress: Callable[[str, int, int], None],
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Subject:
+    """What is tuned: the weights of this training, of this network on these samples. A folder holds one's study."""
+
+    samples: Samples
+    network: JanusConfig
+    training: TrainingConfig
+    seed: int
+
+    @property
+    def space(self) -> dict[str, tuple[float, float]]:
+        """The weights to tune, with their ranges; at least one, for a `TrainingConfig` is none with all at 0."""
+        given = {name: getattr(self.training, name) for name in RANGES}
+        return {n: (min(RANGES[n][0], value), max(RANGES[n][1], value)) for n, value in given.items() if value > 0}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What tells it from others, as JSON returns it."""
+        settings = {
+            "dataset": self.samples.digest(),
+            "network": dataclasses.asdict(self.network),
+            "training": dataclasses.asdict(self.training),
+            "seed": self.seed,
+        }
+        return dict(json.loads(json.dumps(settings)))
+
+
+def read_subject(data: Path, network: JanusConfig, training: TrainingConfig, seed: int) -> Subject:
+    """The subject of a dataset.
+
+    Raises:
+        TrainingError: the samples or the settings cannot train the network.
+    """
+    samples = dataset.read(data)
+    return Subject(samples, suited(samples, network, training), training, seed)
+
+
+def tune(subject: Subject, out: Path, trials: int, means: Means) -> dict[str, Any]:
     """Run a study until it has so many finished trials and write its best weights to `out/weights.toml`.
 
     A loss weight of 0 is off and stays off; every other one is tuned, in a range that holds what was given.
@@ -74,36 +103,32 @@ def tune(
     import optuna
     import tomli_w
 
-    samples = dataset.read(data)
-    network, space = suited(samples, network, training), search_space(training)
     check_free(out, marker="study.jsonl")
     out.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with locked(out, "tuning here"):
         remove_stale(out)
-        study = _open_study(out / "study.jsonl", samples, network, training, seed)
+        study = _open_study(out / "study.jsonl", subject)
         due = 0.0
         with contextlib.ExitStack() as stack:
             executor = None
             while len(finished := _finished(study)) < trials:
-                progress("trials", len(finished), trials)
-                executor = executor or stack.enter_context(open_executor("process", workers))
+                means.progress("trials", len(finished), trials)
+                executor = executor or stack.enter_context(open_executor("process", means.workers))
                 _tidy(out, len(finished))
-                study.add_trial(
-                    _run_trial(finished, space, out, samples, network, training, seed, device, executor, progress)
-                )
+                study.add_trial(_run_trial(subject, finished, out, executor, means))
                 if len(finished) + 1 < trials and time.monotonic() >= due:
-                    due = time.monotonic() + REST if _deliver(study, out, progress) else math.inf
-        progress("trials", trials, trials)
+                    due = time.monotonic() + REST if _deliver(study, out, means.progress) else math.inf
+        means.progress("trials", trials, trials)
         _tidy(out, len(finished))
         if not any(t.state.name == "COMPLETE" for t in finished):
             reason = finished[-1].user_attrs.get("reason", "pruned")
             raise ConfigError(f"{out}: none of {len(finished)} trials reached its end; the last one: {reason}")
         best, weights = study.best_trial, out / "weights.toml"
-        params = {name: best.params.get(name, getattr(training, name)) for name in RANGES}
+        params = {name: best.params.get(name, getattr(subject.training, name)) for name in RANGES}
         with atomic_path(weights) as temporary:
             temporary.write_text(tomli_w.dumps({"training": params}))
-        _deliver(study, out, progress)
+        _deliver(study, out, means.progress)
     states = [t.state.name for t in finished]
     return {
         "trials": len(states),
@@ -116,28 +141,11 @@ def tune(
     }
 
 
-def search_space(training: TrainingConfig) -> dict[str, tuple[float, float]]:
-    """The weights to tune, with their ranges; at least one, for a `TrainingConfig` is none with all at 0."""
-    given = {name: getattr(training, name) for name in RANGES}
-    return {n: (min(RANGES[n][0], value), max(RANGES[n][1], value)) for n, value in given.items() if value > 0}
-
-
-def _run_trial(
-    finished: Sequence[Any],
-    space: dict[str, tuple[float, float]],
-    out: Path,
-    samples: Samples,
-    network: JanusConfig,
-    training: TrainingConfig,
-    seed: int,
-    device: str,
-    executor: Executor,
-    progress: Callable[[str, int, int], None],
-) -> Any:
+def _run_trial(subject: Subject, finished: Sequence[Any], out: Path, executor: Executor, means: Means) -> Any:
     """The trial that follows the finished ones, run to its end in a study in memory."""
     import optuna
 
-    number = len(finished)
+    number, training, seed = len(finished), subject.training, subject.seed
     drawn = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     study = optuna.create_study(
         sampler=optuna.samplers.TPESampler(seed=drawn, n_startup_trials=6),
@@ -145,15 +153,15 @@ def _run_trial(
     )
     study.add_trials(finished)
     if number == 0:
-        study.enqueue_trial({name: getattr(training, name) for name in space})
-    trial = study.ask({n: optuna.distributions.FloatDistribution(*ends, log=True) for n, ends in space.items()})
+        study.enqueue_trial({name: getattr(training, name) for name in subject.space})
+    trial = study.ask({n: optuna.distributions.FloatDistribution(*ends, log=True) for n, ends in subject.space.items()})
     config = dataclasses.replace(training, **trial.params)
     short = dataclasses.replace(config, steps=max(1, config.steps // SHORT))
     try:
         for stage, settings in enumerate((short, config)):
             state = out / f"trial-{number:03d}-{stage}.state"
-            run = Run(device, state, partial(progress, f"trial {number}"))
-            model, card = train(samples, network, settings, seed, run)
+            run = Run(means.device, state, partial(means.progress, f"trial {number}"))
+            model, card = train(subject.samples, subject.network, settings, seed, run)
             error = float(np.mean(first_shot_errors(model, card, PROBES, seed, executor)))
             trial.report(error, stage)
             trial.set_user_attr("history", card.history)
@@ -169,7 +177,7 @@ def _run_trial(
     return study.trials[number]
 
 
-def _open_study(path: Path, samples: Samples, network: JanusConfig, training: TrainingConfig, seed: int) -> Any:
+def _open_study(path: Path, subject: Subject) -> Any:
     import optuna
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
@@ -204,16 +212,7 @@ def _open_study(path: Path, samples: Samples, network: JanusConfig, training: Tr
     except Exception as error:  # whatever optuna makes of damaged lines
         words = " ".join(str(error).split())[:100]
         raise DatasetError(f"{path}: damaged ({words}); restore it from a copy, or give another --out") from None
-    settings = json.loads(
-        json.dumps(
-            {
-                "dataset": samples.digest(),
-                "network": dataclasses.asdict(network),
-                "training": dataclasses.asdict(training),
-                "seed": seed,
-            }
-        )
-    )
+    settings = subject.settings
     if differing := [key for key in settings if stored and stored.get(key) != settings[key]]:
         raise ConfigError(f"{path}: a study of another {' and '.join(differing)}; give another --out")
     if not stored:
