@@ -84,14 +84,17 @@ def training(arguments):
     from janus_al.fitting import Run
     from janus_al.samples import concatenate
     from janus_al.training import build, train
+    from loop.simulation.executors import open_executor
     from loop.simulation.rows import simulate_samples
+    from loop.simulation.simulate import Execution
     from loop.studies.microstructure import NETWORK, TRAINING
     from simulators import generate
 
     images = generate(2 * TRAINING.batch, arguments.size, 0)
-    samples = concatenate(
-        simulate_samples(images, conduction(PHASES), "direct", 1, lambda *_: None, origin=b"generated")
-    )
+    with open_executor("process", 1) as executor:
+        execution = Execution(executor, "direct", cached=True)
+        parts = simulate_samples(images, conduction(PHASES), execution, lambda *_: None, origin=b"generated")
+    samples = concatenate(parts)
     network = NETWORK.suited_to(arguments.size, "dirichlet")
     plan = variants(network, replace(TRAINING, checks=1, validation=0.0), arguments.smoke)
 

@@ -17,8 +17,10 @@ from loop.campaign.toml import load_config
 from loop.commands.run import run_campaign
 from loop.design.select import aligned_distance
 from loop.output.projections import status
+from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
 from loop.simulation.rows import simulate_samples
+from loop.simulation.simulate import Execution
 from simulators import FipyHomogenizer, generate
 
 DATA = Path(__file__).parent.parent / "data"
@@ -68,7 +70,9 @@ def test_model_is_as_good_as_its_card():
     assert sum(f.stat().st_size for f in folder.iterdir()) <= 8e6
     model, card = checkpoint.load(folder)
     assert (card.simulated, card.phase_conductivity, card.boundary) == (8192, (0.1, 1.0), "dirichlet")
-    parts = simulate_samples(generate(48, 64, 1), conduction((0.1, 1.0)), "direct", 1, lambda *_: None)
+    images, material = generate(48, 64, 1), conduction((0.1, 1.0))
+    with open_executor("process", 1) as executor:
+        parts = simulate_samples(images, material, Execution(executor, "direct", cached=True), lambda *_: None)
     report = evaluate(model, concatenate(parts))
     for conductivity in report["properties"].values():
         assert conductivity["r2"] > 0.995

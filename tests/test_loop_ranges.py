@@ -292,10 +292,14 @@ def test_equal_phases_conduct_alike():
 @pytest.mark.parametrize("key", ["source", "test"])
 def test_datasets_that_teach_nothing_are_refused_before_a_campaign_begins(janus, tmp_path, key):
     """A source of one simulation cannot train, and a test set of none cannot judge."""
+    from loop.simulation.executors import open_executor
     from loop.simulation.rows import simulate_samples
+    from loop.simulation.simulate import Execution
 
     images = generate(4, 16, 1)
-    simulated = simulate_samples(images[:1], conduction((0.1, 1.0)), "direct", 1, lambda *_: None)
+    with open_executor("process", 1) as executor:
+        execution = Execution(executor, "direct")
+        simulated = simulate_samples(images[:1], conduction((0.1, 1.0)), execution, lambda *_: None)
     rest = unlabelled(images[1:], conduction((0.1, 1.0)))
     dataset.write(tmp_path / "d.h5", rest if key == "test" else concatenate([*simulated, rest]), "test")
     table = {key: str(tmp_path / "d.h5")} | ({"generate": {"simulated": 4}} if key == "test" else {})

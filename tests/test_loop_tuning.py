@@ -23,7 +23,9 @@ from loop.campaign.config import ConfigError
 from loop.campaign.toml import load_training
 from loop.files.lock import locked
 from loop.files.outputs import OutputError
+from loop.simulation.executors import open_executor
 from loop.simulation.rows import simulate_samples
+from loop.simulation.simulate import Execution
 from loop.studies import tuning
 from loop.studies.means import Means
 from simulators import generate
@@ -35,7 +37,8 @@ TRAINING = TrainingConfig(steps=16, batch=8, simulated=4, cycled=2, checks=2)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     images = generate(16, 16, 0)
-    parts = simulate_samples(images[:10], conduction((0.1, 1.0)), "fipy", 2, lambda *_: None)
+    with open_executor("process", 2) as executor:
+        parts = simulate_samples(images[:10], conduction((0.1, 1.0)), Execution(executor), lambda *_: None)
     path = tmp_path_factory.mktemp("tuning") / "d.h5"
     dataset.write(path, concatenate([*parts, unlabelled(images[10:], conduction((0.1, 1.0)))]), "test")
     return path

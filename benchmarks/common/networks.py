@@ -17,7 +17,9 @@ def datasets(arguments):
     """Samples of which a quarter were simulated, the same with all of them, and 256 others to test on."""
     from janus_al import dataset
     from janus_al.samples import concatenate, unlabelled
+    from loop.simulation.executors import open_executor
     from loop.simulation.rows import simulate_samples
+    from loop.simulation.simulate import Execution
     from simulators import generate
 
     def made(name, count, seed):
@@ -25,9 +27,10 @@ def datasets(arguments):
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             images = generate(count, 32, seed)
-            parts = simulate_samples(
-                images, conduction(PHASES), "direct", 1, lambda *_: None, origin=b"generated", seed=seed
-            )
+            with open_executor("process", 1) as executor:
+                execution = Execution(executor, "direct", cached=True)
+                meta = {"origin": b"generated", "seed": seed}
+                parts = simulate_samples(images, conduction(PHASES), execution, lambda *_: None, **meta)
             dataset.write(path, concatenate(parts), "inversion.py")
         return dataset.read(path)
 

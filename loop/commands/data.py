@@ -40,7 +40,9 @@ def generate(
     from janus_al.material import conduction
     from janus_al.samples import unlabelled
     from loop.files.outputs import check_dataset
+    from loop.simulation.executors import open_executor
     from loop.simulation.rows import simulate_samples
+    from loop.simulation.simulate import Execution
     from simulators import generate as phasefield
     from simulators import stream_for_tests
 
@@ -53,8 +55,9 @@ def generate(
     n = count if simulated is None else min(simulated, count)
     failed: dict[int, str] = {}
     meta: dict[str, Any] = {"origin": b"generated", "seed": seed}
-    with Progress() as progress:
-        parts = simulate_samples(images[:n], material, backend, workers, progress, failed, **meta)
+    with Progress() as progress, open_executor("process", workers) as executor:
+        execution = Execution(executor, backend, cached=True)
+        parts = simulate_samples(images[:n], material, execution, progress, failed, **meta)
     if n < count:
         parts.append(unlabelled(images[n:], material, **meta))
     _write_dataset(out, parts, {f"image {number}": reason for number, reason in failed.items()}, json_)
@@ -88,7 +91,9 @@ def import_(
     from janus_al.samples import LABELS
     from loop.commands.labels import mappings, print_mappings, read_images
     from loop.files.outputs import check_dataset
+    from loop.simulation.executors import open_executor
     from loop.simulation.rows import simulate_samples
+    from loop.simulation.simulate import Execution
 
     phases = _conductivities(conductivity)
     check_dataset(out, images, force)
@@ -108,10 +113,9 @@ def import_(
     kind = _boundary(boundary)
     backend = _solver(solver, arrays[0].shape, len(arrays), kind)
     failed: dict[int, str] = {}
-    with Progress() as progress:
-        stack = np.stack(arrays)
-        material = conduction(phases, kind)
-        parts = simulate_samples(stack, material, backend, workers, progress, failed, origin=b"imported")
+    with Progress() as progress, open_executor("process", workers) as executor:
+        material, execution = conduction(phases, kind), Execution(executor, backend, cached=True)
+        parts = simulate_samples(np.stack(arrays), material, execution, progress, failed, origin=b"imported")
     used = mappings(images, read, phases)
     if not json_:
         print_mappings(used)

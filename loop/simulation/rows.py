@@ -11,7 +11,6 @@ from janus_al.material import Material
 from janus_al.properties import FRACTION
 from janus_al.samples import SIMULATED, Samples, unlabelled
 from loop.design.candidates import TABLES
-from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution, Image, simulate_all
 from simulators import Failure, HomogenizationError, Result
 
@@ -78,8 +77,7 @@ def result_at(samples: Samples, row: int) -> Result:
 def simulate_samples(
     images: NDArray[np.uint8],
     material: Material,
-    solver: str,
-    workers: int,
+    execution: Execution,
     progress: Callable[[str, int, int], None],
     failed: dict[int, str] | None = None,
     **meta: Any,
@@ -91,12 +89,11 @@ def simulate_samples(
 
     Raises:
         HomogenizationError: for the first image that cannot be simulated, by number, if there is no `failed`; what
-            was simulated is in the user's cache.
+            was simulated is in the user's cache, if the execution is cached.
     """
     if not len(images):
         return []
-    with open_executor("process", workers) as executor:
-        found = simulate_all(images, material, Execution(executor, solver, cached=True), progress)
+    found = simulate_all(images, material, execution, progress)
     reasons = {number: result.reason for number, result in found.items() if isinstance(result, Failure)}
     if failed is None and reasons:
         number = min(reasons)

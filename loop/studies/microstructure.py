@@ -123,7 +123,9 @@ def _samples(path: Path, data: Data, means: Means, test: bool = False) -> Sample
     if not path.exists():
         images = generate(data.count, data.size, stream_for_tests(data.seed) if test else data.seed)
         meta: dict[str, Any] = {"origin": b"generated", "seed": data.seed}
-        parts = simulate_samples(images[: data.simulated], MATERIAL, SOLVER, means.workers, means.progress, **meta)
+        with open_executor("process", means.workers) as executor:
+            execution = Execution(executor, SOLVER, cached=True)
+            parts = simulate_samples(images[: data.simulated], MATERIAL, execution, means.progress, **meta)
         if data.simulated < data.count:
             parts.append(unlabelled(images[data.simulated :], MATERIAL, **meta))
         dataset.write(path, concatenate(parts), CREATED_BY)
