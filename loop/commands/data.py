@@ -1,4 +1,4 @@
-"""The commands on images and datasets: generate, import, homogenize."""
+"""The commands on images and datasets: generate, import, homogenize. A command's parameters are its options."""
 
 import math
 import sys

@@ -1,4 +1,4 @@
-"""The commands on models: train, evaluate, invert, tune."""
+"""The commands on models: train, evaluate, invert, tune. A command's parameters are its options."""
 
 import math
 import sys

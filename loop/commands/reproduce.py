@@ -1,4 +1,4 @@
-"""The commands that reproduce the paper's results, with physics as the judge."""
+"""Reproductions of the paper's results, with physics as the judge. A command's parameters are its options."""
 
 from pathlib import Path
 from typing import Annotated
