@@ -91,7 +91,7 @@ def test_every_simulation_is_counted_and_kept(folder):
     assert spent["probes"]["spent"] > 0
     assert [e["spent"] for e in events if e["event"] == "round"][-1] == paid - spent["probes"]["spent"]
     samples = dataset.read(folder / "dataset.h5")
-    assert samples.simulated.sum() == report["simulations"]["done"]
+    assert samples.simulated.sum() == spent["done"] + spent["probes"]["spent"]
     assert len(set(samples.hashes)) == len(samples)
     assert report["simulations"]["done"] <= report["simulations"]["budget"]
 

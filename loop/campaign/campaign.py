@@ -7,7 +7,6 @@ models, too. A round that was killed is done again from its proposals, and what 
 
 import dataclasses
 import functools
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -19,18 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al import checkpoint
 from janus_al.files import atomic_path
-from janus_al.identity import canonical_hash
-from janus_al.samples import content_hash, unlabelled
-from janus_al.training import property_range
-from loop import CREATED_BY
-from loop.campaign.config import CampaignConfig, ConfigError, Generate
+from janus_al.samples import content_hash
+from loop.campaign.beginning import begin
+from loop.campaign.config import CampaignConfig, ConfigError
 from loop.campaign.journal import Journal
 from loop.campaign.ledger import Ledger
 from loop.campaign.models import Models
 from loop.campaign.proposals import Proposals
-from loop.campaign.sources import read_source, read_start
 from loop.campaign.toml import check_unchanged, dump_config, load_config, load_stored
 from loop.design.acquisition import acquisition
 from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
@@ -83,7 +78,7 @@ class Campaign:
                     project()
                 return str(end["state"])
             self.journal.append("extended", rounds=budget.rounds, simulations=budget.simulations)
-        self._begin()
+        begin(self.config, self.ledger, self.proposals, partial(self._simulate, number=0, origin="generated"))
         if self._needs_model():
             self.models.of(0)
         if self.models.start is None:
@@ -220,67 +215,7 @@ class Campaign:
                 accepted.append({"target": target.name, "name": name, "hash": content_hash(image), **verified})
         return accepted
 
-    # --- samples and models ------------------------------------------------------------------------------
-
-    def _begin(self) -> None:
-        """Copy the source, or generate and simulate one, as the shards of round 0; copy the model to start from."""
-        if self.journal.of("campaign"):
-            return
-        if not self.journal.of("begun"):
-            self.journal.append("begun", config=self.config.science())
-        settings, source = self.config.dataset, read_source(self.config)
-        if source is None and settings.generate is not None:
-            self._generate(settings.generate)
-        elif source is not None and not self.journal.of("shard"):
-            self.ledger.append(0, source, [])
-        if settings.test is not None:
-            with atomic_path(self.folder / "test.h5") as temporary:
-                shutil.copyfile(settings.test, temporary)
-        start = read_start(self.config)
-        digest = None if start is None else checkpoint.save(self.folder / "start", *start)
-        ranges = {} if start is None else start[1].property_range
-        first = {"path": str(self.config.network.start), "digest": digest, "samples": 0, "simulated": 0}
-        if source is not None or settings.generate is not None:
-            samples = self.ledger.samples()
-            ranges = ranges or property_range(samples, self.material.simulated)
-            first = {
-                "path": str(settings.source or "generated"),
-                "digest": samples.digest(),
-                "samples": len(samples),
-                "simulated": int(samples.simulated.sum()),
-            }
-        self.journal.append(
-            "campaign",
-            campaign_id=f"{first['digest']:.12}-{time.time_ns():x}",
-            name=self.config.name,
-            seed=self.config.seed,
-            source=first,
-            start=digest,
-            probe_range=ranges,
-            versions={"janus-al": CREATED_BY},
-        )
-
-    def _generate(self, settings: Generate) -> None:
-        """Make images, simulate some of them, and commit the others without simulation."""
-        from simulators import generate
-
-        seed, boundary = self.config.seed, self.material.boundary
-        images = self.proposals.images(0)
-        if images is None:
-            images = generate(settings.count, self.config.microstructure.size, seed)
-            self.proposals.commit_images(0, images)
-        with self.clock("simulation"):
-            results = self._simulate(list(images[: settings.simulated]), 0, "generated")
-        if len(results) - results.count(None) < 2:
-            reasons = [failure["reason"] for shard in self.journal.of("shard") for failure in shard["failed"]]
-            raise ConfigError(
-                f"{len(reasons)} of the first {len(results)} simulations failed ({reasons[0]}) and training needs 2; "
-                "see to that, and begin in another --dir"
-            )
-        rest = [image for image in images if canonical_hash(image, boundary) not in self.ledger.tried]
-        if rest and not any(e["samples"] > e["simulated"] for e in self.journal.of("shard")):
-            others = unlabelled(np.stack(rest), self.material, origin=b"generated", seed=seed)
-            self.ledger.append(0, others, [])
+    # --- simulations ---------------------------------------------------------------------------------------
 
     def _simulate(self, images: Sequence[NDArray[np.uint8]], number: int, origin: str) -> list[Result | None]:
         execution = Execution(self.executor, self.solver, self.config.execution.timeout, trusted=True)
