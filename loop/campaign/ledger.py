@@ -61,13 +61,16 @@ class Ledger:
 
     @property
     def left(self) -> int:
-        """Simulations left."""
-        return max(self.budget.simulations - self.spent, 0)
+        """Simulations left, for whole images."""
+        return self._whole(self.budget.simulations - self.spent)
 
     @property
     def probes_left(self) -> int:
         """Simulations left for probes."""
-        return max(self.budget.probes - spent_on(probed(self.journal.events)), 0)
+        return self._whole(self.budget.probes - spent_on(probed(self.journal.events)))
+
+    def _whole(self, simulations: int) -> int:
+        return max(simulations // self.price * self.price, 0)
 
     def simulate(
         self,
