@@ -15,6 +15,7 @@ from janus_al.dataset import DatasetError
 from janus_al.identity import LeakageError
 from loop.campaign.campaign import Campaign
 from loop.campaign.config import ConfigError
+from loop.campaign.journal import probed, spent_on
 from loop.campaign.toml import load_config
 from loop.commands.run import run_campaign
 from loop.simulation.progress import Progress
@@ -84,7 +85,8 @@ def test_it_proposes_by_the_model_as_it_is(started, model):
     assert [e["round"] for e in campaign.journal.of("trained")] == [0]
     assert all("training" not in e["seconds"] for e in campaign.journal.of("round"))
     assert {e["round"] for e in campaign.journal.of("shard")} == {e["round"] for e in campaign.journal.of("round")}
-    assert campaign.ledger.spent == dataset.read(campaign.folder / "dataset.h5").simulated.sum()
+    paid = campaign.ledger.spent + spent_on(probed(campaign.journal.events))
+    assert paid == dataset.read(campaign.folder / "dataset.h5").simulated.sum()
     for path in campaign.folder.glob("designs/*/design.json"):
         assert json.loads(path.read_text())["lineage"]["model"] == "models/r0000"
 
