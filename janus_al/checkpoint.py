@@ -76,10 +76,11 @@ class _Description(_Format):
     versions: dict[str, str]
 
 
-def save(folder: Path, model: Janus, card: Card) -> str:
+def save(folder: Path | str, model: Janus, card: Card) -> str:
     """Write the files, model.json last: a folder without it is not a model. Returns the model's SHA-256."""
     from safetensors.torch import save as serialise
 
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     description = {
         "format": FORMAT,
@@ -125,7 +126,7 @@ def _check_sums(folder: Path, sha256: str | None) -> None:
             raise DatasetError(f"{folder / name}: lost or damaged; its checksum is not the one in {SUMS}")
 
 
-def load(folder: Path, device: str = "cpu", sha256: str | None = None) -> tuple[Janus, Card]:
+def load(folder: Path | str, device: str = "cpu", sha256: str | None = None) -> tuple[Janus, Card]:
     """Rebuild a model.
 
     Args:
@@ -137,6 +138,7 @@ def load(folder: Path, device: str = "cpu", sha256: str | None = None) -> tuple[
         FileNotFoundError: the folder holds no model.
         DatasetError: a file is damaged, of another format, another model's, or says what no training writes.
     """
+    folder = Path(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
         raise FileNotFoundError(f"{folder}: no model here; make one with `janus-al train DATA.h5 --out {folder}`")

@@ -64,7 +64,7 @@ def write(path: Path, samples: Samples, created_by: str) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def read(path: Path) -> Samples:
+def read(path: Path | str) -> Samples:
     """Read and check a file.
 
     Raises:
@@ -72,6 +72,7 @@ def read(path: Path) -> Samples:
         LockedError: another program has it open for writing.
         DatasetError: it is damaged, is no dataset of ours, would reach outside itself, or says what cannot be.
     """
+    path = Path(path)
     with opened(path) as file:
         kind, version = attribute(path, file, "format"), attribute(path, file, "version")
         if kind != FORMAT or version not in (1, VERSION):

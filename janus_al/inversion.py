@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor
 
 from janus_al.networks.janus import Janus
-from janus_al.properties import row_of
+from janus_al.properties import PropertyError, row_of
 from janus_al.settings import Count, Part, Rate, Weight, settings
 
 Goal = Mapping[str, tuple[float, float]]
@@ -78,17 +78,23 @@ class Candidates:
 def invert(
     model: Janus,
     goals: Sequence[Goal],
-    seed: Sequence[int],
+    seed: int | Sequence[int],
     config: InversionConfig | None = None,
     progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> Candidates:
-    """One candidate for each goal, in order. The seed and a member's index fix its starting point."""
-    config = config or InversionConfig()
+    """One candidate for each goal, in order. The seed and a member's index fix its starting point.
+
+    Raises:
+        PropertyError: a goal asks for what the model does not predict.
+    """
+    config, stream = config or InversionConfig(), [seed] if isinstance(seed, int) else [*seed]
     device = model.log_mean.device
     names = (*model.config.properties, "volume_fraction")
+    if strange := [name for goal in goals for name in goal if name not in names]:
+        raise PropertyError(f"property '{strange[0]}': this model predicts {', '.join(names)}")
     low, high = (b.to(device) for b in _bounds(model, goals, names, config))
     starts = [
-        np.random.default_rng([*seed, member]).standard_normal(model.config.latent) for member in range(len(goals))
+        np.random.default_rng([*stream, member]).standard_normal(model.config.latent) for member in range(len(goals))
     ]
     noise = torch.tensor(np.array(starts), dtype=torch.float32, device=device)
 

@@ -25,9 +25,9 @@ Array = NDArray[np.float64]
 
 def train(
     samples: Samples,
-    network: JanusConfig,
-    config: TrainingConfig,
-    seed: int,
+    network: JanusConfig | None = None,
+    config: TrainingConfig | None = None,
+    seed: int = 0,
     run: Run = ALONE,
     start: Janus | None = None,
 ) -> tuple[Janus, Card]:
@@ -35,8 +35,8 @@ def train(
 
     Args:
         samples: with at least two of them simulated.
-        network: what to build, unless `start` gives a model to go on from.
-        config: losses, steps, rates.
+        network: what to build, unless `start` gives a model to go on from; if None, the default one `suited` to them.
+        config: losses, steps, rates; the defaults if None.
         seed: of everything random.
         run: where to train, a file that keeps the state, and whom to tell.
         start: weights to start from; its scaling of log k is kept.
@@ -44,6 +44,8 @@ def train(
     Raises:
         TrainingError: if the samples cannot train this network, or training diverges.
     """
+    config = config or TrainingConfig()
+    network = network or suited(samples, JanusConfig(), config)
     check_samples(samples, network)
     model = build(network, seed) if start is None else start
     data = Data(samples, model, config.validation, run.device, fit_scaling=start is None)

@@ -1,18 +1,24 @@
-"""The physics: seeds -> microstructures -> effective conductivity with error bars and sensitivities."""
+"""The physics: seeds -> microstructures -> effective properties with error bars and sensitivities.
+
+images = simulators.generate(count=4, size=64, seed=0)
+found = simulators.FipyHomogenizer()(images[0], (0.1, 1.0))           # .k, .lower, .upper, .sensitivity
+sure = simulators.certify(images[0], (0.1, 1.0), simulators.DirectHomogenizer(), 0.01)
+stiff = simulators.Elasticity("periodic", modulus=(1.0, 10.0), poisson=0.3)(images[0])
+"""
 
 from simulators.catalogue import CatalogueError, foreign, make, run
 from simulators.conduction.certification import Certificate, certify
 from simulators.conduction.homogenizer import Boundary, Homogenized, Homogenizer
-from simulators.conduction.inputs import HomogenizationError, check_contrast, conductivity_field
+from simulators.conduction.inputs import HomogenizationError
 from simulators.elasticity import Elasticity
 from simulators.simulator import Failure, Result, SimulationError, Simulator
 from simulators.solvers.batched import BatchedHomogenizer
 from simulators.solvers.choice import SOLVERS, choose
-from simulators.solvers.conductivity import Conductivity, wiener
+from simulators.solvers.conductivity import Conductivity
 from simulators.solvers.direct import DirectHomogenizer
 from simulators.solvers.fipy import FipyHomogenizer
-from simulators.structures.images import LabelledImage, read_image, read_labelled, write_png
-from simulators.structures.phasefield import PhaseField, generate, stream_for_tests
+from simulators.structures.images import read_image, write_png
+from simulators.structures.phasefield import PhaseField, generate
 from simulators.structures.rasters import ImageError
 
 __all__ = [
@@ -30,22 +36,20 @@ __all__ = [
     "Homogenized",
     "Homogenizer",
     "ImageError",
-    "LabelledImage",
     "PhaseField",
     "Result",
     "SimulationError",
     "Simulator",
     "certify",
-    "check_contrast",
     "choose",
-    "conductivity_field",
     "foreign",
     "generate",
     "make",
     "read_image",
-    "read_labelled",
     "run",
-    "stream_for_tests",
-    "wiener",
     "write_png",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

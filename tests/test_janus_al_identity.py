@@ -12,7 +12,8 @@ from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
 from janus_al.samples import concatenate, unlabelled
 from janus_al.training import build
-from simulators import generate, stream_for_tests
+from simulators import generate
+from simulators.structures.phasefield import stream_for_tests
 
 PHASES = (0.1, 1.0)
 

@@ -20,7 +20,8 @@ from loop.design.pool import Known, Pool
 from loop.design.select import Rules, aligned_distance, select
 from loop.design.targets import Target, TargetError, check_reachable, count_range, interval, parse_targets
 from loop.simulation.simulate import limits_of
-from simulators import FipyHomogenizer, generate, wiener
+from simulators import FipyHomogenizer, generate
+from simulators.solvers.conductivity import wiener
 
 PHASES = (0.1, 1.0)
 MATERIAL, LIMITS = conduction(PHASES), limits_of(conduction(PHASES))

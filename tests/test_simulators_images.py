@@ -10,7 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from simulators import ImageError, read_image, read_labelled, write_png
+from simulators import ImageError, read_image, write_png
+from simulators.structures.images import read_labelled
 
 LABELS = np.random.default_rng(5).integers(0, 2, (6, 9)).astype(np.uint8)
 

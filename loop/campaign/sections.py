@@ -39,7 +39,7 @@ class Microstructure(Section):
 
 
 def _check_phases(name: str, values: tuple[float, ...]) -> None:
-    from simulators import check_contrast
+    from simulators.conduction.inputs import check_contrast
 
     if values[0] == values[1]:
         raise ValueError(f"{name} {values}: equal, so that every image conducts alike")

@@ -46,6 +46,12 @@ def _network_of_start(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"network": {name: getattr(model.config, name) for name in followed}}
 
 
+def parse_config(text: str, overrides: Sequence[str] = ()) -> CampaignConfig:
+    """`load_config` of a TOML file's text."""
+    where = Path("configuration")
+    return _validate(CampaignConfig, where, [_parse_toml(where, text), *_more(None, overrides)])
+
+
 def load_training(
     weights: Path | None,
     overrides: Sequence[str],
@@ -83,6 +89,10 @@ def _read_toml(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: not UTF-8 text; save it as such") from None
+    return _parse_toml(path, text)
+
+
+def _parse_toml(path: Path, text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -44,7 +44,7 @@ def generate(
     from loop.simulation.rows import simulate_samples
     from loop.simulation.simulate import Execution
     from simulators import generate as phasefield
-    from simulators import stream_for_tests
+    from simulators.structures.phasefield import stream_for_tests
 
     phases = _conductivities(conductivity, 2)
     check_dataset(out, [], force)
@@ -206,7 +206,7 @@ def _solver(name: str, shape: tuple[int, ...], count: int, boundary: Literal["di
 
 
 def _conductivities(words: str, count: int | None = None, positive: bool = True) -> tuple[float, ...]:
-    from simulators import check_contrast
+    from simulators.conduction.inputs import check_contrast
 
     try:
         values = tuple(float(word) for word in words.split(","))

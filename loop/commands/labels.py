@@ -8,7 +8,8 @@ from typing import Any
 
 from loop import UsageError
 from loop.commands.terminal import print_table
-from simulators import ImageError, LabelledImage, read_labelled
+from simulators import ImageError
+from simulators.structures.images import LabelledImage, read_labelled
 
 
 def read_images(paths: Sequence[Path], conductivity: str, phases: int) -> list[LabelledImage]:

@@ -36,7 +36,8 @@ from loop.simulation.rows import simulate_samples
 from loop.simulation.simulate import Execution
 from loop.studies.means import Means, Say
 from loop.studies.single import physics_of, shots_at, tools_of
-from simulators import generate, stream_for_tests
+from simulators import generate
+from simulators.structures.phasefield import stream_for_tests
 
 MATERIAL = conduction((0.1, 1.0))
 TEST = 512
