@@ -85,6 +85,7 @@ def run(config: CampaignConfig | Path | str, folder: Path | str, settings: Seque
         ConfigError, TargetError, DoorError, UsageError, OutputError: nothing was paid or written.
         LockedError: another process runs it.
     """
+    _check_guarded()
     if isinstance(config, CampaignConfig):
         if settings:
             raise UsageError(f"settings {list(settings)}: they are laid over TOML; this configuration is made already")
@@ -104,6 +105,7 @@ def resume(folder: Path | str, settings: Sequence[str] = ()) -> Outcome:
         ConfigError: there is none, or `settings` change more than budget and execution.
         LockedError: another process runs it.
     """
+    _check_guarded()
     folder = Path(folder)
     load_stored(folder)
     return _run(folder, load_config(folder / "campaign.toml", None, settings) if settings else None)
@@ -146,7 +148,6 @@ def status(folder: Path | str) -> dict[str, Any]:
 
 
 def _run(folder: Path, config: CampaignConfig | None) -> Outcome:
-    _check_guarded()
     with Progress() as progress:
         run_campaign(folder, config, progress)
     report = status(folder)
