@@ -13,7 +13,6 @@ from janus_al import dataset
 from janus_al.material import conduction
 from loop.campaign.campaign import start
 from loop.campaign.toml import load_config
-from loop.simulation import rows
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution, simulate
@@ -235,7 +234,6 @@ def test_a_failed_image_loses_no_other(cache, janus, tmp_path, monkeypatch):
 
     import loop.simulation.executors
 
-    monkeypatch.setattr(rows, "open_executor", lambda *_: InThisProcess())
     monkeypatch.setattr(loop.simulation.executors, "open_executor", lambda *_: InThisProcess())
     monkeypatch.setitem(SOLVERS, "direct", Refusing)
     files = []
@@ -267,7 +265,7 @@ def test_a_campaign_neither_reads_nor_fills_it(tmp_path, monkeypatch):
         cached = list(simulate(images[:10], MATERIAL, Execution(executor, cached=True)))
         before = {p: p.stat().st_mtime_ns for p in entries(cache)}
         assert len(before) == 10
-        settings = ["budget.simulations=24", "training.steps=3", "dataset.generate.count=24"]
+        settings = ["budget.simulations=24", "loop.probes=0", "training.steps=3", "dataset.generate.count=24"]
         campaign = start(tmp_path / "c", load_config(Path(__file__).with_name("small.toml"), overrides=settings))
         campaign.run(executor, "cpu", lambda *_: None, lambda: None)
     samples = campaign.ledger.samples()

@@ -355,6 +355,7 @@ class Late(ThreadPoolExecutor):
 
 def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, monkeypatch):
     """One image holds the others up: a kill now would lose that one alone, and the samples are the same again."""
+    from loop.campaign.config import Budget
     from loop.campaign.journal import Journal
     from loop.campaign.ledger import Ledger
 
@@ -363,7 +364,7 @@ def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, mon
     images, ledgers = list(generate(6, 16, seed=5)), []
     for folder in (tmp_path / "late", tmp_path / "early"):
         (folder / "samples").mkdir(parents=True)
-        ledgers.append(Ledger(folder, Journal(folder / "journal.jsonl"), MATERIAL, 100, True))
+        ledgers.append(Ledger(folder, Journal(folder / "journal.jsonl"), MATERIAL, Budget(simulations=100), True))
 
     def simulate_all(ledger, executor):
         ledger.simulate(images, 0, "candidate", 0, Execution(executor, "direct"), lambda *_: None)
@@ -377,19 +378,20 @@ def test_what_came_is_committed_in_time_and_its_order_says_nothing(tmp_path, mon
         simulating.join(30)
     with ThreadPoolExecutor(1) as executor:
         simulate_all(early, executor)
-    reopened = Ledger(late.folder, Journal(late.journal.path), MATERIAL, 100, True)
+    reopened = Ledger(late.folder, Journal(late.journal.path), MATERIAL, Budget(simulations=100), True)
     assert late.samples().digest() == early.samples().digest() == reopened.samples().digest()
     assert len(late.samples()) == 6
 
 
 def test_what_came_before_an_end_is_committed(tmp_path):
     """Ctrl-C, or an executor that is lost: what has come back is kept."""
+    from loop.campaign.config import Budget
     from loop.campaign.journal import Journal
     from loop.campaign.ledger import Ledger
 
     images = list(generate(4, 16, seed=5))
     (tmp_path / "samples").mkdir()
-    ledger = Ledger(tmp_path, Journal(tmp_path / "journal.jsonl"), MATERIAL, 100, True)
+    ledger = Ledger(tmp_path, Journal(tmp_path / "journal.jsonl"), MATERIAL, Budget(simulations=100), True)
 
     def stop(stage, done, total):
         raise KeyboardInterrupt

@@ -156,7 +156,9 @@ def test_counts_are_right_after_a_kill_at_any_point(folder, tmp_path):
         report, events = status(copy), [json.loads(earlier) for earlier in lines[:number]]
         assert spent <= report["simulations"]["spent"] <= whole["simulations"]["spent"]
         spent, samples = report["simulations"]["spent"], max(samples, report["samples"])
-        assert report["simulations"]["done"] == sum(e["simulated"] for e in events if e["event"] == "shard")
+        shards = [e for e in events if e["event"] == "shard"]
+        for probes, told in ((False, report["simulations"]["done"]), (True, report["simulations"]["probes"]["spent"])):
+            assert told == sum(e["simulated"] for e in shards if e["probes"] == probes)
         assert report["rounds"] == len([e for e in events if e["event"] == "round"])
         designs = [d for e in events if e["event"] == "round" for d in e["designs"]]
         assert sum(t["designs"] for t in report["targets"]) == len(designs)
