@@ -2,7 +2,7 @@
 
     python benchmarks/generators.py [--seeds 2] [--out docs/results/generators] [--smoke]
 
-Writes OUT.json, going on with what is there, and OUT.md from it. A campaign is the quickstart's without probes, which
+Writes OUT.json, going on with what is there, and OUT.md from it. A campaign is that of examples/from-scratch.toml without probes, which
 ask the network and not the targets; its generator is all that differs. `--smoke` runs the tests' campaign of seconds
 and leaves the files alone.
 """
@@ -40,7 +40,7 @@ def main():
     for seed in range(arguments.seeds):
         for name in NAMES if seed == 0 else [n for n in NAMES if n not in ALONE]:
             if not any((c["generator"], c["seed"]) == (name, seed) for c in found["campaigns"]):
-                found["campaigns"].append(campaign(ROOT / "examples" / "quickstart.toml", name, seed))
+                found["campaigns"].append(campaign(ROOT / "examples" / "from-scratch.toml", name, seed))
                 path.write_text(json.dumps(found, indent=1) + "\n")
     found["alone"] = [alone(name, contrast) for contrast in (10, 100) for name in ALONE]
     path.write_text(json.dumps(found, indent=1) + "\n")
@@ -171,7 +171,8 @@ def alone_table(results):
 
 PAGE = """# Generators side by side
 
-A first look, no arena: the quickstart's three targets, six designs each, with each generator; budget 400 simulations
+A first look, no arena: the quickstart's three targets, six designs each, from 2,000 images of which 128 are simulated
+(examples/from-scratch.toml), with each generator; budget 400 simulations
 and four rounds. Wall seconds, on a machine shared with other work.
 
     python benchmarks/generators.py

@@ -24,7 +24,7 @@ from loop.design.doors import DoorError
 from loop.design.generators import Tools, fitted, generator
 from loop.design.generators.level import level, ranked
 from loop.design.generators.lookup import turned_samples
-from loop.design.pool import Known, Pool, check_pool, gaps
+from loop.design.pool import EMPTY, Known, Pool, check_pool, gaps
 from loop.design.select import Rules, aligned_distance, select
 from loop.design.targets import Target, interval
 from loop.output.projections import status
@@ -379,3 +379,15 @@ def test_gradient_killed_while_it_simulates_ends_the_same(tmp_path, budget, left
     assert status(copy)["simulations"] == report["simulations"]
     assert status(copy)["rounds"] == report["rounds"] == 1
     assert dataset.read(copy / "dataset.h5").digest() == dataset.read(whole / "dataset.h5").digest()
+
+
+def test_lookup_without_samples_is_refused(tmp_path, janus):
+    quickstart = Path(__file__).parents[1] / "examples" / "quickstart.toml"
+    code, _, err = janus("campaign", "run", quickstart, "--dir", tmp_path / "c", "--set", "loop.generator=lookup")
+    assert code == 2
+    assert "loop.generator 'lookup': it starts from simulated samples, and there are none; give a [dataset]" in err
+    assert not (tmp_path / "c").exists()
+
+
+def test_an_empty_pool_is_one():
+    check_pool(EMPTY, [(Target("t", {"kxx": (0.2, 0.3)}), 1)])

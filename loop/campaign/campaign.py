@@ -247,8 +247,14 @@ def check_doors(config: CampaignConfig) -> None:
 
     Raises:
         DoorError: it cannot be imported, or used.
+        ConfigError: a generator that moves samples, and no samples.
     """
-    generator(config.loop.generator)
+    made, first = generator(config.loop.generator), config.dataset
+    if getattr(made, "needs_samples", False) and first.source is None and first.generate is None:
+        raise ConfigError(
+            f"loop.generator '{config.loop.generator}': it starts from simulated samples, and there are none; give a "
+            "[dataset] with a source or [dataset.generate]"
+        )
     acquisition(config.loop.acquisition)
 
 

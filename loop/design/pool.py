@@ -85,7 +85,7 @@ def check_pool(pool: Pool, wanted: Wanted) -> None:
             f"a pool of {n} fields with predicted {pool.predicted.shape}, miss {pool.miss.shape} and target "
             f"{pool.target.shape}: they must be ({n}, {len(pool.names)}), ({n},) and ({n},)"
         )
-    if lacking := {name for target, _ in wanted for name in target.intervals} - set(pool.names):
+    if n and (lacking := {name for target, _ in wanted for name in target.intervals} - set(pool.names)):
         raise DoorError(
             f"a pool that predicts {', '.join(pool.names)}: it must predict {', '.join(sorted(lacking))}, too"
         )

@@ -84,6 +84,7 @@ class LookupGenerator:
     """Every known sample that is near, moved by its cut, the likeliest first."""
 
     needs_model: ClassVar[bool] = False
+    needs_samples: ClassVar[bool] = True
 
     def __init__(self, tools: Tools) -> None:
         self.tools, self.names = tools, tools.material.names
