@@ -65,7 +65,8 @@ class Tools:
 class Generator(Protocol):
     """One that proposes; made by `Class(tools)`, for one round.
 
-    A class with `needs_model = True` has a network trained on the samples before every round. Whatever it proposes
+    A class with `needs_model = True` has a network trained on the samples before every round; one with
+    `needs_samples = True` is refused where a campaign begins with none. Whatever it proposes
     must follow from its arguments, and from what `tools.simulate` answers, alone: a round that was killed asks again.
     """
 
