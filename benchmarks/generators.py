@@ -2,8 +2,8 @@
 
     python benchmarks/generators.py [--seeds 2] [--out docs/results/generators] [--smoke]
 
-Writes OUT.json, going on with what is there, and OUT.md from it. A campaign is that of examples/from-
-scratch.toml without probes, which ask the network and not the targets; its generator is all that differs.
+Writes OUT.json, going on with what is there, and OUT.md from it. A campaign is that of
+examples/from-scratch.toml without probes, which ask the network and not the targets; its generator is all that differs.
 `--smoke` runs the tests' campaign of seconds and leaves the files alone.
 """
 
