@@ -7,7 +7,8 @@ and turns an image of labels into their values. That is all: bounds and sensitiv
 error that it raises is a failure with a reason, which costs its simulation and ends nothing.
 
 The TOML names it as "module:Class". Each worker process imports that module, by the search path of the process that
-started it: of a script its own folder is on it, elsewhere set PYTHONPATH; the current directory is looked into as well.
+started it: of a script its own folder is on it (but with `python -P` or PYTHONSAFEPATH), elsewhere set PYTHONPATH; the
+current directory is looked into as well.
 So this file's own class is "my_own_simulator:Edges", and what it runs stands under `if __name__ == "__main__":`, since
 the workers import all of it again. Whoever resumes or reads the campaign needs the module, too. An installed package
 offers one under the entry point group `janus_al.simulators`; a program in any language comes in by

@@ -107,7 +107,10 @@ def row_of(name: str) -> Property:
         PropertyError: there is none.
     """
     if name not in TABLE:
-        raise PropertyError(f"property {name!r:.60}: known here are {', '.join(TABLE)}")
+        raise PropertyError(
+            f"property {name!r:.60}: known here are {', '.join(TABLE)}; one of your own is a table "
+            "{ name = ... } in the file, or a janus_al.Property in a class"
+        )
     return TABLE[name]
 
 

@@ -76,7 +76,9 @@ def _loaded(name: str, find: Callable[[], Any]) -> Callable[..., Simulator]:
     try:
         found = find()
     except Exception as error:
-        raise CatalogueError(f"simulator '{name}' cannot be imported: {_words(error)}") from None
+        raise CatalogueError(
+            f"simulator '{name}' cannot be imported: {_words(error)}; install it, or add its folder to PYTHONPATH"
+        ) from None
     if not callable(found):
         raise CatalogueError(f"simulator '{name}': {found!r} is no class")
     return found

@@ -12,7 +12,7 @@ from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
 from janus_al.material import Material, conduction
 from janus_al.networks.janus import JanusConfig
-from janus_al.properties import FRACTION
+from janus_al.properties import FRACTION, TABLE
 from janus_al.settings import Count, Part, settings
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
@@ -101,7 +101,7 @@ class Loop(Section):
     acquisition: Annotated[str, AfterValidator(partial(check_name, "acquisition", ACQUISITIONS))] = "nearest"
     """in which order proposals are taken: nearest, diverse, or your own function as package.module:function"""
     candidates: Few = 6
-    """simulated for each unmet target and round, at most"""
+    """simulated for each unmet target and round, at most, and no more than designs are missing"""
     swarm: Few = 4
     """latent vectors inverted for each candidate wanted"""
     probes: Annotated[int, Field(strict=True, ge=0, le=1000)] = 6
@@ -139,6 +139,15 @@ class Execution(Section):
     """of the network; auto: cuda where there is one"""
     umap: bool = True
     """show the latent space in the report, which takes half a minute where there are 500 images or more"""
+
+
+def _given_by(name: str) -> str:
+    """Which physics gives a known property, in words to append."""
+    tensor = TABLE[name].tensor if name in TABLE else ""
+    if tensor in {"E", "C"}:
+        only = ' under boundary = "periodic"' if tensor == "C" else ""
+        return f'; {name} is given by a [[physics]] with simulator = "elasticity"{only}'
+    return f'; {name} is given by conduction under boundary = "periodic"' if tensor == "k" else ""
 
 
 def _listed(targets: object) -> object:
@@ -255,7 +264,7 @@ class CampaignConfig(Section):
             if strange := [name for name in section.wanted if name not in self.material.names]:
                 raise TargetError(
                     f"target {number}: unknown key {strange[0]}; a target has name, designs, and the properties "
-                    f"that the physics here gives, {', '.join(self.material.names)}"
+                    f"that the physics here gives, {', '.join(self.material.names)}{_given_by(strange[0])}"
                 )
             intervals = {p: interval(p, r.value, r.tolerance, r.min, r.max) for p, r in section.wanted.items()}
             targets.append(Target(section.name or f"t{number}", intervals, section.designs))

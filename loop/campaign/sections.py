@@ -74,7 +74,8 @@ class PhysicsSection(BaseModel):
     simulator: str = ""
     """conduction, elasticity, the name of an installed one, or the path of your own, package.module:Class"""
     command: str = ""
-    """or a program, such as mysolver --in {input} --out {output}"""
+    """or a program, such as mysolver --in {input} --out {output}: a JSON file that names image and constants, and one
+    that it writes, {"PROPERTY": VALUE}"""
     properties: tuple[str | PropertyRow, ...] = ()
     """what a program gives; of a simulator, those to use (all)"""
     unit: str = ""

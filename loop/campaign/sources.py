@@ -81,7 +81,10 @@ def _read(path: Path, config: CampaignConfig) -> Samples:
     asked = ((wanted.size, wanted.size), config.material.phase_conductivity, wanted.boundary)
     if lacking := [name for name in config.material.simulated if name not in samples.material.simulated]:
         have = ", ".join(samples.material.simulated)
-        raise ConfigError(f"{path}: its samples have {have} but the configuration asks {lacking[0]} of its physics")
+        raise ConfigError(
+            f"{path}: its samples have {have} but the configuration asks {lacking[0]} of its physics; "
+            "have them simulated by [dataset.generate] instead, which asks all physics"
+        )
     if kind != asked:
         raise ConfigError(
             f"{path}: holds (size, phase_conductivity, boundary) {kind} but the configuration asks {asked}"

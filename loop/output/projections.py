@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def write_designs(campaign: Campaign) -> list[Path]:
             continue
         description = {k: v for k, v in design.items() if k != "image"}
         with atomic_path(folder / "design.json") as temporary:
-            temporary.write_text(json.dumps(description, indent=1))
+            temporary.write_text(json.dumps(description, indent=1, allow_nan=False))
         with atomic_path(folder / "image.npy") as temporary, temporary.open("wb") as file:
             np.save(file, design["image"])
         with atomic_path(folder / "image.png") as temporary:
@@ -109,7 +110,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                     "solver": {
                         "name": samples.meta["solver"][row].decode(),
                         "version": samples.meta["solver_version"][row].decode(),
-                        "flux_imbalance": float(samples.meta["flux_imbalance"][row]),
+                        "flux_imbalance": _or_none(float(samples.meta["flux_imbalance"][row])),
                         "boundary": samples.boundary,
                     },
                     "verdict": verdict(targets[entry["target"]].intervals, properties),
@@ -128,6 +129,10 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                 }
             )
     return designs
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
