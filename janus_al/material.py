@@ -158,7 +158,7 @@ def joined(one: Material, other: Material) -> Material:
         raise PropertyError(f"boundary {one.boundary} and {other.boundary}: samples of two kinds")
     physics = list(one.physics)
     for new in other.physics:
-        for name in set(one.simulated) & set(new.properties):
+        for name in (n for n in one.simulated if n in new.properties):
             old = one.of(name)
             if (old.simulator, old.constants, old.unit) != (new.simulator, new.constants, new.unit):
                 raise PropertyError(f"property {name}: samples of two kinds, {_words(old)} and {_words(new)}")
