@@ -5,9 +5,12 @@ found as Python finds modules, the current directory among them.
 """
 
 import importlib
+import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,10 @@ BUILT_IN = {
     "command": "simulators.command:Command",
 }
 GROUP = "janus_al.simulators"
+SHOWN = 500
+"""characters of a reason"""
+ROUNDING = 1e-6
+"""part of a value by which its bounds may miss it"""
 
 
 class CatalogueError(ValueError):
@@ -38,7 +45,7 @@ def make(name: str, boundary: Boundary, constants: Mapping[str, Any]) -> Simulat
     try:
         simulator: Simulator = kind(boundary=boundary, **constants)
         names = list(simulator.properties)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CatalogueError(f"simulator '{name}': {_words(error)}") from None
     if not names or not callable(simulator):
         raise CatalogueError(f"simulator '{name}': it needs `properties`, one name at least, and `__call__(image)`")
@@ -75,7 +82,7 @@ def load(module: str, attribute: str) -> Any:
 def _loaded(name: str, find: Callable[[], Any]) -> Callable[..., Simulator]:
     try:
         found = find()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CatalogueError(
             f"simulator '{name}' cannot be imported: {_words(error)}; install it, or add its folder to PYTHONPATH"
         ) from None
@@ -84,35 +91,93 @@ def _loaded(name: str, find: Callable[[], Any]) -> Callable[..., Simulator]:
     return found
 
 
-def _words(error: Exception) -> str:
-    words = " ".join(str(error).split()) or "no reason given"
+def _words(error: BaseException) -> str:
+    words = _line(error) or "no reason given"
     return words if isinstance(error, ValueError) else f"{type(error).__name__}: {words}"
 
 
-def run(simulator: Simulator, images: list[NDArray[np.integer]]) -> list[Result | Failure]:
-    """Results of images, in order; what a simulator cannot do, or answers wrongly, is a failure with its reason."""
-    if hasattr(simulator, "many"):
-        return [r if isinstance(r, Failure) else checked(simulator, r) for r in simulator.many(images)]
-    return [_one(simulator, image) for image in images]
+def _line(words: object) -> str:
+    """On one line that any file can hold."""
+    return " ".join(str(words).split())[:SHOWN].encode(errors="replace").decode()
 
 
-def _one(simulator: Simulator, image: NDArray[np.integer]) -> Result | Failure:
+def run(
+    simulator: Simulator, images: Sequence[NDArray[np.integer]], names: Sequence[str] = ()
+) -> list[Result | Failure]:
+    """Results of images, in order; what a simulator cannot do, or answers wrongly, is a failure with its reason.
+
+    `names` are the properties asked, if not all that it gives.
+    """
+    names = names or [getattr(row, "name", row) for row in simulator.properties]
+    if not hasattr(simulator, "many"):
+        return [_one(simulator, image, names) for image in images]
     try:
-        return checked(simulator, simulator(image))
-    except SimulationError as error:
-        return Failure(str(error))
-    except Exception as error:
-        return Failure(f"{type(error).__name__}: {error}")
+        found = list(simulator.many(images))
+        if len(found) != len(images):
+            raise SimulationError(f"the simulator gave {len(found)} results of {len(images)} images")
+    except (Exception, SystemExit) as error:
+        if len(images) == 1:
+            return [_failure(error)]
+        # One image may be to blame, the others are not.
+        return [result for image in images for result in run(simulator, [image], names)]
+    answers = iter(found)
+    return [_one(lambda _: next(answers), image, names) for image in images]
 
 
-def checked(simulator: Simulator, found: Any) -> Result | Failure:
-    """A simulator's answer, once it has every property as a finite number, and maps that are finite, too."""
+def _one(
+    simulate: Callable[[NDArray[np.integer]], Any], image: NDArray[np.integer], names: Sequence[str]
+) -> Result | Failure:
+    try:
+        return checked(simulate(image), names, image.shape)
+    except (Exception, SystemExit) as error:
+        return _failure(error)
+
+
+def _failure(error: BaseException) -> Failure:
+    known = isinstance(error, SimulationError)
+    return Failure(_line(error if known else f"{type(error).__name__}: {error}"))
+
+
+def checked(found: Any, names: Sequence[str], shape: tuple[int, ...]) -> Result | Failure:
+    """A simulator's answer as what can be stored: of each of these properties a finite number, and nothing else.
+
+    Raises:
+        SimulationError: a value, bound or sensitivity that is none.
+    """
+    if isinstance(found, Failure):
+        return Failure(_line(found.reason))
     result = found if isinstance(found, Result) else Result(dict(found))
-    for row in simulator.properties:
-        name = getattr(row, "name", row)
-        value = result.values.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not np.isfinite(value):
-            return Failure(f"the simulator gave {name} = {value}; it must be a finite number")
-        if name in result.sensitivity and not np.isfinite(result.sensitivity[name]).all():
-            return Failure(f"the simulator gave a sensitivity of {name} that is not finite")
-    return result
+    values = {name: _number(name, result.values.get(name)) for name in names}
+    lower, upper, plain = (
+        {n: _number(f"{table} {n}", v) for n, v in getattr(result, table).items() if n in values}
+        for table in ("lower", "upper", "plain")
+    )
+    for name, value in values.items():
+        low, high = lower.get(name, value), upper.get(name, value)
+        if not low - ROUNDING * abs(value) <= value <= high + ROUNDING * abs(value):
+            raise SimulationError(f"the simulator gave {name} = {value:g}, which is not between {low:g} and {high:g}")
+    maps = {n: np.asarray(m, dtype=np.float64) for n, m in result.sensitivity.items() if n in values}
+    for name, slope in maps.items():
+        if slope.shape != shape:
+            raise SimulationError(f"the simulator gave a sensitivity of {name} {slope.shape} of an image {shape}")
+        if not np.abs(slope).max() * slope.size < np.finfo(np.float32).max:
+            raise SimulationError(f"the simulator gave a sensitivity of {name} that is not finite")
+    return replace(
+        result,
+        values=values,
+        lower=lower,
+        upper=upper,
+        plain=plain,
+        sensitivity=maps,
+        solver=_line(result.solver),
+        solver_version=_line(result.solver_version),
+        imbalance=float(result.imbalance),
+        seconds=float(result.seconds),
+        failures={},
+    )
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(number := float(value)):
+        raise SimulationError(f"the simulator gave {name} = {_line(value)}; it must be a finite number")
+    return number

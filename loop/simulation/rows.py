@@ -25,8 +25,8 @@ def to_samples(images: Sequence[Image], results: Sequence[Result], material: Mat
         material,
         sensitive,
         status=SIMULATED,
-        solver=[r.solver.encode()[:64] for r in results],
-        solver_version=[r.solver_version.encode()[:64] for r in results],
+        solver=[_short(r.solver) for r in results],
+        solver_version=[_short(r.solver_version) for r in results],
         flux_imbalance=[r.imbalance for r in results],
         seconds=[r.seconds for r in results],
         **meta,
@@ -51,6 +51,11 @@ def to_samples(images: Sequence[Image], results: Sequence[Result], material: Mat
         properties_upper=table("upper"),
         sensitivity=np.array(maps, dtype=np.float32).reshape(rows.sensitivity.shape),
     )
+
+
+def _short(words: str) -> bytes:
+    """The first 64 bytes, and no half letter."""
+    return words.encode()[:64].decode(errors="ignore").encode()
 
 
 def result_at(samples: Samples, row: int) -> Result:

@@ -205,7 +205,7 @@ def _simulate(
     images: list[Image], physics: Physics, boundary: Boundary, solver: str, cache: Cache | None
 ) -> list[Found]:
     """In a worker."""
-    found = run(simulator_of(physics, boundary, solver), list(images))
+    found = run(simulator_of(physics, boundary, solver), images, physics.properties)
     if cache is not None:
         for image, result in zip(images, found, strict=True):
             if isinstance(result, Result):
