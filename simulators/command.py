@@ -1,9 +1,10 @@
 """A simulator that is a program: one image in, one JSON file out.
 
-The program is started in an empty folder that is removed afterwards. `{input}` is the path of a JSON file,
+The program is started in the current directory; its files lie in a folder that is removed afterwards. `{input}` is the
+path of a JSON file,
 
-    {"image": "image.npy", "vtk": "image.vti", "shape": [32, 32], "boundary": "dirichlet", "properties": ["kxx"],
-     "constants": {...}}
+    {"image": "/tmp/.../image.npy", "vtk": "/tmp/.../image.vti", "shape": [32, 32], "boundary": "dirichlet",
+     "properties": ["kxx"], "constants": {...}}
 
 with the labels as a NumPy array and, for ParaView and solvers that read VTK, as image data beside it; `{output}` is
 where it writes {"kxx": 0.3, ...}, or {"error": "why there is no result"}. `{image}` and `{vtk}` may be used, too.
@@ -51,6 +52,10 @@ class Command:
         fields["properties"] = tuple(properties)
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+        try:
+            shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"command {command!r}: {error}; close it") from None
         if "{output}" not in command or not any(f"{{{word}}}" in command for word in ("input", "image", "vtk")):
             raise ValueError(
                 f"command {command!r}: it needs {{output}}, and {{input}}, {{image}} or {{vtk}}, as in "
