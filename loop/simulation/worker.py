@@ -161,6 +161,7 @@ def _one_thread() -> Iterator[None]:
 
 def _work(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(2, 1)  # what simulators print is no part of the driver's JSON
     os.environ.update(dict.fromkeys(THREADS, "1"))
     threading.Thread(target=_die_with_the_driver, args=(pipe.fileno(),), daemon=True).start()
     pipe.send_bytes(b"ready")
