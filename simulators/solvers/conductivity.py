@@ -45,10 +45,15 @@ class Conductivity:
         return results
 
     def limits(self, fraction: FloatArray) -> dict[str, tuple[FloatArray, FloatArray]]:
-        """Between what each diagonal entry must lie at volume fractions of label 1 (Wiener)."""
+        """Between what each entry must lie at volume fractions of label 1 (Wiener).
+
+        A tensor between low and high times the identity has off-diagonal entries of at most (high - low) / 2.
+        """
         if len(self.conductivity) != 2:
             return {}
-        return {name: wiener(fraction, self.conductivity) for name in self.properties if name[1] == name[2]}
+        low, high = wiener(fraction, self.conductivity)
+        half = np.maximum(high - low, 0) / 2
+        return {name: (low, high) if name[1] == name[2] else (-half, half) for name in self.properties}
 
 
 def wiener(fraction: FloatArray, conductivity: Sequence[float]) -> tuple[FloatArray, FloatArray]:
