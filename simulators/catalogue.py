@@ -4,6 +4,7 @@ An installed package offers one under the entry point group `janus_al.simulators
 found as Python finds modules, the current directory among them.
 """
 
+import contextlib
 import importlib
 import math
 import sys
@@ -41,15 +42,41 @@ def make(name: str, boundary: Boundary, constants: Mapping[str, Any]) -> Simulat
     Raises:
         CatalogueError: there is none of that name, or not with these constants.
     """
-    kind = _class(name)
     try:
-        simulator: Simulator = kind(boundary=boundary, **constants)
-        names = list(simulator.properties)
+        # What a user's code prints is no part of a command's JSON.
+        with contextlib.redirect_stdout(sys.stderr):
+            kind = _class(name)
+            simulator: Simulator = kind(boundary=boundary, **constants)
+            names = list(simulator.properties)
+    except CatalogueError:
+        raise
     except (Exception, SystemExit) as error:
         raise CatalogueError(f"simulator '{name}': {_words(error)}") from None
     if not names or not callable(simulator):
         raise CatalogueError(f"simulator '{name}': it needs `properties`, one name at least, and `__call__(image)`")
     return simulator
+
+
+def limits(simulator: Simulator, fraction: NDArray[np.float64]) -> dict[str, tuple[Any, Any]]:
+    """Between what a simulator says each property lies at volume fractions (n,); nothing where it does not say.
+
+    Raises:
+        CatalogueError: what it says is no pair of numbers for each fraction, or the lower one is above the upper.
+    """
+    if not hasattr(simulator, "limits"):
+        return {}
+    found = dict[str, tuple[Any, Any]]()
+    try:
+        for name, ends in simulator.limits(fraction).items():
+            low, high = (np.broadcast_to(np.asarray(end, dtype=float), fraction.shape) for end in ends)
+            if not (low <= high + ROUNDING * abs(high)).all():
+                raise ValueError(f"those of {name} are no numbers, or the lower one is above the upper")
+            found[name] = low, high
+    except Exception as error:
+        raise CatalogueError(
+            f"limits of {type(simulator).__name__}: {_words(error)}; mend them, or leave them out"
+        ) from None
+    return found
 
 
 def foreign(name: str) -> bool:

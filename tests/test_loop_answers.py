@@ -1,6 +1,7 @@
 """What a simulator of the user's may answer: what can be stored, or a failure with its reason, and never an end."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -8,9 +9,12 @@ import pytest
 from janus_al import dataset
 from janus_al.material import Material, Physics, conduction
 from janus_al.properties import Property
+from loop.design.targets import Target, TargetError, check_reachable
+from loop.simulation.executors import open_executor
 from loop.simulation.rows import result_at, to_samples
-from loop.simulation.simulate import merged
-from simulators import Failure, Result, generate, run
+from loop.simulation.simulate import Execution, limits_of, merged, simulate
+from simulators import CatalogueError, Failure, Result, generate, make, run
+from simulators.catalogue import limits
 
 IMAGE = generate(1, 8, 0)[0]
 ROW = Property("odd", log=False)
@@ -93,3 +97,76 @@ def test_only_what_is_asked_of_a_simulator_counts():
             return {"kxx": 0.3, "kyy": 0.4}
 
     assert run(Two(), [IMAGE], ["kyy"])[0].values == {"kyy": 0.4}
+
+
+LIMITS = {
+    "raise": (lambda f: 1 / 0, "ZeroDivisionError: division by zero"),
+    "none": (lambda f: None, "AttributeError"),
+    "crossed": (lambda f: {"odd": (f + 1, f)}, "those of odd are no numbers, or the lower one is above the upper"),
+    "no numbers": (lambda f: {"odd": (f * np.nan, f)}, "those of odd are no numbers"),
+    "one": (lambda f: {"odd": f}, "too many values to unpack"),
+    "shape": (lambda f: {"odd": (np.zeros(7), np.ones(7))}, "broadcast"),
+}
+
+
+def limited(answer):
+    """A simulator with such limits."""
+    odd = simulator(lambda: {"odd": 1.0})
+    type(odd).limits = lambda self, fraction: answer(fraction)
+    return odd
+
+
+@pytest.mark.parametrize(("answer", "words"), LIMITS.values(), ids=LIMITS.keys())
+def test_wrong_limits_are_refused(answer, words):
+    with pytest.raises(CatalogueError, match=r"limits of Odd: .*; mend them, or leave them out") as refused:
+        limits(limited(answer), np.linspace(0, 1, 9))
+    assert words in str(refused.value)
+
+
+def test_one_limit_may_stand_for_all_fractions():
+    low, high = limits(limited(lambda f: {"odd": (0, 1.5)}), np.linspace(0, 1, 9))["odd"]
+    assert low.tolist() == [0.0] * 9
+    assert high.tolist() == [1.5] * 9
+
+
+def test_no_image_conducts_aslant_more_than_half_the_means_differ():
+    """Laminates at 45 degrees do; more is refused before anything is paid."""
+    stripes = (np.add.outer(np.arange(16), np.arange(16)) % 16 < 8).astype(np.uint8)
+    conduct = make("conduction", "periodic", {"conductivity": (0.1, 1.0), "solver": "direct"})
+    low, high = limits(conduct, np.array([0.5]))["kxy"]
+    assert (-low, high) == (pytest.approx((0.55 - 1 / 5.5) / 2), pytest.approx((0.55 - 1 / 5.5) / 2))
+    assert 0.9 * high < abs(conduct(stripes).values["kxy"]) <= high
+    with pytest.raises(TargetError, match="out of reach"):
+        check_reachable(Target("t", {"kxy": (-9.0, -0.4)}, 1), ("kxy",), limits_of(conduction((0.1, 1.0), "periodic")))
+
+
+NOISY = """
+print("imported")
+class Odd:
+    properties = ("kyy",)
+    def __init__(self, boundary):
+        print("made")
+    def __call__(self, image):
+        print("called", flush=True)
+        return {"kyy": 0.5}
+"""
+
+
+def test_what_a_simulator_prints_is_no_output_of_ours(tmp_path, monkeypatch, capfd):
+    """It would spoil a command's JSON."""
+    (tmp_path / "noisy_one.py").write_text(NOISY)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    material = Material((Physics("noisy_one:Odd", {}, ("kyy",)),), "dirichlet")
+    make("noisy_one:Odd", "dirichlet", {})
+    with open_executor("process", 1) as executor:
+        (found,) = simulate([IMAGE], material, Execution(executor, trusted=True))
+    assert isinstance(found, Result)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "made" in err
+
+
+def test_a_command_with_an_open_quote_is_refused():
+    with pytest.raises(CatalogueError, match="No closing quotation; close it"):
+        make("command", "dirichlet", {"command": "b 'x {input} {output}", "properties": ("E11",)})

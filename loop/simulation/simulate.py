@@ -13,6 +13,7 @@ from janus_al.samples import content_hash
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import Limited, outcome
 from simulators import Boundary, CatalogueError, Failure, HomogenizationError, Result, Simulator, foreign, make, run
+from simulators.catalogue import limits
 
 Image = NDArray[np.uint8]
 FloatArray = NDArray[np.float64]
@@ -69,9 +70,8 @@ def limits_of(
     `trusted` as in `Execution`; what is not is left alone.
     """
     physics = [p for p in material.physics if trusted or not foreign(p.simulator)]
-    simulators = [simulator_of(p, material.boundary) for p in physics]
-    knowing = [simulator for simulator in simulators if hasattr(simulator, "limits")]
-    return lambda fraction: {n: ends for s in knowing for n, ends in s.limits(fraction).items() if n in material.names}
+    knowing = [(p.properties, simulator_of(p, material.boundary)) for p in physics]
+    return lambda fraction: {n: e for names, s in knowing for n, e in limits(s, fraction).items() if n in names}
 
 
 def simulate(
