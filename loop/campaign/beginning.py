@@ -75,12 +75,14 @@ def _generate(
         proposals.commit_images(0, images)
     results = simulate(list(images[: settings.simulated]))
     shards = ledger.journal.of("shard")
-    if len(results) - results.count(None) < 2:
-        reasons = [failure["reason"] for shard in shards for failure in shard["failed"]]
-        raise ConfigError(
-            f"{len(reasons)} of the first {len(results)} simulations failed ({reasons[0]}) and training needs 2; "
-            "see to that, and begin in another --dir"
-        )
+    for name in ledger.material.simulated:
+        missing = sum(result is None or name not in result.values for result in results)
+        if len(results) - missing < 2:
+            reasons = [failure["reason"] for shard in shards for failure in shard["failed"]]
+            raise ConfigError(
+                f"{missing} of the first {len(results)} simulations failed ({reasons[0]}), so that {name} is not "
+                "known, and training needs 2; see to that, and begin in another --dir"
+            )
     rest = [image for image in images if canonical_hash(image, ledger.material.boundary) not in ledger.tried]
     if rest and not any(e["samples"] > e["simulated"] for e in shards):
         others = unlabelled(np.stack(rest), ledger.material, origin=b"generated", seed=config.seed)
