@@ -5,6 +5,7 @@ import re
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from janus_al.properties import Property, PropertyError
 from janus_al.samples import concatenate, unlabelled
 from loop.campaign.config import ConfigError
 from loop.campaign.toml import load_config
+from loop.design.targets import Target
 from loop.simulation.executors import open_executor
 from loop.simulation.rows import result_at, to_samples
 from loop.simulation.simulate import Execution, limits_of, simulate
+from loop.simulation.verify import Check, judge
 from simulators import CatalogueError, Failure, Result, foreign, generate, make
 
 SIMULATOR = """
@@ -335,3 +338,30 @@ def test_limits_of_a_material_are_those_of_its_simulators():
 def test_a_name_has_one_meaning():
     with pytest.raises(PropertyError, match=r"property kxx: .* is not what it means here"):
         Physics("command", {}, ("kxx",), rows=(Property("kxx", log=False),))
+
+
+def test_a_physics_that_always_fails_is_named_with_its_reason(user, janus):
+    """The other physics' results are no dataset of this one."""
+    (user / "edges_of.py").write_text(SIMULATOR.replace("image.min() == image.max()", "True"))
+    code, out, err = janus(
+        "campaign", "run", configuration(user, BY_PATH, "edges = { max = 1.2 }"), "--dir", user / "c", "--json"
+    )
+    assert (code, out) == (2, "")
+    assert "20 of the first 20 simulations failed (ValueError: only one phase), so that edges is not known" in err
+
+
+def test_only_our_own_conduction_is_certified(user):
+    """A user's kxx has no certified interval, and FiPy has no word on it."""
+    kxx = Physics("own:Kxx", {"conductivity": (0.1, 1.0)}, ("kxx",))
+    both = Material((replace(conduction((0.1, 1.0)).physics[0], properties=("kyy",)), kxx), "dirichlet")
+    check, target = Check(both, "direct", certify=False), Target("t", {"kxx": (0.2, 0.3)}, 1)
+    assert judge({"reference": {"properties": {"kxx": 0.9, "kyy": 0.9}}}, target, check) == ("confirmed", "")
+    (user / "edges_of.py").write_text(
+        SIMULATOR.replace('Property("edges", log=False),', '"kzz",').replace("scale=1.0", "conductivity, scale=1.0")
+    )
+    text = configuration(
+        user, '[[physics]]\nsimulator = "edges_of:Edges"\nconductivity = [1.0, 2.0]', "kzz = { max = 2 }"
+    )
+    text.write_text("certify = true\n" + text.read_text())
+    with pytest.raises(ConfigError, match="kzz has no certified interval, as kxx, kyy, volume_fraction of conduction"):
+        load_config(text)

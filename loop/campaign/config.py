@@ -22,6 +22,7 @@ from loop.design.generators import BUILT_IN as GENERATORS
 from loop.design.targets import Target, TargetError, check_reachable, interval
 from loop.files.names import same
 from loop.simulation.simulate import limits_of
+from loop.simulation.verify import conducts
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -32,9 +33,6 @@ def _executor(words: str) -> str:
     if words not in {"process", "dask", "slurm"} and not (address and 0 < int(address[1]) < 65536):
         raise ValueError(f"{words!r}: must be process, dask, slurm or dask://HOST:PORT")
     return words
-
-
-CERTIFIED = ("kxx", "kyy", "kzz", "kxy", "kxz", "kyz", "volume_fraction")
 
 
 class ConfigError(ValueError):
@@ -228,10 +226,11 @@ class CampaignConfig(Section):
                     f"target {target.name}: network.properties {list(self.network.properties)} are without {lost[0]}; "
                     "add it, or leave network.properties out"
                 )
-            if self.certify and (bare := [n for n in target.intervals if n not in CERTIFIED]):
+            certified = [n for n in names if conducts(self.material, n)]
+            if self.certify and (bare := [n for n in target.intervals if n not in certified]):
                 raise TargetError(
-                    f"target {target.name}: {bare[0]} has no certified interval, as {', '.join(CERTIFIED)} have; "
-                    "leave it, or certify, out"
+                    f"target {target.name}: {bare[0]} has no certified interval, as {', '.join(certified)} of conduction "
+                    "have; leave it, or certify, out"
                 )
         self._affordable()
         return self

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.material import Material
+from janus_al.properties import FRACTION
 from loop.design.candidates import properties_of
 from loop.design.targets import Interval, Target
 from loop.simulation.executors import Limited, outcome
@@ -41,6 +42,11 @@ class Check:
         return bool(self.material.phase_conductivity) and (self.certify or self.solver != "fipy")
 
 
+def conducts(material: Material, name: str) -> bool:
+    """Whether a property is found by our own conduction, or without simulation: what FiPy can say anything about."""
+    return name == FRACTION.name or material.of(name).simulator == "conduction"
+
+
 def verdict(intervals: Mapping[str, Interval], properties: Mapping[str, float]) -> Verdict:
     """Confirmed if every certified interval lies in the one wanted, refuted if one lies outside of it."""
     bounds = {
@@ -58,9 +64,13 @@ def verdict(intervals: Mapping[str, Interval], properties: Mapping[str, float]) 
 def verify(image: NDArray[np.uint8], target: Target, check: Check, executor: Executor) -> dict[str, Any]:
     """What was asked, as JSON: "reference" by FiPy, "certificate" with its verdict, and "failed" where it did."""
     try:
-        return outcome(executor.submit(Limited(_verify, check.timeout), image, dict(target.intervals), check))
+        return outcome(executor.submit(Limited(_verify, check.timeout), image, _own(target, check), check))
     except HomogenizationError as error:
         return {"failed": str(error)}
+
+
+def _own(target: Target, check: Check) -> dict[str, Interval]:
+    return {n: ends for n, ends in target.intervals.items() if conducts(check.material, n)}
 
 
 def judge(found: Mapping[str, Any], target: Target, check: Check) -> tuple[Verdict, str]:
@@ -72,7 +82,7 @@ def judge(found: Mapping[str, Any], target: Target, check: Check) -> tuple[Verdi
         missed = "the target lies outside the certified interval" if decided == "refuted" else ""
         return decided, missed or found["certificate"]["reason"]
     reference = found.get("reference", {"properties": {}})["properties"]
-    met = all(low <= reference[n] <= high for n, (low, high) in target.intervals.items() if n in reference)
+    met = all(low <= reference[n] <= high for n, (low, high) in _own(target, check).items() if n in reference)
     return ("confirmed", "") if met else ("refuted", "FiPy's values miss the target")
 
 
