@@ -84,10 +84,12 @@ class Material:
     boundary: Boundary
 
     def __post_init__(self) -> None:
-        """Refuse a property that two physics give."""
+        """Refuse a property that two physics give, or none need."""
         names = [name for physics in self.physics for name in physics.properties]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise PropertyError(f"property {twice[0]}: two physics give it; leave one out")
+        if FRACTION.name in names:
+            raise PropertyError(f"property {FRACTION.name}: every image has it without physics; leave it out")
 
     def check_constants(self) -> None:
         """See `Physics.check_constants`."""

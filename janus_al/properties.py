@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 LONGEST = 64
 """letters of a name"""
+ENDS = ("_lower", "_upper", "_fv")
+"""with which bounds and plain values stand beside a value"""
 AXES = "xyz"
 """x is the last axis of an image, y the one before, z the first of a volume"""
 
@@ -59,6 +61,8 @@ class Property:
                 f"property {self.name!r:.60}: a name has letters, digits and underscores, no digit first, and at most "
                 f"{LONGEST} of them"
             )
+        if self.name.endswith(ENDS):
+            raise PropertyError(f"property {self.name}: {', '.join(ENDS)} stand for bounds and plain values; rename it")
         pairs = [self.axes[i : i + 2] for i in range(0, len(self.axes), 2)]
         if (self.axes and not self.tensor) or len(pairs) > 2 or not set(pairs) <= set(VOIGT):
             raise PropertyError(

@@ -149,3 +149,15 @@ def test_scale_of_signed_properties_is_about_zero():
     fit_scale(model, y, ("kxx", "kyy", "kxy"))
     np.testing.assert_allclose(model.log_mean, [1.0, 1.0, 0.0])
     np.testing.assert_allclose(model.log_std, [np.sqrt(0.5), np.sqrt(0.5), np.sqrt(0.5 / 3)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["kxx_lower", "kxx_upper", "sigma_fv"])
+def test_a_name_that_a_bound_has_is_refused(name):
+    with pytest.raises(PropertyError, match="stand for bounds and plain values; rename it"):
+        Property(name)
+
+
+def test_a_physics_that_gives_the_volume_fraction_is_refused():
+    """It would stand twice in every table."""
+    with pytest.raises(PropertyError, match="volume_fraction: every image has it without physics; leave it out"):
+        Material((Physics("own:V", {}, ("volume_fraction",)),), "dirichlet")
