@@ -229,8 +229,8 @@ class CampaignConfig(Section):
             certified = [n for n in names if conducts(self.material, n)]
             if self.certify and (bare := [n for n in target.intervals if n not in certified]):
                 raise TargetError(
-                    f"target {target.name}: {bare[0]} has no certified interval, as {', '.join(certified)} of conduction "
-                    "have; leave it, or certify, out"
+                    f"target {target.name}: {bare[0]} has no certified interval, as {', '.join(certified)} of "
+                    "conduction have; leave it, or certify, out"
                 )
         self._affordable()
         return self
