@@ -136,8 +136,9 @@ def _material(path: Path, file: Any, version: int) -> Material:
         raise DatasetError(f"{path}: damaged material ({error}); restore the file from a copy") from None
     except ValidationError as error:
         raise DatasetError(f"{path}: damaged material ({first_error(error)}); restore the file from a copy") from None
-    if (material.boundary, material.phase_conductivity) != (about["boundary"], tuple(phases)):
-        raise DatasetError(f"{path}: boundary or phase_conductivity differ from its material; make the file anew")
+    own = {"boundary": material.boundary, "unit": material.physics[0].unit, "phase_conductivity": phases}
+    if about != own or tuple(phases) != material.phase_conductivity:
+        raise DatasetError(f"{path}: boundary, unit or phase_conductivity differ from its material; make the file anew")
     return material
 
 

@@ -642,3 +642,12 @@ def test_unlabelled():
     assert samples.meta["round"].tolist() == [0, 1, 1]
     assert samples.meta["seed"].tolist() == [-1] * 3
     assert samples.meta["solver"].tolist() == [b""] * 3
+
+
+@pytest.mark.parametrize(("name", "value"), [("unit", "bananas"), ("boundary", "periodic")])
+def test_attributes_that_contradict_the_material_are_refused(tmp_path, name, value):
+    dataset.write(tmp_path / "a.h5", unlabelled(np.zeros((2, 4, 4), np.uint8), conduction((0.1, 1.0))), "test")
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        file.attrs[name] = value
+    with pytest.raises(DatasetError, match="boundary, unit or phase_conductivity differ from its material"):
+        dataset.read(tmp_path / "a.h5")
