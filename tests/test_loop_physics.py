@@ -201,6 +201,11 @@ REFUSED = {
         "kxx = { min = 0.2 }",
         "'edges_of:Edges': TypeError: .*height",
     ),
+    "one label": (
+        '[[physics]]\nsimulator = "elasticity"\nmodulus = [1.0]\npoisson = 0.3',
+        "E11 = { min = 0.2 }",
+        "constants of 1 labels; give two numbers",
+    ),
     "twice": (
         '[[physics]]\nsimulator = "conduction"\nconductivity = [1.0, 2.0]',
         "kxx = { min = 0.2 }",
@@ -342,9 +347,14 @@ def test_a_name_has_one_meaning():
 
 def test_a_physics_that_always_fails_is_named_with_its_reason(user, janus):
     """The other physics' results are no dataset of this one."""
-    (user / "edges_of.py").write_text(SIMULATOR.replace("image.min() == image.max()", "True"))
+    (user / "always_one.py").write_text(SIMULATOR.replace("image.min() == image.max()", "True"))
     code, out, err = janus(
-        "campaign", "run", configuration(user, BY_PATH, "edges = { max = 1.2 }"), "--dir", user / "c", "--json"
+        "campaign",
+        "run",
+        configuration(user, BY_PATH.replace("edges_of", "always_one"), "edges = { max = 1.2 }"),
+        "--dir",
+        user / "c",
+        "--json",
     )
     assert (code, out) == (2, "")
     assert "20 of the first 20 simulations failed (ValueError: only one phase), so that edges is not known" in err
@@ -356,11 +366,11 @@ def test_only_our_own_conduction_is_certified(user):
     both = Material((replace(conduction((0.1, 1.0)).physics[0], properties=("kyy",)), kxx), "dirichlet")
     check, target = Check(both, "direct", certify=False), Target("t", {"kxx": (0.2, 0.3)}, 1)
     assert judge({"reference": {"properties": {"kxx": 0.9, "kyy": 0.9}}}, target, check) == ("confirmed", "")
-    (user / "edges_of.py").write_text(
+    (user / "own_kzz.py").write_text(
         SIMULATOR.replace('Property("edges", log=False),', '"kzz",').replace("scale=1.0", "conductivity, scale=1.0")
     )
     text = configuration(
-        user, '[[physics]]\nsimulator = "edges_of:Edges"\nconductivity = [1.0, 2.0]', "kzz = { max = 2 }"
+        user, '[[physics]]\nsimulator = "own_kzz:Edges"\nconductivity = [1.0, 2.0]', "kzz = { max = 2 }"
     )
     text.write_text("certify = true\n" + text.read_text())
     with pytest.raises(ConfigError, match="kzz has no certified interval, as kxx, kyy, volume_fraction of conduction"):

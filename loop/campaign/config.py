@@ -194,6 +194,8 @@ class CampaignConfig(Section):
     def _consistent(self) -> Self:
         if (self.microstructure.phase_conductivity is None) == (not self.physics):
             raise ValueError("give either microstructure.phase_conductivity or [[physics]] sections")
+        if self.material.phases != 2:
+            raise ValueError(f"physics: constants of {self.material.phases} labels; give two numbers, of label 0 and 1")
         if self.network.size not in {JanusConfig().size, self.microstructure.size}:
             raise ValueError("network.size follows microstructure.size; leave it out")
         given = [self.dataset.source, self.dataset.generate, self.network.start]
