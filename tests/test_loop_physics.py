@@ -70,6 +70,7 @@ def user(tmp_path, monkeypatch):
     """A folder of the user's, with a simulator and a program, where the command is typed."""
     (tmp_path / "edges_of.py").write_text(SIMULATOR)
     (tmp_path / "program.py").write_text(PROGRAM)
+    monkeypatch.delitem(sys.modules, "edges_of", raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     monkeypatch.delitem(sys.modules, "edges_of", raising=False)
