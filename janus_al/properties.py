@@ -18,6 +18,8 @@ LONGEST = 64
 """letters of a name"""
 ENDS = ("_lower", "_upper", "_fv")
 """with which bounds and plain values stand beside a value"""
+RESERVED = ("name", "designs")
+"""keys that every target has"""
 AXES = "xyz"
 """x is the last axis of an image, y the one before, z the first of a volume"""
 
@@ -61,6 +63,8 @@ class Property:
                 f"property {self.name!r:.60}: a name has letters, digits and underscores, no digit first, and at most "
                 f"{LONGEST} of them"
             )
+        if self.name in RESERVED:
+            raise PropertyError(f"property {self.name}: a target has {' and '.join(RESERVED)} of its own; rename it")
         if self.name.endswith(ENDS):
             raise PropertyError(f"property {self.name}: {', '.join(ENDS)} stand for bounds and plain values; rename it")
         pairs = [self.axes[i : i + 2] for i in range(0, len(self.axes), 2)]

@@ -182,6 +182,21 @@ def test_a_program_that_fails_says_why(user):
 
 
 REFUSED = {
+    "solver": (
+        '[[physics]]\nsimulator = "conduction"\nconductivity = [0.1, 1.0]\nsolver = "direct"',
+        "kxx = { min = 0.2 }",
+        "it stands in .execution., as execution.solver",
+    ),
+    "phases alike": (
+        '[[physics]]\nsimulator = "elasticity"\nmodulus = [2.0, 2.0]\npoisson = 0.3',
+        "E11 = { min = 1 }",
+        "all are equal, so that every image is alike",
+    ),
+    "reserved name": (
+        '[[physics]]\ncommand = "b {input} {output}"\nproperties = [{ name = "designs", log = false }]',
+        "kxx = { min = 0.2 }",
+        "property designs: a target has name and designs of its own",
+    ),
     "unknown property": (
         "",
         "E11 = { min = 1 }",
