@@ -101,7 +101,7 @@ class PhysicsSection(BaseModel):
         if self.simulator == "conduction" and "solver" in constants:
             raise ValueError(f"solver {constants['solver']!r}: it stands in [execution], as execution.solver")
         of_labels = [value for value in constants.values() if isinstance(value, tuple)]
-        if of_labels and all(len(set(value)) == 1 for value in of_labels):
+        if of_labels and all(len(value) > 1 == len(set(value)) for value in of_labels):
             raise ValueError("constants of label 0 and label 1: all are equal, so that every image is alike")
         rows = [Property(**p.model_dump()) for p in self.properties if isinstance(p, PropertyRow)]
         names = tuple(p.name if isinstance(p, PropertyRow) else p for p in self.properties)
