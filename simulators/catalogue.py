@@ -133,11 +133,10 @@ def run(
 ) -> list[Result | Failure]:
     """Results of images, in order; what a simulator cannot do, or answers wrongly, is a failure with its reason.
 
-    `names` are the properties asked, if not all that it gives.
+    `names` are the properties asked, if not all that it gives of such images.
     """
-    names = names or [getattr(row, "name", row) for row in simulator.properties]
     if not hasattr(simulator, "many"):
-        return [_one(simulator, image, names) for image in images]
+        return [_one(simulator, image, names or names_of(simulator, image.ndim)) for image in images]
     try:
         found = list(simulator.many(images))
         if len(found) != len(images):
@@ -148,7 +147,14 @@ def run(
         # One image may be to blame, the others are not.
         return [result for image in images for result in run(simulator, [image], names)]
     answers = iter(found)
-    return [_one(lambda _: next(answers), image, names) for image in images]
+    return [_one(lambda _: next(answers), image, names or names_of(simulator, image.ndim)) for image in images]
+
+
+def names_of(simulator: Simulator, dim: int) -> Sequence[str]:
+    """Names of what a simulator gives of planes (2) or volumes (3); `names(dim)` says so where they differ."""
+    if hasattr(simulator, "names"):
+        return list(simulator.names(dim))
+    return [getattr(row, "name", row) for row in simulator.properties]
 
 
 def _one(

@@ -205,7 +205,10 @@ def _simulate(
     images: list[Image], physics: Physics, boundary: Boundary, solver: str, cache: Cache | None
 ) -> list[Found]:
     """In a worker."""
-    found = run(simulator_of(physics, boundary, solver), images, physics.properties)
+    simulator = simulator_of(physics, boundary, solver)
+    # A physics says what is asked of planes; of a volume its simulator gives more.
+    planes = all(image.ndim == 2 for image in images)
+    found = run(simulator, images, physics.properties if planes or foreign(physics.simulator) else ())
     if cache is not None:
         for image, result in zip(images, found, strict=True):
             if isinstance(result, Result):

@@ -23,8 +23,14 @@ class Conductivity:
 
     @property
     def properties(self) -> Sequence[str]:
-        """Of planes; volumes have those of the third axis, too."""
-        return ("kxx", "kyy", "kxy") if self.boundary == "periodic" else ("kxx", "kyy")
+        """Names of the properties of planes; volumes have those of `names(3)`."""
+        return self.names(2)
+
+    def names(self, dim: int) -> tuple[str, ...]:
+        """Names of the properties of planes (2) or volumes (3)."""
+        axes = "xyz"[:dim]
+        across = [f"k{a}{b}" for i, a in enumerate(axes) for b in axes[i + 1 :]] if self.boundary == "periodic" else []
+        return (*(f"k{a}{a}" for a in axes), *across)
 
     def __call__(self, image: NDArray[np.integer]) -> Result:
         """Homogenize labels; see `Homogenizer`."""
