@@ -67,6 +67,7 @@ def test_campaign_in_ten_lines(tmp_path):
         assert design.properties["kyy"] <= 0.35
 
 
+@pytest.mark.slow
 def test_my_own_simulator(tmp_path, monkeypatch):
     found = run("my_own_simulator", tmp_path)
     monkeypatch.syspath_prepend(ROOT / "examples")  # whoever reads the campaign needs its simulator
@@ -80,6 +81,7 @@ def test_my_own_simulator(tmp_path, monkeypatch):
     assert found["simulations"] % 2 == 0
 
 
+@pytest.mark.slow
 def test_my_own_acquisition(tmp_path):
     found = run("my_own_acquisition", tmp_path)
     for way, white in found["white"].items():

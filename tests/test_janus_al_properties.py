@@ -136,7 +136,7 @@ def test_training_with_all_some_or_none(partly):
     from janus_al.samples import concatenate
 
     network = JanusConfig(size=16, latent=16, channels=8, rank=8, properties=("kxx", "kyy", "E11", "E22"))
-    config = TrainingConfig(steps=250, batch=16, simulated=8, cycled=4, checks=4, l_sens=1.0)
+    config = TrainingConfig(steps=250, batch=12, simulated=8, cycled=2, checks=2, l_sens=1.0)
     model, card = train(concatenate(partly), network, config, seed=0)
     assert set(card.property_range) == {"kxx", "kyy", "E11", "E22"}
     found = evaluate(model, concatenate(partly))["properties"]

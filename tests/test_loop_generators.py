@@ -313,6 +313,7 @@ def test_a_campaign_without_a_network_trains_none(tmp_path, name):
     assert sum(t["designs"] for t in report["targets"]) == len(list((tmp_path / "c").glob("designs/*"))) == 4
 
 
+@pytest.mark.slow
 def test_a_campaign_of_fresh_phase_fields(tmp_path):
     report = run(tmp_path / "c", "loop.generator=phasefield", "loop.acquisition=diverse", *SHORT)
     assert report["rounds_table"][0]["probes"] == 2
@@ -360,7 +361,7 @@ def test_what_cannot_be_used_is_refused_in_a_sentence(mine, janus, override, wor
         assert (err.count("\n"), folder.exists()) == (1, False)
 
 
-@pytest.mark.parametrize(("budget", "left"), [(200, 1), (28, 0)])
+@pytest.mark.parametrize(("budget", "left"), [(200, 1), pytest.param(28, 0, marks=pytest.mark.slow)])
 def test_gradient_killed_while_it_simulates_ends_the_same(tmp_path, budget, left):
     """Its own steps were paid for and are answered from shards, also when they have spent the last simulation."""
     hard = "target=[{name='t', designs=3, kxx={value=0.3, tolerance=0.005}, kyy={value=0.27, tolerance=0.005}}]"

@@ -18,6 +18,8 @@ from janus_al.properties import Property, PropertyError
 from janus_al.samples import concatenate, unlabelled
 from loop.campaign.config import ConfigError
 from loop.campaign.toml import load_config
+from loop.design.candidates import Candidate, table_row
+from loop.design.cut import Trial
 from loop.design.targets import Target
 from loop.simulation.executors import open_executor
 from loop.simulation.rows import result_at, to_samples
@@ -149,6 +151,19 @@ def test_failures_are_results_with_a_reason(user):
     samples = to_samples(images, [flat, mixed], both)
     assert np.isnan(samples.column("edges")).tolist() == [True, False]
     assert result_at(samples, 1).values == mixed.values
+
+
+def test_a_probe_whose_physics_failed_has_no_error():
+    """What is asked of it is not known: no number, and no end of the campaign."""
+    target = Target("probe", {"E11": (2.0, 2.1)})
+    candidate = Candidate(target, True, np.zeros((8, 8), np.float32), {"E11": 2.0, "kxx": 0.3})
+    assert candidate.error is None
+    candidate.trials.append(Trial(3, {"kxx": 0.3, "volume_fraction": 0.1}, {}))
+    assert candidate.error is None
+    assert table_row(candidate)["error"] is None
+    assert not candidate.met
+    candidate.trials[0] = Trial(3, {"E11": 4.1, "kxx": 0.3}, {})
+    assert candidate.error == pytest.approx(1.0)
 
 
 def test_a_program_that_fails_says_why(user):

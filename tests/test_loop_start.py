@@ -190,7 +190,8 @@ run_campaign(Path(folder), load_config(Path(config)), Progress())
 """
 
 
-@pytest.mark.parametrize("word", [pytest.param("start/model.json", marks=pytest.mark.slow), "samples/r0002"])
+@pytest.mark.slow
+@pytest.mark.parametrize("word", ["start/model.json", "samples/r0002"])
 def test_killed_it_ends_with_the_same_designs(started, model, tmp_path, word):
     """While the model is copied, and while a later round's simulations are committed."""
     config, folder = configuration(model, tmp_path), tmp_path / "c"

@@ -114,8 +114,8 @@ class Campaign:
         designs = self._accept(candidates)
         if self._goes_on(number, designs) and self._needs_model():
             self.models.of(number)
-        first = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and not c.probe]
-        probes = [c.target.error(c.trials[0].properties) for c in candidates if c.trials and c.probe]
+        first = [c.error for c in candidates if c.error is not None and not c.probe]
+        probes = [c.error for c in candidates if c.error is not None and c.probe]
         seconds["other"] = time.perf_counter() - began - sum(seconds.values())
         self.journal.append(
             "round",

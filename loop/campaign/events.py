@@ -126,7 +126,7 @@ class _Candidate(_Table):
     hash: Hash
     predicted: Values
     first_shot: Values
-    error: float
+    error: float | None
     simulations: Count
     met: bool
 

@@ -44,6 +44,12 @@ class Candidate:
         return bool(self.trials) and self.target.met(self.trials[-1].properties)
 
     @property
+    def error(self) -> float | None:
+        """Of the first shot, by simulation; None where there is none, or its physics failed."""
+        error = self.target.error(self.trials[0].properties) if self.trials else math.nan
+        return None if math.isnan(error) else error
+
+    @property
     def image(self) -> Image:
         """The last cut simulated, or the first to be."""
         return cut(self.field, self.trials[-1].count if self.trials else first_count(self.field, self.target))
@@ -145,7 +151,7 @@ def table_row(candidate: Candidate) -> dict[str, object]:
         "predicted": dict(candidate.predicted),
         "first_shot": dict(candidate.trials[0].properties),
         "final": dict(candidate.trials[-1].properties),
-        "error": candidate.target.error(candidate.trials[0].properties),
+        "error": candidate.error,
         "hash": content_hash(candidate.image),
         "simulations": len(candidate.trials),
         "met": candidate.met,

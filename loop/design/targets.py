@@ -44,10 +44,13 @@ class Target:
     def error(self, properties: Mapping[str, float]) -> float:
         """Largest relative distance from what is wanted: from an interval's middle, or from a bound if beyond it.
 
-        Volume fractions, which a candidate has without simulation, do not count unless nothing else is asked.
+        Volume fractions, which a candidate has without simulation, do not count unless nothing else is asked. NaN where
+        none of what is asked is known.
         """
         names = [n for n in self.intervals if n != FRACTION.name] or list(self.intervals)
-        return max(_relative_error(properties[n], self.intervals[n]) for n in names if n in properties)
+        return max(
+            (_relative_error(properties[n], self.intervals[n]) for n in names if n in properties), default=math.nan
+        )
 
     def wanted(self) -> dict[str, list[float | None]]:
         """The intervals as JSON; an end that is open is null."""

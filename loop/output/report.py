@@ -131,7 +131,9 @@ def _progress(rounds: Sequence[dict[str, Any]]) -> str:
     numbers = [r["round"] for r in rounds]
     figure, axes = plt.subplots(1, 3, figsize=(9, 2.7), constrained_layout=True)
     for index, event in enumerate(rounds):
-        errors = [100 * r["error"] for r in event["candidates_table"] if r["target"] == "probe"]
+        errors = [
+            100 * r["error"] for r in event["candidates_table"] if r["target"] == "probe" and r["error"] is not None
+        ]
         axes[0].plot(np.full(len(errors), event["round"]), errors, "_", ms=10, color=COLOURS[index % 7], alpha=0.6)
     medians = [np.nan if r["probe_error_median"] is None else 100 * r["probe_error_median"] for r in rounds]
     axes[0].plot(numbers, medians, "ko-", ms=4, label="median")
