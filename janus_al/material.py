@@ -21,7 +21,7 @@ class Physics:
     """One simulator with its constants.
 
     Attributes:
-        simulator: name, import path "package.module:Class", or "command: ...".
+        simulator: name, import path "package.module:Class", or "command".
         constants: what the simulator is made with; a tuple has a number for each label.
         properties: names of what it gives.
         unit: of its values; those of its constants, for conductivities and moduli.

@@ -4,6 +4,7 @@ A property is a row; one of a new kind is a row more. Entries of a tensor turn i
 turned: under a signed permutation of the axes, T'_ij... = s_i s_j ... T_p(i)p(j)... .
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -120,6 +121,11 @@ def row_of(name: str) -> Property:
             "{ name = ... } in the file, or a janus_al.Property in a class"
         )
     return TABLE[name]
+
+
+def scaled(name: str, value: float) -> float:
+    """A value as it is learned and aimed at: its logarithm, of a property on a log scale."""
+    return math.log(value) if row_of(name).log else value
 
 
 Turn = tuple[tuple[int, ...], tuple[bool, ...]]

@@ -34,8 +34,7 @@ class Samples:
     Attributes:
         image: labels (n, ny, nx) or (n, nz, ny, nx).
         properties, properties_fv, properties_lower, properties_upper: (n, names), in the order of `names`: the best
-            value, the plain one of the discretisation, and certified bounds, each the value itself where a simulator
-            gives no other; NaN where not simulated.
+            value, the plain one of the discretisation, and certified bounds; NaN where a simulator gives none.
         sensitivity: (n, sensitive, *grid), derivative to the log of each cell's constant, of log value for properties
             on a log scale and of the value for others, times the number of cells; NaN where not known.
         sensitive: names of those that have any, in order.

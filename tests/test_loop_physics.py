@@ -23,7 +23,7 @@ from loop.design.cut import Trial
 from loop.design.targets import Target
 from loop.simulation.executors import open_executor
 from loop.simulation.rows import result_at, to_samples
-from loop.simulation.simulate import Execution, limits_of, simulate
+from loop.simulation.simulate import Execution, limits_of, merged, simulate
 from loop.simulation.verify import Check, judge
 from simulators import CatalogueError, Failure, Result, foreign, generate, make
 
@@ -406,3 +406,22 @@ def test_only_our_own_conduction_is_certified(user):
     text.write_text("certify = true\n" + text.read_text())
     with pytest.raises(ConfigError, match="kzz has no certified interval, as kxx, kyy, volume_fraction of conduction"):
         load_config(text)
+
+
+def test_what_one_of_several_physics_does_not_say_is_not_lost_for_the_others():
+    """Balance and time of those that tell them, whichever comes first; every reason, though two have one name."""
+    told = Result({"kxx": 0.3, "kyy": 0.4}, solver="direct", imbalance=1e-12, seconds=2.0)
+    silent = Result({"E11": 3.0})
+    (heat,), stiff = conduction((0.1, 1.0)).physics, Physics("elasticity", ELASTIC, ("E11",), "GPa")
+    for physics, found in (((heat, stiff), [told, silent]), ((stiff, heat), [silent, told])):
+        both = merged(Material(physics, "dirichlet"), found)
+        assert (both.imbalance, both.seconds) == (1e-12, 2.0)
+    programs = tuple(Physics("command", {"command": c}, (name,)) for c, name in (("a", "E11"), ("b", "E22")))
+    one, other = Failure("no mesh"), Failure("no licence")
+    nothing = merged(Material(programs, "dirichlet"), [one, other])
+    partly = merged(Material((heat, *programs), "dirichlet"), [told, one, other])
+    assert isinstance(nothing, Failure)
+    assert isinstance(partly, Result)
+    for words in (nothing.reason, " ".join(partly.failures.values())):
+        assert "no mesh" in words
+        assert "no licence" in words

@@ -133,10 +133,7 @@ class Ledger:
         simulations: int = 0,
         probes: bool = False,
     ) -> None:
-        """Commit samples as an immutable shard, then in the journal; `simulations` were paid for them.
-
-        What a shard has are its six facts: round, samples, failures, seconds, cost, and which budget paid.
-        """
+        """Commit samples as an immutable shard, then in the journal; `simulations` is what they cost, `probes` whom."""
         name, digest = None, None
         if samples is not None:
             name = f"samples/r{number:04d}-{samples.digest()[:12]}.h5"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.material import Material
-from janus_al.properties import FRACTION, row_of
+from janus_al.properties import FRACTION, row_of, scaled
 from loop.design.targets import Target, count_range
 
 
@@ -64,13 +64,13 @@ def next_count(field: NDArray[np.floating], trials: Sequence[Trial], target: Tar
         return None
     last = trials[-1]
     name, way = _mends(last, target, material)[0]
-    wanted = _scaled(name, _aim(name, target.intervals[name]))
+    wanted = scaled(name, _aim(name, target.intervals[name]))
     if below is not None and above is not None:
-        a, b = (_scaled(name, trial.properties[name]) for trial in (below, above))
+        a, b = (scaled(name, trial.properties[name]) for trial in (below, above))
         part = (wanted - a) / (b - a) if b != a else 0.5
         guess = low + min(max(part, 0.1), 0.9) * (high - low)
     elif name in last.sensitivity and material.contrast(name):
-        gap = wanted - _scaled(name, last.properties[name])
+        gap = wanted - scaled(name, last.properties[name])
         guess = _by_sensitivity(field, last, name, gap, material.contrast(name))
     else:
         guess = _by_trials(trials, name, wanted, way)
@@ -86,10 +86,6 @@ def _mends(trial: Trial, target: Target, material: Material) -> list[tuple[str, 
             needs = 1 if value < low else -1 if value > high else 0
             found.append((name, needs * material.trend(name)))
     return found
-
-
-def _scaled(name: str, value: float) -> float:
-    return math.log(value) if row_of(name).log else value
 
 
 def _aim(name: str, interval: tuple[float, float]) -> float:
@@ -118,7 +114,7 @@ def _by_trials(trials: Sequence[Trial], name: str, wanted: float, way: int) -> f
     last = trials[-1]
     step = way * max(last.count / 10, 1)
     if len(trials) > 1 and (counts := last.count - trials[-2].count):
-        value, before = (_scaled(name, trial.properties[name]) for trial in (last, trials[-2]))
+        value, before = (scaled(name, trial.properties[name]) for trial in (last, trials[-2]))
         if slope := (value - before) / counts:
             step = way * min(abs((wanted - value) / slope), 4 * abs(step))
     return last.count + step

@@ -1,5 +1,6 @@
 """Simulation of many images wherever the executor runs them, by every physics of a material."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
@@ -123,7 +124,8 @@ def simulate_unordered(
         cache = open_cache(physics, material.boundary, execution.solver) if execution.cached else None
         calls.append((physics, material.boundary, execution.solver, cache))
         if cache is not None:
-            cache.prune()
+            if number == 0:  # all physics share the folder
+                cache.prune()
             take(number, {key: kept for key, image in images.items() if (kept := cache.get(image)) is not None})
         left = [key for key in images if number not in parts[key]]
         size = _task_size(physics, execution.solver, [images[key] for key in left])
@@ -165,12 +167,17 @@ def merged(material: Material, found: Sequence[Found]) -> Found:
     """What all physics say of one image as one result; where one failed the others count, and where all did none."""
     good = [result for result in found if isinstance(result, Result)]
     names = [physics.simulator for physics in material.physics]
-    bad = {name: f.reason for name, f in zip(names, found, strict=True) if isinstance(f, Failure)}
+    bad = dict[str, str]()
+    for name, failure in zip(names, found, strict=True):
+        if isinstance(failure, Failure):
+            # Two programs have one name.
+            bad[name] = f"{bad[name]}; {failure.reason}" if name in bad else failure.reason
     if not good:
         return Failure("; ".join(f"{name}: {why}" for name, why in bad.items()) if len(names) > 1 else bad[names[0]])
     if len(found) == 1:
         return good[0]
-    first = good[0]
+    balances = [r.imbalance for r in good if not math.isnan(r.imbalance)]
+    times = [r.seconds for r in good if not math.isnan(r.seconds)]
     tables = {
         table: {n: v for r in good for n, v in getattr(r, table).items()}
         for table in ("values", "lower", "upper", "plain", "sensitivity")
@@ -179,9 +186,9 @@ def merged(material: Material, found: Sequence[Found]) -> Found:
         **tables,
         solver="+".join(r.solver or name for r, name in zip(found, names, strict=True) if isinstance(r, Result)),
         solver_version="+".join(r.solver_version or "-" for r in good),
-        imbalance=max(first.imbalance, *(r.imbalance for r in good)),
-        seconds=sum(r.seconds for r in good),
-        bracket=first.bracket,
+        imbalance=max(balances, default=math.nan),
+        seconds=sum(times) if times else math.nan,
+        bracket=next((r.bracket for r in good if r.bracket is not None), None),
         failures=bad,
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.identity import canonical_hash
-from janus_al.properties import FRACTION, row_of
+from janus_al.properties import FRACTION, row_of, scaled
 from loop.design.generators import Tools
 from loop.design.generators.level import RADIUS, level, ranked, smooth
 from loop.design.generators.lookup import LookupGenerator, Sample, log_contrast
@@ -162,7 +162,7 @@ class GradientGenerator:
         names = [name for name in run.asked if name != FRACTION.name]
         asked = np.array([run.asked[name] for name in names])
         if asked.any():
-            came = np.array([_scaled(name, found) - _scaled(name, run.now) for name in names])
+            came = np.array([scaled(name, found.values[name]) - scaled(name, run.now.values[name]) for name in names])
             run.gain *= float(np.clip(came @ asked / (asked @ asked), 0.5, 2.0))
         if run.simulated and not run.target.met(found.values):
             before, after = (
@@ -185,7 +185,3 @@ def _closed(name: str, target: Target) -> bool:
     """Whether an interval ends at both sides: one that is open to a side, and kept, need not be held where it is."""
     low, high = target.intervals[name]
     return high < math.inf and low > (0 if row_of(name).log or name == FRACTION.name else -math.inf)
-
-
-def _scaled(name: str, sample: Sample) -> float:
-    return math.log(sample.values[name]) if row_of(name).log else sample.values[name]
