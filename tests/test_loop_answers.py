@@ -9,7 +9,8 @@ import pytest
 from janus_al import dataset
 from janus_al.material import Material, Physics, conduction
 from janus_al.properties import Property
-from loop.design.targets import Target, TargetError, check_reachable
+from loop.design.feasible import check_reachable
+from loop.design.targets import Target, TargetError
 from loop.simulation.executors import open_executor
 from loop.simulation.rows import result_at, to_samples
 from loop.simulation.simulate import Execution, limits_of, merged, simulate

@@ -16,9 +16,11 @@ from loop.campaign.journal import Journal, read_events
 from loop.campaign.toml import dump_config, load_config
 from loop.design.acquisition import nearest
 from loop.design.cut import Trial, cut, first_count, next_count
+from loop.design.feasible import check_reachable, count_range
 from loop.design.pool import Known, Pool
 from loop.design.select import Rules, aligned_distance, select
-from loop.design.targets import Target, TargetError, check_reachable, count_range, interval, parse_targets
+from loop.design.targets import Target, TargetError, interval
+from loop.design.words import parse_targets
 from loop.simulation.simulate import limits_of
 from simulators import FipyHomogenizer, generate
 from simulators.solvers.conductivity import wiener

@@ -18,8 +18,9 @@ from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
 from loop.design.acquisition import BUILT_IN as ACQUISITIONS
 from loop.design.doors import check_name
+from loop.design.feasible import check_reachable
 from loop.design.generators import BUILT_IN as GENERATORS
-from loop.design.targets import Target, TargetError, check_reachable, interval
+from loop.design.targets import Target, TargetError, interval
 from loop.files.names import same
 from loop.simulation.simulate import limits_of
 from loop.simulation.verify import conducts

@@ -150,7 +150,7 @@ def invert(
 
     janus-al invert data/janus-64 --target kxx=0.30 --count 16
     """
-    from loop.design.targets import parse_targets
+    from loop.design.words import parse_targets
 
     wanted = parse_targets(target, tolerance, count)
     from loop.studies.means import Means

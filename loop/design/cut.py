@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from janus_al.material import Material
 from janus_al.properties import FRACTION, row_of, scaled
-from loop.design.targets import Target, count_range
+from loop.design.feasible import count_range
+from loop.design.targets import Target
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,12 @@
 """Targets: intervals for properties, all of which one design must meet, and what physics can reach at all."""
 
 import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from janus_al.properties import FRACTION, PropertyError, row_of
 
 DEFAULT_TOLERANCE = 0.01
-
-FORMS = (
-    "PROPERTY=VALUE",
-    "PROPERTY=VALUE+-PERCENT%",
-    "PROPERTY=MIN..MAX",
-    "PROPERTY>MIN",
-    "PROPERTY>=MIN",
-    "PROPERTY<MAX",
-    "PROPERTY<=MAX",
-)
-"""of a condition in words"""
 
 Interval = tuple[float, float]
 
@@ -142,84 +128,3 @@ def interval(
             f"target {name}: {ends[0]:.4g}..{ends[1]:.4g}; its lower end must be 0 or more, its upper end above 0"
         )
     return ends
-
-
-def parse_targets(words: Sequence[str], tolerance: float, designs: int = 1) -> Target:
-    """One target from words in any of the `FORMS`, spaces or not; those on one property hold together.
-
-    Raises:
-        TargetError: in another form, of another property, or where the conditions exclude each other.
-    """
-    intervals: dict[str, Interval] = {}
-    for word in words:
-        name, new = _condition(word, tolerance)
-        old = intervals.get(name, (-math.inf, math.inf))
-        intervals[name] = (max(old[0], new[0]), min(old[1], new[1]))
-        if intervals[name][0] > intervals[name][1]:
-            raise TargetError(f"target {name}: the conditions on it exclude each other")
-    return Target("target", intervals, designs)
-
-
-def _condition(word: str, tolerance: float) -> tuple[str, Interval]:
-    """The property and the interval that one word asks for."""
-    plain = "".join(word.split()).replace("≥", ">=").replace("≤", "<=").replace("±", "+-")
-    number = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-    if match := re.fullmatch(rf"(\w+?)(?:=|in){number}\.\.{number}", plain):
-        return match[1], interval(match[1], low=float(match[2]), high=float(match[3]))
-    if match := re.fullmatch(rf"(\w+)={number}(?:\+-{number}%)?", plain):
-        own = tolerance if match[3] is None else float(match[3]) / 100
-        return match[1], interval(match[1], value=float(match[2]), tolerance=own)
-    if match := re.fullmatch(rf"(\w+)([<>])(=?){number}", plain):
-        end = float(match[4])
-        if not match[3]:
-            end = math.nextafter(end, math.inf if match[2] == ">" else -math.inf)
-        return match[1], interval(match[1], **{"low" if match[2] == ">" else "high": end})
-    raise TargetError(f"target '{word}': write {', '.join(FORMS[:-1])} or {FORMS[-1]}")
-
-
-Limits = Callable[[np.ndarray], Mapping[str, tuple[np.ndarray, np.ndarray]]]
-"""Volume fractions of label 1 -> between what each property must lie, of those for which that is known."""
-
-
-def check_reachable(target: Target, names: Sequence[str], limits: Limits, pixels: int = 1_000_000) -> None:
-    """Refuse a target that no image of so many pixels, of two phases, can meet, naming what is reachable.
-
-    Args:
-        target: what is asked.
-        names: properties that the physics gives.
-        limits: of the physics.
-        pixels: of an image.
-
-    Raises:
-        TargetError: of a property that the physics does not give; or if no number of pixels has a volume fraction
-            that the target allows, or none of those allowed reaches every interval within the limits.
-    """
-    if strange := [name for name in target.intervals if name not in names]:
-        raise TargetError(f"target property '{strange[0]}': the physics asked here gives {', '.join(names)}")
-    low, high = count_range(target, pixels)
-    if low > high:
-        near = " or ".join(f"{n / pixels:.5g}" for n in (high, low) if 0 <= n <= pixels)
-        raise TargetError(
-            f"target {target}: no volume fraction of an image of {pixels} pixels lies in that interval; the nearest "
-            f"is {near}: widen it, or take larger images"
-        )
-    fraction = np.arange(low, high + 1) / pixels
-    possible, reach = np.ones(len(fraction), dtype=bool), list[str]()
-    for name, (lowest, highest) in limits(fraction).items():
-        if name in target.intervals:
-            wanted_low, wanted_high = target.intervals[name]
-            possible &= (lowest <= wanted_high) & (highest >= wanted_low)
-            reach.append(f"{name} {lowest.min():.4g}..{highest.max():.4g}")
-    if not possible.any():
-        raise TargetError(
-            f"target {target}: out of reach; these phases mixed at fractions {fraction[0]:.3g}..{fraction[-1]:.3g} "
-            f"reach {', '.join(reach)} (elementary bounds); ask for values in there or change the phases"
-        )
-
-
-def count_range(target: Target, pixels: int) -> tuple[int, int]:
-    """Smallest and largest number of label-1 pixels that the target's volume fraction allows."""
-    low, high = target.intervals.get(FRACTION.name, (0.0, 1.0))
-    first, last = math.ceil(low * pixels - 1e-9), math.floor(min(high, 1.0) * pixels + 1e-9)
-    # Decided as `Target.met` decides, to the last digit.
-    return first + (first / pixels < low), last - (last / pixels > high)

@@ -20,11 +20,12 @@ from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash
 from loop.design.acquisition import nearest
 from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
+from loop.design.feasible import check_reachable
 from loop.design.generators import Tools
 from loop.design.generators.janus import JanusGenerator
 from loop.design.pool import Image, Known
 from loop.design.select import Rules, aligned_distance
-from loop.design.targets import Target, check_reachable
+from loop.design.targets import Target
 from loop.files.outputs import check_folder, claim
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution, limits_of, simulate

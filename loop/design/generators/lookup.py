@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from janus_al.material import Material
 from janus_al.properties import FRACTION, Turn, action, row_of, turned, turns
 from janus_al.samples import Samples
+from loop.design.feasible import count_range
 from loop.design.generators import Tools
 from loop.design.generators.level import along, level, ranked, slope
 from loop.design.pool import EMPTY, Image, Known, Pool, Wanted, distance, gaps, joined
-from loop.design.targets import Target, count_range
+from loop.design.targets import Target
 
 LARGEST = 512
 """samples looked at for a target, the nearest ones"""

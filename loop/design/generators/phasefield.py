@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loop.design.cut import cut
+from loop.design.feasible import count_range
 from loop.design.generators import Tools
 from loop.design.generators.level import level, ranked
 from loop.design.pool import Known, Pool, Wanted, distance, gaps, joined
-from loop.design.targets import Target, count_range
+from loop.design.targets import Target
 
 FRESH, LEAST, MOST = 32, 512, 2048
 """structures made for each row to propose, and for all of them together; milliseconds each"""
