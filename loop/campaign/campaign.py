@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.files import atomic_path
-from janus_al.samples import content_hash
+from loop.campaign.acceptance import Acceptance, accept
 from loop.campaign.beginning import begin
 from loop.campaign.config import CampaignConfig, ConfigError
 from loop.campaign.journal import Journal
@@ -30,12 +30,12 @@ from loop.campaign.toml import check_unchanged, dump_config, load_config, load_s
 from loop.design.acquisition import acquisition
 from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
 from loop.design.generators import Tools, fitted, generator, needs_model
-from loop.design.pool import Known
-from loop.design.select import Rules, aligned_distance
+from loop.design.pool import Image, Known
+from loop.design.select import Rules
 from loop.design.targets import Target
 from loop.simulation.progress import Clock, Progress
 from loop.simulation.simulate import Execution, limits_of
-from loop.simulation.verify import Check, judge, verify
+from loop.simulation.verify import Check
 from simulators import Result, choose
 
 STAGE, PROBES = 2, 3
@@ -111,7 +111,8 @@ class Campaign:
             for origin, steps in (("candidate", self.config.loop.cut_steps), ("probe", 0)):
                 own = [c for c in candidates if c.probe == (origin == "probe")]
                 shoot(own, partial(self._simulate, number=number, origin=origin), self.material, steps)
-        designs = self._accept(candidates)
+        with self.clock("verification"):
+            designs = self._accept(candidates)
         if self._goes_on(number, designs) and self._needs_model():
             self.models.of(number)
         first = [c.error for c in candidates if c.error is not None and not c.probe]
@@ -178,11 +179,8 @@ class Campaign:
 
     def _known(self, number: int) -> Known:
         """What is known before a round."""
-        designs = {t.name: list[NDArray[np.uint8]]() for t in self.targets}
-        for design in self.designs():
-            designs[design["target"]].append(self.ledger.image(design["hash"]))
         samples = self.ledger.samples(through=number - 1) if self.journal.of("shard") else None
-        return Known(samples, self.ledger.tried_before(number), designs)
+        return Known(samples, self.ledger.tried_before(number), self._images())
 
     def _needs_model(self) -> bool:
         return needs_model(generator(self.config.loop.generator))
@@ -192,28 +190,9 @@ class Campaign:
         return next((e["probe_range"] for e in self.journal.of("campaign") if "probe_range" in e), {})
 
     def _accept(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-        """New designs: candidates that meet their target, differ from its other designs, and pass verification."""
-        accepted = list[dict[str, Any]]()
-        for target, missing in self._unmet():
-            have = [self.ledger.image(d["hash"]) for d in self.designs() if d["target"] == target.name]
-            for candidate in candidates:
-                if candidate.target is not target or not candidate.met or not missing:
-                    continue
-                image = candidate.image
-                if have and aligned_distance(image, np.stack(have)).min() < self.config.loop.min_distance:
-                    continue
-                verified: dict[str, Any] = {}
-                if self.check.needed:
-                    with self.clock("verification"):
-                        verified = verify(image, target, self.check, self.executor)
-                    candidate.verdict, candidate.reason = judge(verified, target, self.check)
-                    if candidate.verdict != "confirmed":
-                        continue
-                have.append(image)
-                missing -= 1
-                name = f"{target.name}-{len(have):02d}"
-                accepted.append({"target": target.name, "name": name, "hash": content_hash(image), **verified})
-        return accepted
+        """New designs."""
+        rules = Acceptance(self.config.loop.min_distance, self.check, self.executor)
+        return accept(candidates, self._unmet(), self._images(), rules)
 
     # --- simulations ---------------------------------------------------------------------------------------
 
@@ -231,6 +210,13 @@ class Campaign:
     def designs(self) -> list[dict[str, Any]]:
         """Target, name, content hash and verification of every design, in order of acceptance."""
         return [d for e in self.journal.of("round") for d in e["designs"]]
+
+    def _images(self) -> dict[str, list[Image]]:
+        """Images of the designs, by target."""
+        found: dict[str, list[Image]] = {target.name: [] for target in self.targets}
+        for design in self.designs():
+            found[design["target"]].append(self.ledger.image(design["hash"]))
+        return found
 
     def _goes_on(self, number: int, more: Sequence[dict[str, Any]] = ()) -> bool:
         """Whether another round follows one."""

@@ -1,12 +1,19 @@
-"""Targets: intervals for properties, all of which one design must meet, and what physics can reach at all."""
+"""Targets: intervals for quantities, all of which one design must meet, and quantities of which the extreme is.
+
+A quantity is a property or a ratio of two (`janus_al.quantities`).
+"""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from janus_al.properties import FRACTION, PropertyError, row_of
+from janus_al.properties import FRACTION, PropertyError
+from janus_al.quantities import quantity
 
 DEFAULT_TOLERANCE = 0.01
+EXTREMES = {1: "max", -1: "min"}
+"""what `Target.best` says, in words"""
 
 Interval = tuple[float, float]
 
@@ -17,15 +24,33 @@ class TargetError(ValueError):
 
 @dataclass(frozen=True)
 class Target:
-    """Intervals wanted, by property, and how many designs are wanted."""
+    """What one group of designs must meet.
+
+    Attributes:
+        name: of the group.
+        intervals: wanted, by quantity.
+        designs: how many are wanted.
+        best: quantities of which the most (1) or the least (-1) is wanted, beside the intervals.
+    """
 
     name: str
     intervals: Mapping[str, Interval]
     designs: int = 1
+    best: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """All that it asks of."""
+        return tuple(dict.fromkeys([*self.intervals, *self.best]))
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """The properties that these are made of."""
+        return tuple(dict.fromkeys(p for name in self.quantities for p in quantity(name).properties))
 
     def met(self, properties: Mapping[str, float]) -> bool:
-        """Whether properties lie in every interval; one that is not known does not."""
-        return all(low <= properties.get(name, math.nan) <= high for name, (low, high) in self.intervals.items())
+        """Whether all lies in every interval; what is not known does not. Says nothing of what is best."""
+        return all(low <= quantity(name).of(properties) <= high for name, (low, high) in self.intervals.items())
 
     def error(self, properties: Mapping[str, float]) -> float:
         """Largest relative distance from what is wanted: from an interval's middle, or from a bound if beyond it.
@@ -34,33 +59,34 @@ class Target:
         none of what is asked is known.
         """
         names = [n for n in self.intervals if n != FRACTION.name] or list(self.intervals)
+        values = {name: quantity(name).of(properties) for name in names}
         return max(
-            (_relative_error(properties[n], self.intervals[n]) for n in names if n in properties), default=math.nan
+            (_relative_error(value, self.intervals[n]) for n, value in values.items() if not math.isnan(value)),
+            default=math.nan,
         )
 
-    def wanted(self) -> dict[str, list[float | None]]:
-        """The intervals as JSON; an end that is open is null."""
-        return {n: [None if math.isinf(end) else end for end in ends] for n, ends in self.intervals.items()}
+    def wanted(self) -> dict[str, Any]:
+        """As JSON: intervals, of which an open end is null, and "max" or "min"."""
+        ends = {n: [None if math.isinf(end) else end for end in ends] for n, ends in self.intervals.items()}
+        return {**ends, **{n: EXTREMES[way] for n, way in self.best.items()}}
 
     @classmethod
-    def of(cls, name: str, wanted: Mapping[str, Sequence[float | None]]) -> "Target":
+    def of(cls, name: str, wanted: Mapping[str, Any]) -> "Target":
         """One design's target from `wanted` of another."""
+        ways = {word: way for way, word in EXTREMES.items()}
+        ends = {n: given for n, given in wanted.items() if not isinstance(given, str)}
         return cls(
             name,
             {
-                n: (_lowest(n) if low is None else float(low), math.inf if high is None else high)
-                for n, (low, high) in wanted.items()
+                n: (quantity(n).lowest if low is None else float(low), math.inf if high is None else float(high))
+                for n, (low, high) in ends.items()
             },
+            best={n: ways[word] for n, word in wanted.items() if isinstance(word, str)},
         )
 
     def __str__(self) -> str:
-        return ", ".join(describe(name, interval) for name, interval in self.intervals.items())
-
-
-def _lowest(name: str) -> float:
-    """What a property is above anyway."""
-    row = row_of(name)
-    return 0.0 if row.log or row == FRACTION else -math.inf
+        best = [f"{EXTREMES[way]} {name}" for name, way in self.best.items()]
+        return ", ".join([*best, *(describe(name, interval) for name, interval in self.intervals.items())])
 
 
 def _relative_error(value: float, interval: Interval) -> float:
@@ -86,7 +112,7 @@ def describe(name: str, interval: Interval) -> str:
         return f"{name} = {middle:.4g} ± {100 * (high - middle) / abs(middle):.3g} %"
     if math.isinf(high):
         return f"{name} >= {low:.4g}"
-    return f"{name} <= {high:.4g}" if low <= _lowest(name) else f"{name} in {low:.4g}..{high:.4g}"
+    return f"{name} <= {high:.4g}" if low <= quantity(name).lowest else f"{name} in {low:.4g}..{high:.4g}"
 
 
 def interval(
@@ -96,13 +122,13 @@ def interval(
     low: float | None = None,
     high: float | None = None,
 ) -> Interval:
-    """The interval of a value with a relative tolerance, or of a minimum, a maximum or both.
+    """The interval, for a quantity, of a value with a relative tolerance, or of a minimum, a maximum or both.
 
     Raises:
         TargetError: if it is neither, or empty, or of no property.
     """
     try:
-        lowest = _lowest(name)
+        lowest = quantity(name).lowest
     except PropertyError as error:
         raise TargetError(f"target {error}") from None
     for given in (value, tolerance, low, high):
