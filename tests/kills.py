@@ -21,6 +21,7 @@ from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
 from loop.studies import tuning
 from loop.studies.means import Means
+from loop.studies.trials import read_subject
 
 NETWORK = JanusConfig(size=16, latent=16, channels=4, rank=4)
 TRAINING = TrainingConfig(steps=16, batch=8, simulated=4, cycled=2, checks=2, l_sens=0.0)
@@ -49,7 +50,7 @@ def run(data, out, trials, pipe, operation=None):
     sys.addaudithook(watch)
     tuning.PROBES = 4
     tuning.REST = 0.0
-    tuning.tune(tuning.read_subject(data, NETWORK, TRAINING, 7), out, trials, Means("cpu", 1, Telling()))
+    tuning.tune(read_subject(data, NETWORK, TRAINING, 7), out, trials, Means("cpu", 1, Telling()))
     os.write(pipe, b"\xff" + count.to_bytes(4, "big"))
     os._exit(0)
 

@@ -15,8 +15,10 @@ def test_a_ratio_is_a_difference_of_logarithms() -> None:
     values = {"kxx": 0.6, "kyy": 0.2}
     assert ratio.of(values) == pytest.approx(3.0)
     assert ratio.weights(("kyy", "kxx")) @ np.log([0.2, 0.6]) == pytest.approx(ratio.scaled(3.0))
-    assert quantity("kxx").of(values) == 0.6 and quantity("volume_fraction").lowest == 0.0
-    assert math.isnan(ratio.of({"kxx": 0.6})) and ratio.derivative({"kxx": np.ones(3)}) is None
+    assert quantity("kxx").of(values) == 0.6
+    assert quantity("volume_fraction").lowest == 0.0
+    assert math.isnan(ratio.of({"kxx": 0.6}))
+    assert ratio.derivative({"kxx": np.ones(3)}) is None
 
 
 def test_the_derivative_of_a_ratio_is_that_of_physics() -> None:

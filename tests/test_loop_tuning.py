@@ -28,6 +28,7 @@ from loop.simulation.rows import simulate_samples
 from loop.simulation.simulate import Execution
 from loop.studies import tuning
 from loop.studies.means import Means
+from loop.studies.trials import RANGES, draw, read_subject
 from simulators import generate
 
 NETWORK = JanusConfig(size=16, latent=16, channels=4, rank=4)
@@ -56,8 +57,8 @@ class Quiet:
         pass
 
 
-def run(data, out, trials, training=TRAINING):
-    return tuning.tune(tuning.read_subject(data, NETWORK, training, 7), out, trials, Means("cpu", 1, Quiet()))
+def run(data, out, trials, training=TRAINING, jobs=1):
+    return tuning.tune(read_subject(data, NETWORK, training, 7), out, trials, Means("cpu", 1, Quiet()), jobs)
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ def test_a_study_finds_weights_and_shows_its_trials(data, monkeypatch, janus):
     out = data.parent / "study"
     result = run(data, out, 3)
     trials = trials_of(out)
-    assert trials[0][2] == {name: getattr(TRAINING, name) for name in tuning.RANGES}
+    assert trials[0][2] == {name: getattr(TRAINING, name) for name in RANGES}
     assert result["best"]["value"] == min(t[3] for t in trials if t[1] == "COMPLETE")
     weights = out / "weights.toml"
     assert tomllib.loads(weights.read_text())["training"] == result["best"]["params"]
@@ -101,6 +102,20 @@ def test_a_study_finds_weights_and_shows_its_trials(data, monkeypatch, janus):
     assert errors == f"janus-al: {out}: another process is tuning here; wait for it or stop it\n"
 
 
+def test_trials_side_by_side_are_drawn_from_those_before_all_of_them(data, monkeypatch, nowhere):
+    """A study that was stopped between two of them, or stopped and gone on with, is the same."""
+    monkeypatch.setattr(tuning, "PROBES", 2)
+    whole, parts = data.parent / "beside", data.parent / "beside-again"
+    run(data, whole, 3, jobs=2)
+    run(data, parts, 1, jobs=2)
+    run(data, parts, 3, jobs=2)
+    numbers, states, drawn, values, *_ = zip(*trials_of(whole), strict=True)
+    assert numbers == (0, 1, 2)
+    assert (states, drawn, values) == tuple(zip(*(t[1:4] for t in trials_of(parts)), strict=True))
+    _, trial = draw(read_subject(data, NETWORK, TRAINING, 7), 1, [])
+    assert drawn[1] == trial.params
+
+
 def test_a_study_says_which_weight_matters():
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(lambda t: t.suggest_float("l_rec", 0, 1) ** 2 + 1e-3 * t.suggest_float("l_task", 0, 1), n_trials=40)
@@ -117,7 +132,7 @@ def test_a_study_says_which_weight_matters():
 @pytest.mark.parametrize("seed", range(9))
 def test_a_damaged_study_is_refused(data, tmp_path, seed):
     """Whatever a byte or a value is turned into: exit 4 or 2 with a sentence, or what was there is still understood."""
-    subject, path = tuning.read_subject(data, NETWORK, TRAINING, 7), tmp_path / "study.jsonl"
+    subject, path = read_subject(data, NETWORK, TRAINING, 7), tmp_path / "study.jsonl"
     study = tuning._open_study(path, subject)
     space = {"l_rec": optuna.distributions.FloatDistribution(1, 9, log=True)}
     complete = optuna.trial.TrialState.COMPLETE

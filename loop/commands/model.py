@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loop import UsageError
+from loop import THREADS_MAX, UsageError
 from loop.commands.options import Device, Force, Json, Model, Out, Seed, Set, Threads, Weights, Workers
 from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
@@ -198,6 +198,7 @@ def tune(
     trials: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Number of trials, those of an earlier run included.")
     ] = 20,
+    jobs: Annotated[int, typer.Option(min=1, max=THREADS_MAX, help="Trials side by side, each on one core.")] = 1,
     weights: Weights = None,
     set_: Set = None,
     seed: Seed = 0,
@@ -212,13 +213,13 @@ def tune(
     """
     from loop.campaign.toml import load_training
     from loop.studies.means import Means
-    from loop.studies.tuning import read_subject
+    from loop.studies.trials import read_subject
     from loop.studies.tuning import tune as tune_weights
 
     network, training = load_training(weights, set_ or [])
     with Progress() as progress:
         means = Means(_device(device, threads), workers, progress)
-        result = tune_weights(read_subject(data, network, training, seed), out, trials, means)
+        result = tune_weights(read_subject(data, network, training, seed), out, trials, means, jobs)
     if json_:
         print_json(result)
         return

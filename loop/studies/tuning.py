@@ -1,98 +1,38 @@
 """Loss weights by Optuna, judged by physics: the simulated first-shot error of inversions at fixed targets.
 
-A trial trains for a quarter of the steps first; if the error it reaches is worse than the median of the
-earlier trials at that point, it is pruned. The study is an append-only file that gets one line a trial, when
-the trial has ended; until then it lives in memory, drawn from (seed, its number, the trials before it). So a
-study that is killed at any moment loses the running trial at most, and draws the very same one again.
+The study is an append-only file of Optuna's that gets one line a trial (`loop.studies.trials`) when the trial has
+ended; until then it lives in memory. So a study that is killed at any moment loses the running trials at most, and
+draws the very same ones again.
 """
 
 import contextlib
-import dataclasses
-import json
 import math
 import time
 import uuid
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from janus_al import dataset
 from janus_al.errors import DatasetError
 from janus_al.files import atomic_path, remove_stale
-from janus_al.fitting import Run, TrainingConfig, TrainingError
-from janus_al.networks.janus import JanusConfig
-from janus_al.samples import Samples
-from janus_al.training import suited, train
 from loop.campaign.config import ConfigError
 from loop.files.lock import locked
 from loop.files.outputs import OutputError, check_free
 from loop.simulation.executors import open_executor
 from loop.studies.means import Means
-from loop.studies.single import first_shot_errors
-from simulators import HomogenizationError
+from loop.studies.trials import PROBES, RANGES, Court, Subject, run_beside, run_trial
 
-RANGES = {
-    "l_task": (0.1, 10.0),
-    "l_rec": (2.0, 200.0),
-    "l_cyc": (0.01, 1.0),
-    "l_deep": (0.01, 1.0),
-    "l_sens": (0.3, 100.0),
-}
 NAME = "loss weights"
-PROBES = 24
-SHORT = 4
-"""a trial is first judged after this part of the steps"""
 REST = 30.0
 """seconds between two deliveries to MLflow, at least"""
 
 
-@dataclass(frozen=True)
-class Subject:
-    """What is tuned: the weights of this training, of this network on these samples. A folder holds one's study."""
-
-    samples: Samples
-    network: JanusConfig
-    training: TrainingConfig
-    seed: int
-
-    @property
-    def space(self) -> dict[str, tuple[float, float]]:
-        """The weights to tune, with their ranges; at least one, for a `TrainingConfig` is none with all at 0."""
-        given = {name: getattr(self.training, name) for name in RANGES}
-        return {n: (min(RANGES[n][0], value), max(RANGES[n][1], value)) for n, value in given.items() if value > 0}
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What tells it from others, as JSON returns it."""
-        settings = {
-            "dataset": self.samples.digest(),
-            "network": dataclasses.asdict(self.network),
-            "training": dataclasses.asdict(self.training),
-            "seed": self.seed,
-        }
-        return dict(json.loads(json.dumps(settings)))
-
-
-def read_subject(data: Path, network: JanusConfig, training: TrainingConfig, seed: int) -> Subject:
-    """The subject of a dataset.
-
-    Raises:
-        TrainingError: the samples or the settings cannot train the network.
-    """
-    samples = dataset.read(data)
-    return Subject(samples, suited(samples, network, training), training, seed)
-
-
-def tune(subject: Subject, out: Path, trials: int, means: Means) -> dict[str, Any]:
+def tune(subject: Subject, out: Path, trials: int, means: Means, jobs: int = 1) -> dict[str, Any]:
     """Run a study until it has so many finished trials and write its best weights to `out/weights.toml`.
 
-    A loss weight of 0 is off and stays off; every other one is tuned, in a range that holds what was given.
+    A loss weight of 0 is off and stays off; every other one is tuned, in a range that holds what was given. Of trials
+    that run side by side, `jobs` at a time, none knows of the others.
 
     Raises:
         ConfigError: `out` holds a study of other data or settings; no trial reached its end.
@@ -109,18 +49,24 @@ def tune(subject: Subject, out: Path, trials: int, means: Means) -> dict[str, An
     with locked(out, "tuning here"):
         remove_stale(out)
         study = _open_study(out / "study.jsonl", subject)
-        due = 0.0
+        due, court = 0.0, Court(subject, out, PROBES, means.device)
         with contextlib.ExitStack() as stack:
             executor = None
             while len(finished := _finished(study)) < trials:
                 means.progress("trials", len(finished), trials)
-                executor = executor or stack.enter_context(open_executor("process", means.workers))
-                _tidy(out, len(finished))
-                study.add_trial(_run_trial(subject, finished, out, executor, means))
-                if len(finished) + 1 < trials and time.monotonic() >= due:
+                first = len(finished) - len(finished) % jobs
+                numbers = range(len(finished), min(first + jobs, trials))
+                _tidy(out, numbers)
+                if jobs > 1:
+                    for trial in run_beside(numbers, finished[:first], court):
+                        study.add_trial(trial)
+                else:
+                    executor = executor or stack.enter_context(open_executor("process", means.workers))
+                    study.add_trial(run_trial(len(finished), finished, court, executor, means.progress))
+                if numbers.stop < trials and time.monotonic() >= due:
                     due = time.monotonic() + REST if _deliver(study, out, means.progress) else math.inf
         means.progress("trials", trials, trials)
-        _tidy(out, len(finished))
+        _tidy(out, ())
         if not any(t.state.name == "COMPLETE" for t in finished):
             reason = finished[-1].user_attrs.get("reason", "pruned")
             raise ConfigError(f"{out}: none of {len(finished)} trials reached its end; the last one: {reason}")
@@ -139,42 +85,6 @@ def tune(subject: Subject, out: Path, trials: int, means: Means) -> dict[str, An
         "weights": str(weights),
         "study": str(out / "study.jsonl"),
     }
-
-
-def _run_trial(subject: Subject, finished: Sequence[Any], out: Path, executor: Executor, means: Means) -> Any:
-    """The trial that follows the finished ones, run to its end in a study in memory."""
-    import optuna
-
-    number, training, seed = len(finished), subject.training, subject.seed
-    drawn = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=drawn, n_startup_trials=6),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
-    )
-    study.add_trials(finished)
-    if number == 0:
-        study.enqueue_trial({name: getattr(training, name) for name in subject.space})
-    trial = study.ask({n: optuna.distributions.FloatDistribution(*ends, log=True) for n, ends in subject.space.items()})
-    config = dataclasses.replace(training, **trial.params)
-    short = dataclasses.replace(config, steps=max(1, config.steps // SHORT))
-    try:
-        for stage, settings in enumerate((short, config)):
-            state = out / f"trial-{number:03d}-{stage}.state"
-            run = Run(means.device, state, partial(means.progress, f"trial {number}"))
-            model, card = train(subject.samples, subject.network, settings, seed, run)
-            error = float(np.mean(first_shot_errors(model, card, PROBES, seed, executor)))
-            trial.report(error, stage)
-            trial.set_user_attr("history", card.history)
-            trial.set_user_attr("steps", settings.steps)
-            if stage == 0 and trial.should_prune():
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-                break
-        else:
-            study.tell(trial, error)
-    except (TrainingError, HomogenizationError) as failure:
-        trial.set_user_attr("reason", str(failure))
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-    return study.trials[number]
 
 
 def _open_study(path: Path, subject: Subject) -> Any:
@@ -226,10 +136,11 @@ def _finished(study: Any) -> list[Any]:
     return [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
 
 
-def _tidy(out: Path, number: int) -> None:
-    """Remove what trials before this one, and writing that was killed, left of themselves."""
+def _tidy(out: Path, running: Sequence[int]) -> None:
+    """Remove what trials that are not running, and writing that was killed, left of themselves."""
+    own = tuple(f"trial-{number:03d}-" for number in running)
     for stray in [*out.glob("trial-*.state"), *out.glob(".trial-*.state.*.tmp"), *out.glob(".weights.toml.*.tmp")]:
-        if stray.name.startswith(".") or not stray.name.startswith(f"trial-{number:03d}-"):
+        if stray.name.startswith(".") or not stray.name.startswith(own):
             stray.unlink()
 
 
