@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from janus_al.fitting import TrainingConfig
 from janus_al.identity import canonical_hashes
 from janus_al.networks.janus import Janus
 from janus_al.properties import action, orbits, row_of
@@ -22,8 +23,8 @@ from janus_al.samples import Samples
 class Data:
     """Samples as tensors on the device, symmetric copies on one side of the split, with targets standardised."""
 
-    def __init__(self, samples: Samples, model: Janus, validation: float, device: str, fit_scaling: bool) -> None:
-        held = np.array([int(h[:8], 16) < validation * 2**32 for h in canonical_hashes(samples)])
+    def __init__(self, samples: Samples, model: Janus, config: TrainingConfig, device: str, fit_scaling: bool) -> None:
+        held = held_out(samples, config.validation)
         names = model.config.properties
         y = learned(samples, names)
         simulated = np.isfinite(y).any(axis=1)
@@ -48,6 +49,20 @@ class Data:
         self.simulated = np.flatnonzero(simulated & ~held)
         self.held = np.flatnonzero(held)
         self.held_simulated = np.flatnonzero(held & simulated)
+        self.often = replayed(samples.meta["round"][self.simulated] > 0, config.replay)
+
+
+def held_out(samples: Samples, part: float) -> NDArray[np.bool_]:
+    """Which samples are held out of training, by content: the same in every training, symmetric copies alike."""
+    return np.array([int(h[:8], 16) < part * 2**32 for h in canonical_hashes(samples)], dtype=bool)
+
+
+def replayed(proposed: NDArray[np.bool_], part: float) -> NDArray[np.float64] | None:
+    """How probable each sample is drawn, so that proposals are `part` of all draws, or more; None if all are alike."""
+    count = int(proposed.sum())
+    if count in (0, len(proposed)) or count >= part * len(proposed):
+        return None
+    return np.where(proposed, part / count, (1 - part) / (len(proposed) - count))
 
 
 def learned(samples: Samples, names: Sequence[str]) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from janus_al.networks.janus import Janus
 from janus_al.properties import row_of
@@ -27,12 +28,11 @@ def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
     again = torch.cat([model.encode(part) for part in decoded.split(256)])
     deep = torch.cat([model.decode(part) for part in again.split(256)])
     predicted = model.values(z).cpu().double().numpy()
+    errors = _relative(model, samples, predicted)
     properties = {}
     for column, name in enumerate(model.config.properties):
         rows = np.flatnonzero(np.isfinite(samples.column(name)))
-        truth, guess = samples.column(name)[rows], predicted[rows, column]
-        scale = truth if row_of(name).log else np.sqrt(np.mean(truth**2)) if len(rows) else 1.0
-        error = np.abs((guess - truth) / scale)
+        truth, guess, error = samples.column(name)[rows], predicted[rows, column], errors[rows, column]
         spread = np.sum((truth - truth.mean()) ** 2) if len(rows) else 0.0
         properties[name] = {
             "r2": float(1 - np.sum((guess - truth) ** 2) / spread) if spread > 0 else None,
@@ -48,3 +48,20 @@ def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
         "cycle_mae": float((again - z).abs().mean()),
         "deep_cycle_mae": float((deep - decoded).abs().mean()),
     }
+
+
+@torch.no_grad()
+def relative_errors(model: Janus, samples: Samples) -> NDArray[np.float64]:
+    """Relative error of each property of each image, (n, properties), as in `evaluate`; NaN where it is not known."""
+    model.eval()
+    x = torch.tensor(samples.image, device=model.log_mean.device).float()
+    z = torch.cat([model.encode(part) for part in x.split(256)])
+    return _relative(model, samples, model.values(z).cpu().double().numpy())
+
+
+def _relative(model: Janus, samples: Samples, predicted: NDArray[np.float64]) -> NDArray[np.float64]:
+    truth = np.stack([samples.column(name) for name in model.config.properties], axis=1)
+    mean_square = np.nanmean(np.where(np.isfinite(truth).any(axis=0), truth, 1.0) ** 2, axis=0)
+    log = np.array([row_of(name).log for name in model.config.properties])
+    errors: NDArray[np.float64] = np.abs((predicted - truth) / np.where(log, truth, np.sqrt(mean_square)))
+    return errors

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from janus_al.files import atomic_path
 from janus_al.material import Material
 from janus_al.networks.janus import Janus, JanusConfig
-from janus_al.settings import Count, Rate, Weight, settings
+from janus_al.settings import Count, Part, Rate, Weight, settings
 
 
 class TrainingError(ValueError):
@@ -68,6 +68,9 @@ class TrainingConfig:
     """sensitivities are compared after averaging over blocks of this many pixels a side, which divide the image"""
     validation: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.1
     """part of the images, by content hash, that is held out to choose the best weights"""
+    replay: Part = 0.5
+    """part of a step's simulated images that are what a campaign's rounds proposed, at least, where there are any: as
+    few as they are, they are what the next round needs"""
     checks: Count = 20
     """how often the validation loss is computed"""
     calibrate: bool = False

@@ -48,7 +48,7 @@ def train(
     network = network or suited(samples, JanusConfig(), config)
     check_samples(samples, network)
     model = build(network, seed) if start is None else start
-    data = Data(samples, model, config.validation, run.device, fit_scaling=start is None)
+    data = Data(samples, model, config, run.device, fit_scaling=start is None)
     fitted = fit(
         model,
         lambda step: _losses(model, data, config, np.random.default_rng([seed, step])),
@@ -89,20 +89,6 @@ def build(network: JanusConfig, seed: int) -> Janus:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Janus(network)
-
-
-def shrink_and_perturb(model: Janus, seed: int, shrink: float, perturb: float) -> Janus:
-    """Weights for a warm start: old ones shrunk towards a fresh network (Ash & Adams 2020).
-
-    The new weights are shrink * old + perturb * fresh.
-    """
-    fresh = build(model.config, seed)
-    with torch.no_grad():
-        for new, old in zip(fresh.parameters(), model.parameters(), strict=True):
-            new.mul_(perturb).add_(shrink * old.cpu())
-    for name, buffer in model.named_buffers():
-        setattr(fresh, name, buffer.clone().cpu())
-    return fresh
 
 
 @torch.no_grad()
@@ -185,7 +171,7 @@ def check_samples(samples: Samples, network: JanusConfig) -> None:
 
 def _losses(model: Janus, data: Data, config: TrainingConfig, rng: np.random.Generator) -> dict[str, Tensor]:
     """The terms of one step, by name, in the order of the module's equation."""
-    rows = rng.choice(data.simulated, config.simulated)
+    rows = rng.choice(data.simulated, config.simulated, p=data.often)
     others = rng.choice(data.train, config.batch - config.simulated)
     side = data.x.shape[-1]
     turned, turned_others = (Symmetry(len(r), side, data.names, data.periodic, rng) for r in (rows, others))

@@ -108,7 +108,7 @@ def resume(folder: Path | str, settings: Sequence[str] = ()) -> Outcome:
     _check_guarded()
     folder = Path(folder)
     load_stored(folder)
-    return _run(folder, load_config(folder / "campaign.toml", None, settings) if settings else None)
+    return _run(folder, load_stored(folder, settings) if settings else None)
 
 
 def designs(folder: Path | str) -> list[Design]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from janus_al.batches import Data
+from janus_al.fitting import TrainingConfig
 from janus_al.identity import LeakageError, canonical_hash, check_test, shared, symmetric_copies
 from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
@@ -67,7 +68,7 @@ def test_copies_are_never_split_between_training_and_validation():
     labelled = dataclasses.replace(samples, properties=np.full((len(samples), 3), 0.3))
     labelled.meta["status"][:] = b"simulated"
     model = build(JanusConfig(size=16, latent=4, channels=4, rank=2), 0)
-    held = Data(labelled, model, 0.4, "cpu", fit_scaling=False).held
+    held = Data(labelled, model, TrainingConfig(validation=0.4), "cpu", fit_scaling=False).held
     sides = np.isin(np.arange(len(samples)), held).reshape(12, 8)
     assert (sides == sides[:, :1]).all()
     assert 0 < sides[:, 0].sum() < 12

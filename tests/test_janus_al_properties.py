@@ -120,7 +120,7 @@ def test_a_head_learns_from_what_each_sample_has(partly):
     samples, _ = partly
     network = JanusConfig(size=16, latent=16, channels=4, rank=4, properties=("kxx", "kyy", "E11", "E22"))
     model = Janus(network)
-    data = Data(samples, model, 0.0, "cpu", fit_scaling=True)
+    data = Data(samples, model, TrainingConfig(validation=0.0), "cpu", fit_scaling=True)
     assert data.known.sum(dim=0).tolist() == [12, 12, 12, 12]
     assert data.steep.sum(dim=0).tolist() == [12, 12, 0, 0]
     assert bool((data.slope[:, 2:] == 0).all())

@@ -19,7 +19,7 @@ from janus_al.inversion import InversionConfig, descend
 from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
 from janus_al.samples import concatenate, unlabelled
-from janus_al.training import build, encode, shrink_and_perturb, train
+from janus_al.training import build, encode, train
 from simulators import Conductivity, DirectHomogenizer, FipyHomogenizer, generate, run
 
 SMALL = JanusConfig(size=16, latent=16, channels=4, rank=4)
@@ -184,12 +184,6 @@ def test_unlabelled_rows_never_enter_the_task(samples):
     garbage = dataclasses.replace(samples, properties=np.where(samples.simulated[:, None], samples.properties, 1e9))
     one, two = (train(s, SMALL, QUICK, seed=3)[0] for s in (samples, garbage))
     assert torch.equal(weights(one), weights(two))
-
-
-def test_shrink_and_perturb():
-    old, fresh = build(SMALL, 1), build(SMALL, 2)
-    new = shrink_and_perturb(old, 2, shrink=0.9, perturb=0.05)
-    torch.testing.assert_close(weights(new), 0.9 * weights(old) + 0.05 * weights(fresh))
 
 
 @both

@@ -79,7 +79,7 @@ def test_all_numbers_are_found():
     named = {".".join(map(str, k)) for k in KEYS}
     assert named >= {"physics.0.conductivity.0", "physics.0.properties.0.trend"}
     assert named >= {"seed", "microstructure.phase_conductivity.0", "target.0.kxx.tolerance", "dataset.generate.count"}
-    assert named >= {"training.rate", "network.stem", "inversion.focus", "execution.timeout", "loop.shrink"}
+    assert named >= {"training.rate", "network.stem", "inversion.focus", "execution.timeout", "loop.retrain_rate"}
     assert len(named) > 60
 
 

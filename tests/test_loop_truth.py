@@ -156,6 +156,23 @@ def test_a_configuration_edited_by_hand_is_refused(hard, tmp_path, edit, words):
             use()
 
 
+def test_settings_that_are_no_more_are_let_go(hard, tmp_path, janus):
+    """A campaign of a version that shrank its weights is read, and says so when it goes on; a new one is refused."""
+    copy = tmp_path / "c"
+    shutil.copytree(hard, copy)
+    gone = {"shrink": 0.9, "perturb": 0.05}
+    table = tomllib.loads((copy / "campaign.toml").read_text())
+    (copy / "campaign.toml").write_text(tomli_w.dumps({**table, "loop": {**table["loop"], **gone}}))
+    lines = [json.loads(line) for line in (copy / "journal.jsonl").read_text().splitlines()]
+    next(line for line in lines if line["event"] == "begun")["config"]["loop"] |= gone
+    (copy / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert status(copy)["simulations"] == status(hard)["simulations"]
+    code, _, error = janus("campaign", "resume", copy)
+    assert (code, "loop.shrink is no more; models to come are trained without it" in error) == (3, True)
+    code, _, error = janus("campaign", "run", CONFIG, "--dir", tmp_path / "new", "--set", "loop.shrink=0.9")
+    assert (code, "loop.shrink: unknown key" in error) == (2, True)
+
+
 @pytest.mark.parametrize("damage", ["lost", "damaged"])
 def test_a_shard_or_proposals_that_the_journal_does_not_know_are_refused(hard, tmp_path, janus, damage):
     """Lost is damaged, too: exit 4, with the mend."""

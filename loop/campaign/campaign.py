@@ -26,7 +26,7 @@ from loop.campaign.journal import Journal
 from loop.campaign.ledger import Ledger
 from loop.campaign.models import Models
 from loop.campaign.proposals import Proposals
-from loop.campaign.toml import check_unchanged, dump_config, load_config, load_stored
+from loop.campaign.toml import check_unchanged, dump_config, load_stored, retired
 from loop.design.acquisition import acquisition
 from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
 from loop.design.generators import Tools, fitted, generator, needs_model
@@ -70,6 +70,8 @@ class Campaign:
         self.executor, self.progress = executor, progress
         self.models.device, self.models.progress = device, progress
         budget, rounds = self.config.budget, self.journal.of("round")
+        for key in retired(next((e["config"] for e in self.journal.of("begun")), {})):
+            progress.say(f"{self.folder / 'campaign.toml'}: {key} is no more; models to come are trained without it")
         if end := self.journal.end:
             if end["state"] == "done" or len(rounds) >= budget.rounds or not self.ledger.left:
                 if end["state"] == "stopped" and end["reason"] != (reason := self._why_stopped()):
@@ -252,7 +254,7 @@ def start(folder: Path, config: CampaignConfig) -> Campaign:
     """
     stored = folder / "campaign.toml"
     if stored.is_file():
-        before = load_config(stored)
+        before = load_stored(folder)
         check_unchanged(stored, config, [{"event": "begun", "config": before.science()}])
         asked, spent = config.budget.simulations, Campaign(folder).ledger.spent
         if asked < min(spent, before.budget.simulations):

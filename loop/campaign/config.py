@@ -13,7 +13,7 @@ from janus_al.inversion import InversionConfig
 from janus_al.material import Material, conduction
 from janus_al.networks.janus import JanusConfig
 from janus_al.properties import FRACTION, TABLE
-from janus_al.settings import Count, Part, settings
+from janus_al.settings import Count, Rate, settings
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
 from loop.design.acquisition import BUILT_IN as ACQUISITIONS
@@ -115,10 +115,8 @@ class Loop(Section):
     beside the model to start from"""
     retrain_steps: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] = 400
     """training steps after a round, when warm"""
-    shrink: Part = 0.9
-    """of a warm start: what the old weights are multiplied by"""
-    perturb: Part = 0.05
-    """of a warm start: what new random weights are multiplied by and added"""
+    retrain_rate: Rate = 1e-3
+    """highest learning rate after a round, when warm"""
 
 
 class Execution(Section):
@@ -274,7 +272,7 @@ class CampaignConfig(Section):
 
     def warm_training(self) -> TrainingConfig:
         """Settings of the training that follows a round and starts from the last model."""
-        return dataclasses.replace(self.training, steps=self.loop.retrain_steps)
+        return dataclasses.replace(self.training, steps=self.loop.retrain_steps, rate=self.loop.retrain_rate)
 
     def science(self) -> dict[str, Any]:
         """Everything that decides the result and stays as the campaign began; the budget may be raised."""

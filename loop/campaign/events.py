@@ -111,6 +111,20 @@ class _Retrained(_Event):
     sha256: Hash
 
 
+class _Compared(_Table):
+    samples: Count
+    old: float
+    new: float
+    noise: float
+
+
+class _Guard(_Table):
+    accepted: bool
+    """or the model before it stays"""
+    test: _Compared | None = None
+    proposals: _Compared | None = None
+
+
 class _Trained(_Event):
     round: Count
     model: Inside
@@ -119,6 +133,8 @@ class _Trained(_Event):
     dataset: _Counts
     weights: dict[str, float]
     metrics: dict[str, float]
+    guard: _Guard | None = None
+    """how it compares with the model before it, from round 1 on"""
 
 
 class _Candidate(_Table):

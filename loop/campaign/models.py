@@ -14,8 +14,10 @@ from janus_al.errors import DatasetError
 from janus_al.evaluation import evaluate
 from janus_al.fitting import Run, StateError
 from janus_al.networks.janus import Janus
-from janus_al.training import shrink_and_perturb, train
+from janus_al.samples import Samples
+from janus_al.training import train
 from loop.campaign.config import CampaignConfig
+from loop.campaign.guard import compare, grounds, verdict, words
 from loop.campaign.journal import Journal
 from loop.campaign.ledger import Ledger
 from loop.simulation.progress import Progress
@@ -39,33 +41,49 @@ class Models:
         self.device, self.progress = "cpu", Progress()
 
     def of(self, number: int) -> tuple[Janus, Card]:
-        """The model of a round, 0 being the first; one that is not there or damaged is trained from shards and seed."""
+        """The model of a round, 0 being the first; one that is lost or damaged is made again from shards and seed."""
         number = 0 if self.config.loop.retrain == "never" else number
-        folder, given = self.folder / "models" / f"r{number:04d}", number == 0 and self.start is not None
+        folder = self._folder(number)
         known = [e for kind in ("trained", "retrained") for e in self.journal.of(kind) if e["round"] == number]
-        if known:
-            try:
-                return checkpoint.load(folder, self.device, known[-1].get("sha256"))
-            except (DatasetError, FileNotFoundError) as error:
-                again = f"training the model of round {number} again, from the shards and the seed"
-                self.progress.say(f"{error}: {'taken from start/ again' if given else again}")
-        model, card = self._start() if given else self._train(number, folder)
-        digest = checkpoint.save(folder, model, card)
-        if known:
-            self.journal.append("retrained", round=number, sha256=digest)
-            return model, card
-        test = self.folder / "test.h5"
-        self.journal.append(
-            "trained",
-            round=number,
-            model=str(folder.relative_to(self.folder)),
-            sha256=digest,
-            seconds=0.0 if given else card.seconds,
-            dataset={"samples": len(card.images), "simulated": card.simulated, "digest": card.dataset_digest},
-            weights={k: v for k, v in card.training.items() if k.startswith("l_")},
-            metrics=_flat(evaluate(model, dataset.read(test))) if test.exists() else {},
-        )
+        if not known:
+            return self._first(number)
+        try:
+            return checkpoint.load(folder, self.device, known[-1].get("sha256"))
+        except (DatasetError, FileNotFoundError) as error:
+            stayed = not (known[0].get("guard") or {"accepted": True})["accepted"]
+            again = f"training the model of round {number} again, from the shards and the seed"
+            again = "taken from start/ again" if number == 0 and self.start is not None else again
+            self.progress.say(f"{error}: {f'that of round {number - 1}, which stayed, again' if stayed else again}")
+            # Whether it was accepted the journal says: another machine might not judge alike.
+            model, card = self.of(number - 1) if stayed else self._new(number)
+        self.journal.append("retrained", round=number, sha256=checkpoint.save(folder, model, card))
         return model, card
+
+    def _first(self, number: int) -> tuple[Janus, Card]:
+        """Make a round's model, unless the one before it is better: then that stays. Say so in the journal."""
+        (model, card), folder, test = self._new(number), self._folder(number), self._test()
+        about: dict[str, Any] = {
+            "seconds": card.seconds if number or self.start is None else 0.0,
+            "dataset": {"samples": len(card.images), "simulated": card.simulated, "digest": card.dataset_digest},
+            "weights": {k: v for k, v in card.training.items() if k.startswith("l_")},
+        }
+        if number > 0:
+            old = self.of(number - 1)
+            where = grounds(self.ledger.samples(through=number), test, self.config.training.validation)
+            about["guard"] = verdict(compare(old[0], model, where))
+            self.progress.say(f"after round {number}: {words(about['guard'])}")
+            model, card = (model, card) if about["guard"]["accepted"] else old
+        digest = checkpoint.save(folder, model, card)
+        about["metrics"] = {} if test is None else _flat(evaluate(model, test))
+        self.journal.append("trained", round=number, model=str(folder.relative_to(self.folder)), sha256=digest, **about)
+        return model, card
+
+    def _folder(self, number: int) -> Path:
+        return self.folder / "models" / f"r{number:04d}"
+
+    def _test(self) -> Samples | None:
+        path = self.folder / "test.h5"
+        return dataset.read(path) if path.exists() else None
 
     @property
     def start(self) -> str | None:
@@ -78,14 +96,17 @@ class Models:
         except FileNotFoundError:
             raise DatasetError(f"{self.folder / 'start'}: the model to start from is lost; restore a copy") from None
 
-    def _train(self, number: int, folder: Path) -> tuple[Janus, Card]:
+    def _new(self, number: int) -> tuple[Janus, Card]:
+        return self._start() if number == 0 and self.start is not None else self._train(number)
+
+    def _train(self, number: int) -> tuple[Janus, Card]:
+        folder = self._folder(number)
         folder.parent.mkdir(exist_ok=True)
         samples = self.ledger.samples(through=number)
         seed = int(np.random.SeedSequence([self.config.seed, number, STAGE]).generate_state(1)[0])
-        settings, training = self.config.loop, self.config.training
-        start = None
-        if number > 0 and settings.retrain == "warm":
-            start = shrink_and_perturb(self.of(number - 1)[0], seed, settings.shrink, settings.perturb)
+        training, start = self.config.training, None
+        if number > 0 and self.config.loop.retrain == "warm":
+            start = self.of(number - 1)[0]
             training = self.config.warm_training()
         state = folder.with_suffix(".state")
 

@@ -19,6 +19,10 @@ from loop.campaign.config import CampaignConfig, ConfigError, Section
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
+RETIRED = {"loop": ("shrink", "perturb")}
+"""keys that campaigns of earlier versions were stored with, by table, and that mean nothing any more"""
+
+
 class _TrainingFile(Section):
     network: JanusConfig = JanusConfig()
     training: TrainingConfig = TrainingConfig()
@@ -126,15 +130,28 @@ def _validate(kind: type[Kind], path: Path, tables: Sequence[dict[str, Any]]) ->
         raise ConfigError(": ".join(word for word in (str(path), where, what) if word)) from None
 
 
-def load_stored(folder: Path) -> CampaignConfig:
-    """The configuration of a folder's campaign.
+def load_stored(folder: Path, overrides: Sequence[str] = ()) -> CampaignConfig:
+    """The configuration of a folder's campaign, with `overrides` laid over it; keys that are no more are let go.
 
     Raises:
         ConfigError: there is none.
     """
     if not (folder / "campaign.toml").is_file():
         raise ConfigError(f"{folder}: no campaign here; start one with `janus-al campaign run CONFIG --dir {folder}`")
-    return load_config(folder / "campaign.toml")
+    path = folder / "campaign.toml"
+    return _validate(CampaignConfig, path, [_without_retired(_read_toml(path)), *_more(None, overrides)])
+
+
+def retired(table: Mapping[str, Any]) -> list[str]:
+    """Keys of a stored configuration that mean nothing any more."""
+    return [f"{name}.{key}" for name, keys in RETIRED.items() for key in keys if key in table.get(name, {})]
+
+
+def _without_retired(table: Mapping[str, Any]) -> dict[str, Any]:
+    dropped = {
+        name: {k: v for k, v in table[name].items() if k not in keys} for name, keys in RETIRED.items() if name in table
+    }
+    return {**table, **dropped}
 
 
 def check_unchanged(path: Path, config: CampaignConfig, events: Iterable[Mapping[str, Any]]) -> None:
@@ -147,7 +164,7 @@ def check_unchanged(path: Path, config: CampaignConfig, events: Iterable[Mapping
     if begun is None:
         return
     budget = config.budget.model_dump()
-    before = _validate(CampaignConfig, path, [begun, {"budget": budget}])
+    before = _validate(CampaignConfig, path, [_without_retired(begun), {"budget": budget}])
     was, now = _leaves(before.science()), _leaves(config.science())
     for key in [*was, *now]:
         if was.get(key) != now.get(key):

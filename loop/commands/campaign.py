@@ -36,10 +36,9 @@ def campaign_resume(dir_: Dir, set_: Set = None, json_: Json = False) -> None:
 
     janus-al campaign resume campaigns/quickstart --set budget.simulations=800
     """
-    from loop.campaign.toml import load_config
+    from loop.campaign.toml import load_stored
 
-    stored = dir_ / "campaign.toml"
-    _campaign(dir_, load_config(stored, None, set_) if set_ and stored.is_file() else None, json_)
+    _campaign(dir_, load_stored(dir_, set_) if set_ else None, json_)
 
 
 @campaign_app.command("status")
@@ -109,6 +108,8 @@ def _campaign(folder: Path, config: Any, json_: bool) -> None:
 
 
 def _print_status(report: dict[str, Any]) -> None:
+    from loop.campaign.guard import words
+
     paid = report["simulations"]
     failed = f", {paid['failed']} of them failed" if paid["failed"] else ""
     print(
@@ -122,6 +123,8 @@ def _print_status(report: dict[str, Any]) -> None:
     if report["rounds_table"]:
         columns = ["round", "candidates", "first_shot_error_median", "probe_error_median", "hits", "simulations"]
         print_table(columns, [[r[c] for c in columns] for r in report["rounds_table"]])
+    for row in report["models"]:
+        print(f"model after round {row['round']}: {words(row)}")
     for row in report["unconfirmed"]:
         print(f"{row['verdict']} in round {row['round']}: a design for {row['target']}: {row['reason']}")
     print(f"report: {report['report']}")

@@ -13,7 +13,7 @@ from janus_al.files import remove_stale
 from loop.campaign.campaign import Campaign, check_doors, start
 from loop.campaign.config import CampaignConfig
 from loop.campaign.sources import check_source
-from loop.campaign.toml import dump_config, load_config, load_stored
+from loop.campaign.toml import dump_config, load_stored
 from loop.files import lock
 from loop.files.outputs import check_free
 from loop.output.projections import write_dataset, write_designs
@@ -57,7 +57,7 @@ def _is_campaign(folder: Path) -> bool:
     stored = folder / "campaign.toml"
     if not stored.is_file():
         return False
-    return (folder / "journal.jsonl").exists() or stored.read_text() == dump_config(load_config(stored))
+    return (folder / "journal.jsonl").exists() or stored.read_text() == dump_config(load_stored(folder))
 
 
 @contextlib.contextmanager

@@ -188,6 +188,7 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
             for row in e["candidates_table"]
             if row.get("verdict") in ("refuted", "undecided")
         ],
+        "models": [{"round": e["round"], **e["guard"]} for e in events if e["event"] == "trained" and e.get("guard")],
         "rounds_table": [{c: e[c] for c in columns} for e in rounds],
         "dataset": str(folder / "dataset.h5"),
         "report": str(folder / "report.html"),

@@ -13,6 +13,7 @@ from janus_al.files import atomic_path
 from janus_al.properties import orbits
 from janus_al.samples import Samples
 from loop.campaign.campaign import Campaign
+from loop.campaign.guard import words
 from loop.design.targets import Target
 from loop.output import fronts
 from loop.output.latent_map import plane
@@ -45,6 +46,7 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
         designs=[{**d, "picture": _picture(d["image"])} for d in designs],
         learning=learning_sentence([r["probe_error_median"] for r in rounds]),
         trained=campaign.journal.of("trained"),
+        models={e["round"]: words(e["guard"]) for e in campaign.journal.of("trained") if e.get("guard")},
         agreement=_agreement(rounds, campaign.material.simulated) if rounds else None,
         progress=_progress(rounds) if rounds else None,
         latent=latent,

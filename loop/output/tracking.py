@@ -23,13 +23,13 @@ def sync(folder: Path, deadline: float | None = None) -> SyncResult:
 
 def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
     """A campaign's identity and the runs that show it."""
-    from loop.campaign.toml import load_config
+    from loop.campaign.toml import load_stored
 
     events = list(read_events(folder / "journal.jsonl"))
     begun = next((e for e in events if e["event"] == "campaign"), None)
     if begun is None:
         return "", []
-    config, key = load_config(folder / "campaign.toml"), str(begun["campaign_id"])
+    config, key = load_stored(folder), str(begun["campaign_id"])
     end = end_of(events)
     finished = end is not None
     status = "FINISHED" if finished else "RUNNING" if is_locked(folder) else "KILLED"
@@ -127,9 +127,9 @@ def _round_run(folder: Path, number: int, outcome: Event | None, trained: Event 
         dataset = ("samples", trained["dataset"]["digest"])
         metrics |= {f"dataset_{k}": trained["dataset"][k] for k in ("samples", "simulated")}
         card = folder / trained["model"] / "model.json"
-        if card.exists():
+        if card.exists() and (trained.get("guard") or {"accepted": True})["accepted"]:
             points += losses(json.loads(card.read_text())["card"]["history"], trained["time"])
-            artifacts = [(f"{trained['model']}/{f}", "model") for f in MODEL]
+        artifacts = [(f"{trained['model']}/{f}", "model") for f in MODEL]
     return Run(
         kind="round",
         number=str(number),

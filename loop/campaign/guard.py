@@ -1,0 +1,79 @@
+"""Whether a model may take another's place: nowhere that physics has spoken may it err more, beyond noise."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al.batches import held_out
+from janus_al.evaluation import relative_errors
+from janus_al.networks.janus import Janus
+from janus_al.samples import Samples
+
+FEWEST = 4
+"""images on which two models can be told apart"""
+WORST = 1e6
+"""relative error of an image; a head that is far from all it knows may say infinity"""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same images: mean relative errors, and the standard error of their difference."""
+
+    samples: int
+    old: float
+    new: float
+    noise: float
+
+    @property
+    def worse(self) -> bool:
+        """Whether the new one errs more, beyond noise."""
+        return self.new - self.old > self.noise
+
+    @classmethod
+    def of(cls, old: NDArray[np.float64], new: NDArray[np.float64]) -> "Comparison":
+        """From errors image by image, (n,), n of at least two: what makes an image hard is no noise."""
+        difference = new - old
+        noise = float(difference.std(ddof=1) / np.sqrt(len(difference)))
+        return cls(len(difference), float(old.mean()), float(new.mean()), noise)
+
+
+def grounds(samples: Samples, test: Samples | None, part: float) -> dict[str, Samples]:
+    """Where a campaign's models are compared.
+
+    Args:
+        samples: all that they are trained on.
+        test: the campaign's test set; without one, what training holds out of the first samples stands for it.
+        part: that training holds out.
+    """
+    proposed, known = samples.meta["round"] > 0, samples.simulated
+    first = samples.take(known & ~proposed & held_out(samples, part)) if test is None else test
+    return {"test": first, "proposals": samples.take(known & proposed)}
+
+
+def compare(old: Janus, new: Janus, where: Mapping[str, Samples]) -> dict[str, Comparison]:
+    """Two models on every ground that has enough images for it."""
+    found = {}
+    for name, samples in where.items():
+        known = samples.take(np.isfinite([samples.column(n) for n in old.config.properties]).any(axis=0))
+        if len(known) >= FEWEST:
+            errors = [np.nanmean(relative_errors(model, known), axis=1) for model in (old, new)]
+            found[name] = Comparison.of(*(np.minimum(e, WORST) for e in errors))
+    return found
+
+
+def verdict(found: Mapping[str, Comparison]) -> dict[str, Any]:
+    """What the journal says of a comparison: whether the new model is accepted, and the figures of each ground."""
+    return {"accepted": not any(c.worse for c in found.values()), **{name: asdict(c) for name, c in found.items()}}
+
+
+def words(guard: Mapping[str, Any]) -> str:
+    """A verdict as people read it."""
+    figures = [
+        f"{name} {figure['old']:.2%} -> {figure['new']:.2%} (noise {figure['noise']:.2%})"
+        for name, figure in guard.items()
+        if isinstance(figure, Mapping)
+    ]
+    return f"{'new' if guard['accepted'] else 'the old one stays'}: {', '.join(figures) or 'nothing to compare on'}"
