@@ -57,26 +57,42 @@ def make(name: str, boundary: Boundary, constants: Mapping[str, Any]) -> Simulat
     return simulator
 
 
-def limits(simulator: Simulator, fraction: NDArray[np.float64]) -> dict[str, tuple[Any, Any]]:
+def limits(
+    simulator: Simulator, fraction: NDArray[np.float64], given: Mapping[str, tuple[Any, Any]] | None = None
+) -> dict[str, tuple[Any, Any]]:
     """Between what a simulator says each property lies at volume fractions (n,); nothing where it does not say.
+
+    With `given`, intervals (n,) that properties lie in, what it says of all at once, too: the lower end is above the
+    upper one where nothing is possible.
 
     Raises:
         CatalogueError: what it says is no pair of numbers for each fraction, or the lower one is above the upper.
     """
-    if not hasattr(simulator, "limits"):
-        return {}
     found = dict[str, tuple[Any, Any]]()
     try:
-        for name, ends in simulator.limits(fraction).items():
-            low, high = (np.broadcast_to(np.asarray(end, dtype=float), fraction.shape) for end in ends)
-            if not (low <= high + ROUNDING * abs(high)).all():
-                raise ValueError(f"those of {name} are no numbers, or the lower one is above the upper")
-            found[name] = low, high
+        if hasattr(simulator, "limits"):
+            for name, ends in simulator.limits(fraction).items():
+                low, high = _ends(ends, fraction)
+                if not (low <= high + ROUNDING * abs(high)).all():
+                    raise ValueError(f"those of {name} are no numbers, or the lower one is above the upper")
+                found[name] = low, high
+        if given and hasattr(simulator, "joint_limits"):
+            for name, ends in simulator.joint_limits(fraction, given).items():
+                low, high = _ends(ends, fraction)
+                if np.isnan(low).any() or np.isnan(high).any():
+                    raise ValueError(f"those of {name} are no numbers")
+                least, most = found.get(name, (low, high))
+                found[name] = np.maximum(low, least), np.minimum(high, most)
     except Exception as error:
         raise CatalogueError(
             f"limits of {type(simulator).__name__}: {_words(error)}; mend them, or leave them out"
         ) from None
     return found
+
+
+def _ends(ends: tuple[Any, Any], fraction: NDArray[np.float64]) -> tuple[Any, Any]:
+    low, high = (np.broadcast_to(np.asarray(end, dtype=float), fraction.shape) for end in ends)
+    return low, high
 
 
 def foreign(name: str) -> bool:

@@ -59,7 +59,9 @@ class Simulator(Protocol):
 
     One that is faster with many images at once has `many(images) -> list[Result | Failure]`, too, and one that knows
     between what each property must lie `limits(fraction) -> {name: (lowest, highest)}`, for volume fractions (n,) of
-    label 1.
+    label 1. One that knows more of what is possible at once has `joint_limits(fraction, given)`, which answers the same
+    where properties lie in given intervals, {name: (low (n,), high (n,))}, each by itself unless it is given: so
+    that the lowest is above the highest where nothing is possible. Both may be wider than the truth, never narrower.
     """
 
     @property

@@ -1,6 +1,6 @@
 """Conduction as a `Simulator`: a solver, the phases' conductivities, and the result by names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from simulators.conduction.homogenizer import Homogenized
 from simulators.conduction.inputs import HomogenizationError
+from simulators.conduction.limits import narrowed, wiener
 from simulators.simulator import Boundary, Failure, FloatArray, Result
 from simulators.solvers.batched import BatchedHomogenizer
 from simulators.solvers.choice import SOLVERS
@@ -59,14 +60,19 @@ class Conductivity:
             return {}
         low, high = wiener(fraction, self.conductivity)
         half = np.maximum(high - low, 0) / 2
-        return {name: (low, high) if name[1] == name[2] else (-half, half) for name in self.properties}
+        return {name: (low, high) if name[1] == name[2] else (-half, half) for name in self.names(3)}
 
-
-def wiener(fraction: FloatArray, conductivity: Sequence[float]) -> tuple[FloatArray, FloatArray]:
-    """Harmonic and arithmetic mean of two phases at a volume fraction of label 1."""
-    k0, k1 = conductivity
-    least = min(k0, k1)  # by which to divide never overflows
-    return least / ((1 - fraction) * (least / k0) + fraction * (least / k1)), (1 - fraction) * k0 + fraction * k1
+    def joint_limits(
+        self, fraction: FloatArray, given: Mapping[str, tuple[FloatArray, FloatArray]]
+    ) -> dict[str, tuple[FloatArray, FloatArray]]:
+        """Between what the diagonal entries must lie where all lie in given intervals; see `conduction.limits`."""
+        if len(self.conductivity) != 2:
+            return {}
+        names = [f"k{a}{a}" for a in ("xyz" if "kzz" in given else "xy")]
+        ends = [given.get(name, (np.full(fraction.shape, -np.inf), np.full(fraction.shape, np.inf))) for name in names]
+        low, high = (np.stack(e, axis=1) for e in zip(*ends, strict=True))
+        low, high = narrowed(low, high, fraction, self.conductivity)
+        return {name: (low[:, i], high[:, i]) for i, name in enumerate(names)}
 
 
 def result_of(found: Homogenized) -> Result:
