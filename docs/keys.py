@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from janus_al.fitting import TrainingConfig
 from janus_al.inversion import InversionConfig
 from loop.campaign.config import Budget, CampaignConfig, Dataset, Execution, Generate, Loop
-from loop.campaign.sections import Microstructure, PhysicsSection, PropertyRow, Requirement, TargetSection
+from loop.campaign.sections import Feature, Microstructure, PhysicsSection, PropertyRow, Requirement, TargetSection
 
 PAGE = Path(__file__).with_name("configuration.md")
 INTRO = """# Every key of a campaign's configuration
@@ -42,6 +42,7 @@ def sections() -> dict[str, type]:
         "`[dataset.generate]`": Generate,
         "`[[target]]`": TargetSection,
         "A property of `[[target]]`": Requirement,
+        "`min_feature` of `[[target]]`, where it is a table": Feature,
         "`[budget]`": Budget,
         "`[loop]`": Loop,
         "`[network]`": network,

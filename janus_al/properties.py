@@ -19,8 +19,8 @@ LONGEST = 64
 """letters of a name"""
 ENDS = ("_lower", "_upper", "_fv")
 """with which bounds and plain values stand beside a value"""
-RESERVED = ("name", "designs")
-"""keys that every target has"""
+RESERVED = ("name", "designs", "min_feature", "connected", "periodic")
+"""keys that every target has, of its own or of the image"""
 AXES = "xyz"
 """x is the last axis of an image, y the one before, z the first of a volume"""
 
@@ -64,8 +64,8 @@ class Property:
                 f"property {self.name!r:.60}: a name has letters, digits and underscores, no digit first, and at most "
                 f"{LONGEST} of them"
             )
-        if self.name in RESERVED:
-            raise PropertyError(f"property {self.name}: a target has {' and '.join(RESERVED)} of its own; rename it")
+        if self.name in RESERVED or self.name.startswith(("min_feature_", "connected_")):
+            raise PropertyError(f"property {self.name}: a target has {', '.join(RESERVED)} of its own; rename it")
         if self.name.endswith(ENDS):
             raise PropertyError(f"property {self.name}: {', '.join(ENDS)} stand for bounds and plain values; rename it")
         pairs = [self.axes[i : i + 2] for i in range(0, len(self.axes), 2)]

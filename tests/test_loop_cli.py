@@ -258,13 +258,13 @@ def test_invert_without_simulation(janus, data, tmp_path):
 
 
 def test_invert_says_why_it_found_nothing(janus, data, tmp_path):
-    """With phases that no prediction fits, all fall to the elementary bounds, and are said to, by number."""
+    """With phases that no prediction fits, all fall to the bounds, and are said to, by number."""
     model = of_other_phases(data / "model", tmp_path / "model", [10.0, 100.0])
     words = ["invert", model, "--target", "kxx=30", "--count", 2, "--out", tmp_path / "out", "--no-simulate"]
     code, text, err = janus(*words, "--json")
     fell = json.loads(text)["passed_over"]
     assert (code, sum(fell.values())) == (3, 4)
-    assert set(fell) <= {"predicted outside the elementary bounds", "of one phase only"}
+    assert set(fell) <= {"predicted beyond what is possible", "of one phase only"}
     named = ", ".join(f"{number} {reason}" for reason, number in fell.items())
     assert f"only 0 of 2 found: of 4 inversions {named}; a larger --swarm tries more\n" in err
 

@@ -210,7 +210,7 @@ REFUSED = {
     "reserved name": (
         '[[physics]]\ncommand = "b {input} {output}"\nproperties = [{ name = "designs", log = false }]',
         "kxx = { min = 0.2 }",
-        "property designs: a target has name and designs of its own",
+        "property designs: a target has name, designs, min_feature, connected, periodic of its own",
     ),
     "unknown property": (
         "",
@@ -258,7 +258,7 @@ REFUSED = {
         "kxx = { min = 0.2 }",
         "property E11: .* is not what it means here",
     ),
-    "out of reach": (BY_PATH, "kxx = { min = 1.5 }", r"out of reach; .* reach kxx 0\.1\.\.1 \(elementary bounds\)"),
+    "out of reach": (BY_PATH, "kxx = { min = 1.5 }", r"out of reach; .* reach kxx 0\.1\.\.1, and nearest"),
 }
 
 

@@ -18,9 +18,9 @@ from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
 from loop.design.acquisition import BUILT_IN as ACQUISITIONS
 from loop.design.doors import check_name
-from loop.design.feasible import check_reachable
+from loop.design.feasible import check_reachable, check_shape
 from loop.design.generators import BUILT_IN as GENERATORS
-from loop.design.targets import Target, TargetError, interval
+from loop.design.targets import WAYS, Target, TargetError, check_best, interval
 from loop.files.names import same
 from loop.simulation.simulate import limits_of
 from loop.simulation.verify import conducts
@@ -221,14 +221,15 @@ class CampaignConfig(Section):
         limits, names = limits_of(self.material, trusted=True), self.material.names
         for target in self.targets():
             check_reachable(target, names, limits, self.microstructure.size**2)
+            check_shape(target, (self.microstructure.size,) * 2)
             predicted = (*self.network.properties, FRACTION.name)
-            if lost := [n for n in target.intervals if n not in predicted]:
+            if lost := [n for n in target.properties if n not in predicted]:
                 raise TargetError(
                     f"target {target.name}: network.properties {list(self.network.properties)} are without {lost[0]}; "
                     "add it, or leave network.properties out"
                 )
             certified = [n for n in names if conducts(self.material, n)]
-            if self.certify and (bare := [n for n in target.intervals if n not in certified]):
+            if self.certify and (bare := [n for n in target.properties if n not in certified]):
                 raise TargetError(
                     f"target {target.name}: {bare[0]} has no certified interval, as {', '.join(certified)} of "
                     "conduction have; leave it, or certify, out"
@@ -257,17 +258,23 @@ class CampaignConfig(Section):
 
     def targets(self) -> list[Target]:
         """The targets, named t1, t2... where the file gives no name."""
-        targets = []
+        targets, boundary = [], self.microstructure.boundary
         for number, section in enumerate(self.target, start=1):
             if not section.wanted:
                 raise TargetError(f"target {number}: give at least one of {', '.join(self.material.names)}")
-            if strange := [name for name in section.wanted if name not in self.material.names]:
+            asked = [part for name in section.wanted for part in name.split("/")]
+            if strange := [name for name in asked if name not in self.material.names]:
                 raise TargetError(
-                    f"target {number}: unknown key {strange[0]}; a target has name, designs, and the properties "
-                    f"that the physics here gives, {', '.join(self.material.names)}{_given_by(strange[0])}"
+                    f"target {number}: unknown key {strange[0]}; a target has name, designs, min_feature, connected, "
+                    f"periodic, and the properties that the physics here gives, {', '.join(self.material.names)}"
+                    f"{_given_by(strange[0])}"
                 )
-            intervals = {p: interval(p, r.value, r.tolerance, r.min, r.max) for p, r in section.wanted.items()}
-            targets.append(Target(section.name or f"t{number}", intervals, section.designs))
+            best = {p: WAYS[r.best] for p, r in section.wanted.items() if r.best}
+            check_best(best)
+            bounded = {p: r for p, r in section.wanted.items() if not r.best or r.model_fields_set > {"best"}}
+            intervals = {p: interval(p, r.value, r.tolerance, r.min, r.max) for p, r in bounded.items()}
+            geometry = section.geometry(self.microstructure.pixel).under(boundary)
+            targets.append(Target(section.name or f"t{number}", intervals, section.designs, best, geometry))
         return targets
 
     def warm_training(self) -> TrainingConfig:

@@ -5,6 +5,7 @@ Only what is read is described: further fields, and events of other names, are l
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from types import NoneType
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -12,6 +13,8 @@ from pydantic_core import from_json
 
 from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.properties import row_of
+from janus_al.quantities import quantity
+from loop.design.measures import MEASURES
 from loop.files.outputs import plain
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
@@ -25,9 +28,26 @@ def _known(name: str) -> str:
     return name
 
 
+def _asked(name: str) -> str:
+    if name not in (*MEASURES, "periodic"):
+        quantity(name)
+    return name
+
+
+def _is_asked(given: Any) -> Any:
+    words = [given] if isinstance(given, str) else given
+    ends = words[1:] if isinstance(words, list) and words[:1] in (["max"], ["min"]) else words
+    if given is not True and not (isinstance(ends, list) and all(type(e) in (float, int, NoneType) for e in ends)):
+        raise ValueError("what is wanted must be an interval, max or min")
+    if given is not True and len(ends) not in ((0, 2) if ends is not words else (2,)):
+        raise ValueError("an interval must have two ends")
+    return given
+
+
 Property = Annotated[str, AfterValidator(_known)]
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
-Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
+Wanted = Annotated[Any, AfterValidator(_is_asked)]
+"""of a quantity or a measure, see `Target.wanted`"""
 
 
 class _Table(BaseModel):
@@ -94,7 +114,7 @@ Values = Annotated[dict[str, float], Field(min_length=1)]
 
 class _Proposal(_Table):
     target: str
-    wanted: Annotated[dict[Property, Interval], Field(min_length=1)]
+    wanted: Annotated[dict[Annotated[str, AfterValidator(_asked)], Wanted], Field(min_length=1)]
     probe: bool
     predicted: Values
 

@@ -1,11 +1,12 @@
 """What a campaign is about, as its TOML file says it: microstructure, physics, targets."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from janus_al.material import UNIT, Physics
 from janus_al.properties import Property, PropertyError, register
+from loop.design.measures import AXES, Geometry, least_features, metres
 from loop.files.names import file_name
 
 Name = Annotated[str, AfterValidator(file_name)]
@@ -13,6 +14,12 @@ Few = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Wanted = Annotated[float, Field(strict=True, ge=-1e12, le=1e12)]
 Number = Annotated[float, Field(strict=True)]
 Conductivity = Annotated[float, Field(strict=True, gt=0, le=1e12)]
+
+
+def _length(words: str) -> str:
+    if words:
+        metres(words)
+    return words
 
 
 class Section(BaseModel):
@@ -30,6 +37,8 @@ class Microstructure(Section):
     """of label 0 and label 1: short for one [[physics]] that is conduction"""
     boundary: Literal["dirichlet", "periodic"] = "dirichlet"
     """faces held at fixed temperatures, or between grips; or a cell that repeats"""
+    pixel: Annotated[str, AfterValidator(_length)] = ""
+    """length of a pixel's side, such as 0.5um, so that min_feature may be a length"""
 
     @model_validator(mode="after")
     def _two_phases(self) -> Self:
@@ -131,7 +140,7 @@ class PhysicsSection(BaseModel):
 
 
 class Requirement(Section):
-    """A value with a relative tolerance, or min, or max, or both."""
+    """A value with a relative tolerance; or min, or max, or both; or the best there is."""
 
     value: Wanted | None = None
     """what is wanted; 0.30 alone, without a table, is not enough"""
@@ -141,10 +150,40 @@ class Requirement(Section):
     """at least so much, instead of a value"""
     max: Wanted | None = None
     """at most so much, instead of a value"""
+    best: Literal["max", "min"] | None = None
+    """the most or the least of it, beside min and max; kxx = "max" is short for it"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_short(cls, given: Any) -> Any:
+        return {"best": given} if isinstance(given, str) else given
+
+
+class Feature(Section):
+    """The least diameter of a feature of one phase, or of both."""
+
+    value: Number | Annotated[str, Field(strict=True)]
+    """of its disc, in pixels, or a length such as 1.5um; rounded up to whole pixels"""
+    label: Annotated[int, Field(strict=True, ge=0, le=1)] | None = None
+    """of the phase; both where it is left out"""
+
+
+def _features(given: Any) -> Any:
+    found = given if isinstance(given, list | tuple) else [given]
+    return [g if isinstance(g, dict | Feature) else {"value": g} for g in found]
+
+
+def _axes(words: str) -> str:
+    if set(words) - set(AXES) or len(set(words)) < len(words):
+        raise ValueError(f"{words!r}: must be some of the axes {', '.join(AXES)}, such as x or xy")
+    return words
 
 
 class TargetSection(BaseModel):
-    """What one group of designs must meet, all of it at once; keys other than these are properties."""
+    """What one group of designs must meet, all of it at once; keys other than these are properties.
+
+    A property may be the ratio of two, "kxx/kyy" in quotes.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
     __pydantic_extra__: dict[str, Requirement]
@@ -153,8 +192,26 @@ class TargetSection(BaseModel):
     """of its designs' folders; t1, t2 ... where none is given"""
     designs: Few = 1
     """how many different ones are wanted"""
+    min_feature: Annotated[tuple[Feature, ...], BeforeValidator(_features)] = ()
+    """least diameter of a feature in pixels, or a length: the opening of the phase by that disc leaves it as it is;
+    of both phases, or { value = 3, label = 1 }"""
+    connected: Annotated[str, AfterValidator(_axes)] = ""
+    """axes along which label 1 joins both faces: x, y or xy"""
+    periodic: Annotated[bool, Field(strict=True)] = False
+    """judge features and connection on the image repeated, as they are anyway where the boundary is periodic"""
 
     @property
     def wanted(self) -> dict[str, Requirement]:
         """What is asked of each property."""
         return dict(self.__pydantic_extra__ or {})
+
+    def geometry(self, pixel: str) -> Geometry:
+        """What is asked of the image itself.
+
+        Raises:
+            ValueError: a length, and no length of a pixel.
+        """
+        found = Geometry(connected=self.connected, periodic=self.periodic)
+        for feature in self.min_feature:
+            found = found.beside(Geometry(least_features(feature.value, feature.label, pixel)))
+        return found

@@ -28,6 +28,10 @@ class Rules:
     acquisition: Acquisition
 
 
+ROOM = 0.02
+"""relative error that a prediction may have before it is called impossible"""
+
+
 def aligned_distance(image: NDArray[np.integer], others: NDArray[np.integer]) -> NDArray[np.float64]:
     """Part of the pixels that differ from each of `others` (n, ny, nx) at the best symmetric copy and translation."""
     if not len(others):
@@ -97,18 +101,26 @@ def _new_and_possible(
     pool: Pool, images: NDArray[np.uint8], rows: NDArray[np.intp], known: Known, rules: Rules, fell: Counter[str]
 ) -> list[int]:
     """Those of the rows that were never simulated and whose prediction physics allows."""
-    left = []
-    for row in rows.tolist():
-        possible = True
-        for name, (low, high) in rules.limits(images[row].mean()[None]).items():
-            if name in pool.names:
-                predicted = pool.predicted[row, pool.names.index(name)]
-                possible &= not (predicted < 0.98 * low[0] or predicted > 1.02 * high[0])
+    left, possible = [], _possible(pool.take(rows), images[rows].mean(axis=tuple(range(1, images.ndim))), rules.limits)
+    for row, may_be in zip(rows.tolist(), possible, strict=True):
         if canonical_hash(images[row], rules.boundary) in known.tried:
             fell["already simulated"] += 1
-        elif not possible:
+        elif not may_be:
             mixed = images[row].any() and not images[row].all()
-            fell["predicted outside the elementary bounds" if mixed else "of one phase only"] += 1
+            fell["predicted beyond what is possible" if mixed else "of one phase only"] += 1
         else:
             left.append(row)
     return left
+
+
+def _possible(pool: Pool, fraction: NDArray[np.float64], limits: Limits) -> NDArray[np.bool_]:
+    """Whether what is predicted, give or take 2 %, may be at all at these volume fractions."""
+    given = {}
+    for name, value in zip(pool.names, pool.predicted.T, strict=True):
+        aside, known = ROOM * np.abs(value), ~np.isnan(value)
+        given[name] = np.where(known, value - aside, -np.inf), np.where(known, value + aside, np.inf)
+    possible = np.ones(len(fraction), dtype=bool)
+    for name, (low, high) in limits(fraction, given).items():
+        lowest, highest = given.get(name, (low, high))
+        possible &= np.maximum(low, lowest) <= np.minimum(high, highest)
+    return possible

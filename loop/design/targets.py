@@ -1,6 +1,7 @@
 """Targets: intervals for quantities, all of which one design must meet, and quantities of which the extreme is.
 
-A quantity is a property or a ratio of two (`janus_al.quantities`).
+A quantity is a property or a ratio of two (`janus_al.quantities`). What is asked of the image itself is its geometry
+(`loop.design.measures`).
 """
 
 import math
@@ -10,10 +11,12 @@ from typing import Any
 
 from janus_al.properties import FRACTION, PropertyError
 from janus_al.quantities import quantity
+from loop.design.measures import MEASURES, NONE, Geometry, geometry_of
 
 DEFAULT_TOLERANCE = 0.01
 EXTREMES = {1: "max", -1: "min"}
 """what `Target.best` says, in words"""
+WAYS = {word: way for way, word in EXTREMES.items()}
 
 Interval = tuple[float, float]
 
@@ -31,12 +34,21 @@ class Target:
         intervals: wanted, by quantity.
         designs: how many are wanted.
         best: quantities of which the most (1) or the least (-1) is wanted, beside the intervals.
+        geometry: what the image itself must obey.
+        aims: where a generator looks for what is best, an interval for each such quantity.
     """
 
     name: str
     intervals: Mapping[str, Interval]
     designs: int = 1
     best: Mapping[str, int] = field(default_factory=dict)
+    geometry: Geometry = NONE
+    aims: Mapping[str, Interval] = field(default_factory=dict)
+
+    @property
+    def goal(self) -> dict[str, Interval]:
+        """Intervals to propose for: those that must be met, and where the best is looked for."""
+        return {**self.aims, **self.intervals}
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -49,8 +61,23 @@ class Target:
         return tuple(dict.fromkeys(p for name in self.quantities for p in quantity(name).properties))
 
     def met(self, properties: Mapping[str, float]) -> bool:
-        """Whether all lies in every interval; what is not known does not. Says nothing of what is best."""
-        return all(low <= quantity(name).of(properties) <= high for name, (low, high) in self.intervals.items())
+        """Whether all lies in every interval; what is not known does not. Says nothing of what is best.
+
+        Measures stand among the properties, where a target asks for any.
+        """
+        geometry = self.geometry.intervals.items()
+        return all(
+            low <= quantity(name).of(properties) <= high for name, (low, high) in self.intervals.items()
+        ) and all(low <= properties.get(name, math.nan) <= high for name, (low, high) in geometry)
+
+    def score(self, properties: Mapping[str, float]) -> float:
+        """How good the first quantity is of which the best is wanted, on the scale it is learned on: more is better.
+
+        NaN where it is not known; 0 where nothing of the kind is wanted.
+        """
+        for name, way in self.best.items():
+            return way * float(quantity(name).scaled(quantity(name).of(properties)))
+        return 0.0
 
     def error(self, properties: Mapping[str, float]) -> float:
         """Largest relative distance from what is wanted: from an interval's middle, or from a bound if beyond it.
@@ -66,27 +93,32 @@ class Target:
         )
 
     def wanted(self) -> dict[str, Any]:
-        """As JSON: intervals, of which an open end is null, and "max" or "min"."""
-        ends = {n: [None if math.isinf(end) else end for end in ends] for n, ends in self.intervals.items()}
-        return {**ends, **{n: EXTREMES[way] for n, way in self.best.items()}}
+        """As JSON: "max" or "min", intervals, of which an open end is null, of measures, too, and "periodic"."""
+        asked = {**self.intervals, **self.geometry.intervals}
+        ends = {n: [None if math.isinf(end) else end for end in ends] for n, ends in asked.items()}
+        best = {n: EXTREMES[way] for n, way in self.best.items()}
+        both = {n: [best[n], *ends[n]] for n in best if n in ends}
+        return {**best, **ends, **both, **({"periodic": True} if self.geometry.periodic else {})}
 
     @classmethod
     def of(cls, name: str, wanted: Mapping[str, Any]) -> "Target":
         """One design's target from `wanted` of another."""
-        ways = {word: way for way, word in EXTREMES.items()}
-        ends = {n: given for n, given in wanted.items() if not isinstance(given, str)}
-        return cls(
-            name,
-            {
-                n: (quantity(n).lowest if low is None else float(low), math.inf if high is None else float(high))
-                for n, (low, high) in ends.items()
-            },
-            best={n: ways[word] for n, word in wanted.items() if isinstance(word, str)},
-        )
+        intervals, best = dict[str, Interval](), dict[str, int]()
+        for n, given in wanted.items():
+            if n in MEASURES or n == "periodic":
+                continue
+            words = [given] if isinstance(given, str) else given
+            if isinstance(words[0], str):
+                best[n] = WAYS[words[0]]
+            for low, high in [words[-2:]] if len(words) > 1 else []:
+                ends = quantity(n).lowest if low is None else float(low), math.inf if high is None else float(high)
+                intervals[n] = ends
+        return cls(name, intervals, best=best, geometry=geometry_of(wanted))
 
     def __str__(self) -> str:
         best = [f"{EXTREMES[way]} {name}" for name, way in self.best.items()]
-        return ", ".join([*best, *(describe(name, interval) for name, interval in self.intervals.items())])
+        words = [*best, *(describe(name, interval) for name, interval in self.intervals.items()), str(self.geometry)]
+        return ", ".join(word for word in words if word)
 
 
 def _relative_error(value: float, interval: Interval) -> float:
@@ -154,3 +186,13 @@ def interval(
             f"target {name}: {ends[0]:.4g}..{ends[1]:.4g}; its lower end must be 0 or more, its upper end above 0"
         )
     return ends
+
+
+def check_best(best: Mapping[str, int]) -> None:
+    """Refuse more than one extreme.
+
+    Raises:
+        TargetError: what is the best of two cannot be said.
+    """
+    if len(best) > 1:
+        raise TargetError(f"target: the best of {' and '.join(best)} at once is not one; give bounds to all but one")

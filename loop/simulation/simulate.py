@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from janus_al.material import Material, Physics
 from janus_al.properties import row_of
 from janus_al.samples import content_hash
+from loop.design.feasible import Box, Limits
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import Limited, outcome
 from simulators import Boundary, CatalogueError, Failure, HomogenizationError, Result, Simulator, foreign, make, run
@@ -63,16 +64,23 @@ def simulator_of(physics: Physics, boundary: Boundary, solver: str = "fipy") -> 
     return make(physics.simulator, boundary, {**physics.constants, **more})
 
 
-def limits_of(
-    material: Material, trusted: bool = False
-) -> Callable[[FloatArray], dict[str, tuple[FloatArray, FloatArray]]]:
+def limits_of(material: Material, trusted: bool = False) -> Limits:
     """Volume fractions of label 1 -> between what each property must lie, where its simulator knows.
 
     `trusted` as in `Execution`; what is not is left alone.
     """
     physics = [p for p in material.physics if trusted or not foreign(p.simulator)]
     knowing = [(p.properties, simulator_of(p, material.boundary)) for p in physics]
-    return lambda fraction: {n: e for names, s in knowing for n, e in limits(s, fraction).items() if n in names}
+
+    def known(fraction: FloatArray, given: Box | None = None) -> Box:
+        return {
+            n: ends
+            for names, simulator in knowing
+            for n, ends in limits(simulator, fraction, {n: given[n] for n in names if given and n in given}).items()
+            if n in names
+        }
+
+    return known
 
 
 def simulate(
