@@ -34,8 +34,7 @@ def load_config(path: Path, weights: Path | None = None, overrides: Sequence[str
     Raises:
         ConfigError: in one sentence, with the key, its value and the rule.
     """
-    tables = [_read_toml(path), *_more(weights, overrides)]
-    return _validate(CampaignConfig, path, [_network_of_start(tables), *tables])
+    return combined(CampaignConfig, path, [_read_toml(path), *_more(weights, overrides)])
 
 
 def _network_of_start(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -54,6 +53,30 @@ def parse_config(text: str, overrides: Sequence[str] = ()) -> CampaignConfig:
     """`load_config` of a TOML file's text."""
     where = Path("configuration")
     return _validate(CampaignConfig, where, [_parse_toml(where, text), *_more(None, overrides)])
+
+
+def load_as(kind: type[Kind], path: Path, overrides: Sequence[str] = ()) -> Kind:
+    """Read and check a file of another kind, with `overrides` laid over it.
+
+    Raises:
+        ConfigError: in one sentence, with the key, its value and the rule.
+    """
+    return combined(kind, path, [_read_toml(path), *_more(None, overrides)])
+
+
+def overlaid(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Nested tables, each laid over those before it."""
+    return reduce(_overlay, tables, dict[str, Any]())
+
+
+def combined(kind: type[Kind], where: Path, tables: Sequence[dict[str, Any]]) -> Kind:
+    """What tables say, laid over each other; `where` they are from begins the sentence of a refusal.
+
+    Raises:
+        ConfigError: in one sentence, with the key, its value and the rule.
+    """
+    under = [_network_of_start(tables)] if kind is CampaignConfig else []
+    return _validate(kind, where, [*under, *tables])
 
 
 def load_training(

@@ -8,6 +8,7 @@ import traceback
 
 import typer
 
+from loop.commands.arena import arena_app
 from loop.commands.campaign import campaign_app
 from loop.commands.data import data_app
 from loop.commands.model import model_app
@@ -26,6 +27,7 @@ app.add_typer(data_app)
 app.add_typer(model_app)
 app.add_typer(campaign_app, name="campaign")
 app.add_typer(reproduce_app, name="reproduce")
+app.add_typer(arena_app)
 
 READER_GONE = 141
 """what shells say of a process that wrote into a closed pipe"""

@@ -1,0 +1,154 @@
+"""Runs the campaigns of an arena: what is finished is skipped, what was cut off goes on.
+
+    DIR/data/KEY.h5            the samples of a track and a seed, shared by tracks that begin alike
+    DIR/models/KEY/            a network trained on them, shared by strategies that would train the same
+    DIR/runs/TRACK/STRATEGY/SEED/    a campaign
+
+Whoever uses a shared network is charged the seconds of its training.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from janus_al import checkpoint, dataset
+from janus_al.fitting import Run, StateError
+from janus_al.material import Boundary
+from janus_al.samples import Samples, concatenate, unlabelled
+from janus_al.training import train
+from loop import CREATED_BY
+from loop.campaign.campaign import Campaign, start
+from loop.campaign.config import CampaignConfig, ConfigError
+from loop.design.generators import generator, needs_model
+from loop.design.likeness import Likeness
+from loop.files.lock import locked
+from loop.files.outputs import check_folder, claim
+from loop.simulation.executors import open_executor
+from loop.simulation.progress import Progress
+from loop.simulation.rows import simulate_samples
+from loop.simulation.simulate import Execution
+from loop.studies.arena.plan import Arena, Data, Strategy, Track
+from loop.studies.arena.score import Scored, scored
+from loop.studies.means import Means
+
+EXTRA = 4
+"""images made for each one kept, at most"""
+MADE = ("arena.json", "arena.md", "arena.png")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One campaign of an arena, and what it scored."""
+
+    track: Track
+    strategy: Strategy
+    seed: int
+    scored: Scored
+
+
+def run_arena(arena: Arena, out: Path, means: Means, told: Callable[[list[Part]], None]) -> list[Part]:
+    """Run all campaigns, one after the other, seed by seed, so that whenever it is cut off seeds are paired.
+
+    Args:
+        arena: as `load_arena` checked it.
+        out: its folder; `told` is given all that is finished after each track of a seed.
+        means: `workers` simulate.
+
+    Raises:
+        OutputError: the folder holds something else.
+        ConfigError: the folder has a campaign with other settings; too few images are left of a track's data.
+        LockedError: another process runs it.
+    """
+    run = {"command": "arena", "name": arena.name}
+    check_folder(out, run)
+    claim(out, run, MADE)
+    parts = list[Part]()
+    with locked(out, "running this arena"), open_executor("process", means.workers) as executor:
+        for seed in range(arena.seeds):
+            for track in arena.track:
+                for strategy in arena.strategy:
+                    means.progress("campaigns", len(parts), arena.seeds * len(arena.track) * len(arena.strategy))
+                    parts.append(_part(arena, track, strategy, seed, out, executor, means))
+                told(parts)
+    return parts
+
+
+def _part(
+    arena: Arena, track: Track, strategy: Strategy, seed: int, out: Path, executor: Executor, means: Means
+) -> Part:
+    """One campaign, finished. The parameters name it, and where and with what it runs."""
+    data = arena.data_of(track)
+    bare = arena.config(track, strategy, seed, Path("data.h5"), None)
+    source = _data(data, bare, seed, out.resolve() / "data", executor)
+    model, seconds = None, 0.0
+    if needs_model(generator(bare.loop.generator)):
+        model, seconds = _model(bare, dataset.read(source), seed, out.resolve() / "models", means)
+    config = arena.config(track, strategy, seed, source, model)
+    folder = out / "runs" / track.name / strategy.name / str(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, "running this campaign"):
+        campaign = start(folder, config)
+        if campaign.journal.end is None:
+            campaign.run(executor, means.device, Progress(), lambda: None)
+    charged = data.simulated if data.charged else 0
+    members = _class(data.count, config.microstructure.size, config.material.boundary, seed)
+    return Part(track, strategy, seed, scored(Campaign(folder), members, charged, seconds))
+
+
+def _data(data: Data, config: CampaignConfig, seed: int, folder: Path, executor: Executor) -> Path:
+    """The samples of a track, made once: its first `simulated` images with their properties, the others without.
+
+    What may be left out has to be simulated to be known; no strategy sees these simulations, or pays for them.
+    """
+    from simulators import generate
+
+    side, material, solver = config.microstructure.size, config.material, config.execution.solver
+    path = folder / f"{_key([data.model_dump(exclude={'charged'}), side, repr(material), solver, seed])}.h5"
+    if path.is_file():
+        return path
+    images = generate(data.count * (EXTRA if data.without else 1), side, seed)
+    asked = images if data.without else images[: data.simulated]
+    (known,) = simulate_samples(asked, material, Execution(executor, solver, trusted=True), Progress())
+    kept = data.kept(known)
+    if len(kept) < (wanted := data.count if data.without else data.simulated):
+        raise ConfigError(f"data.without leaves {len(kept)} of {len(images)} images; leave out less, or have {wanted}")
+    rest = images[kept[data.simulated : data.count]] if data.without else images[data.simulated :]
+    samples = known.take(kept[: data.simulated])
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset.write(path, concatenate([samples, unlabelled(rest, material)]) if len(rest) else samples, CREATED_BY)
+    return path
+
+
+def _model(config: CampaignConfig, samples: Samples, seed: int, folder: Path, means: Means) -> tuple[Path, float]:
+    """The network that a campaign would train first, trained once, and the seconds that this took."""
+    network = config.network.built
+    path = folder / _key([samples.digest(), repr(network), repr(config.training), seed])
+    if (path / "model.json").is_file():
+        return path, checkpoint.load(path)[1].seconds
+    folder.mkdir(parents=True, exist_ok=True)
+    state = path.with_suffix(".state")
+    run = Run(means.device, state, partial(means.progress, "training"))
+    try:
+        found = train(samples, network, config.training, seed, run)
+    except StateError:
+        state.unlink()
+        found = train(samples, network, config.training, seed, run)
+    checkpoint.save(path, *found)
+    return path, found[1].seconds
+
+
+@cache
+def _class(count: int, side: int, boundary: Boundary, seed: int) -> Likeness:
+    """The class that designs are to be like: phase fields, none of them left out."""
+    from simulators import generate
+
+    return Likeness.of(list(generate(count, side, seed)), boundary)
+
+
+def _key(about: Any) -> str:
+    return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]
