@@ -71,6 +71,11 @@ class Geometry:
             )
         return found
 
+    def obeyed(self, image: Image) -> bool:
+        """Whether an image has all that is asked."""
+        found = self.measured(image)
+        return all(low <= found[name] <= high for name, (low, high) in self.intervals.items())
+
     def __str__(self) -> str:
         first, second = self.features
         if first == second:
