@@ -7,6 +7,8 @@ halved after failures and doubled after successes. Every point is simulated, and
 ends its box: the next one is about the best point that is no copy of it.
 """
 
+import contextlib
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -24,6 +26,7 @@ from loop.studies.baselines.autoencoder import LATENT, train_autoencoder
 from simulators import Result
 
 try:
+    from botorch.exceptions import BotorchWarning, ModelFittingError
     from botorch.fit import fit_gpytorch_mll
     from botorch.models import SingleTaskGP
     from gpytorch.mlls import ExactMarginalLogLikelihood
@@ -40,6 +43,8 @@ FIRST, LARGEST, SMALLEST = 0.8, 1.6, 0.5**7
 """side of a box, where the whole space has 1; below the smallest it starts again"""
 SUCCESSES, FAILURES = 3, 4
 """in a row, until the box is doubled, and halved"""
+SHORT = {"options": {"maxiter": 50}}
+"""how long a Gaussian process is fitted"""
 ALIVE = 0.1
 """standard deviation of the encoded images below which a latent dimension says nothing"""
 
@@ -193,12 +198,11 @@ class TurboGenerator:
         ]
         x = torch.tensor(np.array([seen.places[row] for row in whole]))
         y = torch.tensor([[scaled(n, seen.values[row][n]) for n in names] for row in whole], dtype=torch.float64)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore", category=BotorchWarning):
             torch.manual_seed(int(rng.integers(2**31)))
             gp = SingleTaskGP(x, y)
-            fit_gpytorch_mll(
-                ExactMarginalLogLikelihood(gp.likelihood, gp), optimizer_kwargs={"options": {"maxiter": 50}}
-            )
+            with contextlib.suppress(ModelFittingError):  # its prior is left
+                fit_gpytorch_mll(ExactMarginalLogLikelihood(gp.likelihood, gp), optimizer_kwargs=SHORT)
             lengths = gp.covar_module.lengthscale.detach().reshape(-1, x.shape[1]).log().mean(dim=0)
             reach = side / 2 * torch.exp(lengths - lengths.mean()).numpy()
             sobol = torch.quasirandom.SobolEngine(x.shape[1], scramble=True, seed=int(rng.integers(2**31)))
