@@ -1,1 +1,1 @@
-"""Work outside a campaign: one inversion, tuning, the reproductions."""
+"""Work outside a campaign: one inversion, tuning, the arena, the reproductions."""

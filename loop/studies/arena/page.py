@@ -174,8 +174,9 @@ COLUMNS = (
     "count per 100 simulations",
     "until ten",
     "seconds",
+    "count a minute",
+    "by the best baseline",
 )
-COLUMNS += ("count a minute", "by the best baseline")
 
 INTRO = """{header}
 A strategy is a campaign with other settings: the same targets, simulator, initial data and seeds, and the same budget
