@@ -1,6 +1,6 @@
 """Janus and its baselines at equal budgets (examples/arena.toml), and the page of it.
 
-    python benchmarks/arena.py [--seeds 2] [--dir campaigns/arena] [--page docs/results/arena] [--smoke]
+    python benchmarks/arena.py [--seeds 10] [--set KEY=VALUE] [--dir campaigns/arena] [--page docs/results/arena] [--smoke]
 
 Goes on with what is in --dir; measure another state of the program in another one. Writes PAGE.md, PAGE.json and
 PAGE.png of all that is finished whenever a track of a seed is. `--only T3 T4` runs these tracks alone. Needs
@@ -22,6 +22,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--dir", type=Path, default=ROOT / "campaigns" / "arena")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "results" / "arena")
+    parser.add_argument("--set", action="append", default=[], help="lay section.key=value over the arena's file")
     parser.add_argument("--only", nargs="*", help="names of tracks")
     parser.add_argument("--smoke", action="store_true", help="one track, one seed, a network that has learned nothing")
     arguments = parser.parse_args()
@@ -42,7 +43,9 @@ def measure(arguments):
 
     torch.set_num_threads(1)
     made = header("torch", "botorch", "fipy")
-    arena = load_arena(arguments.arena, SMOKE if arguments.smoke else [f"seeds={arguments.seeds}"])
+    arena = load_arena(
+        arguments.arena, [f"seeds={arguments.seeds}", *arguments.set, *(SMOKE if arguments.smoke else [])]
+    )
     if arguments.only:
         arena = arena.model_copy(update={"track": [t for t in arena.track if t.name in arguments.only]})
     with Progress() as progress:
