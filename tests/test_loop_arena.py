@@ -175,7 +175,6 @@ def test_an_arena_cut_off_goes_on(tmp_path):
         assert left == right
         assert left[-1][0] <= 10
     assert parts[1].scored.last.hits > 0
-    assert parts[1].scored.last.seconds < parts[0].scored.last.seconds
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "runs").rglob("journal.jsonl")}
     run("cut")
     assert before == {path: path.stat().st_mtime_ns for path in before}

@@ -52,7 +52,7 @@ def random_case(number):
     return field, int(rng.uniform(0.3, 0.7) * field.size), geometry, str(rng.choice(["dirichlet", "periodic"]))
 
 
-@pytest.mark.parametrize("first", (0, 20))
+@pytest.mark.parametrize("first", [0, 20])
 def test_images_obey_by_definition(first):
     """Forty random fields, planes and volumes, under both boundaries."""
     off = []
