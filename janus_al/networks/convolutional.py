@@ -10,12 +10,14 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from janus_al.networks.media import Conducting
 
-def encoder(size: int, latent: int, channels: int, stem: int, circular: bool) -> nn.Sequential:
-    """Images (n, 1, size, size) -> latent vectors (n, latent)."""
+
+def encoder(size: int, latent: int, channels: int, stem: int, circular: bool, media: int = 0) -> nn.Module:
+    """Images (n, 1, size, size) of -1..1 -> latent vectors (n, latent), which begin with the conductances of media."""
     c, coarse = channels, size // 8
     finest = [*conv(4, c, circular), *conv(c, c, circular), nn.PixelUnshuffle(2)] if stem == 2 else []
-    return nn.Sequential(
+    layers = nn.Sequential(
         nn.PixelUnshuffle(stem),
         *finest,
         *conv(4 * c if stem == 2 else 16, 2 * c, circular),
@@ -23,8 +25,13 @@ def encoder(size: int, latent: int, channels: int, stem: int, circular: bool) ->
         nn.PixelUnshuffle(2),
         *conv(8 * c, 4 * c, circular),
         nn.Flatten(),
-        nn.Linear(4 * c * coarse**2, latent),
+        nn.Linear(4 * c * coarse**2, latent - 2 * media),
     )
+    on_the_stem = 5
+    if not media:
+        return layers
+    width = c if stem == 2 else 2 * c
+    return Conducting(layers[:on_the_stem], layers[on_the_stem:], width, media, circular)
 
 
 def decoder(size: int, latent: int, channels: int, stem: int, circular: bool) -> nn.Sequential:

@@ -40,6 +40,8 @@ class JanusConfig:
     """at half the image side; twice and four times as many at a quarter and an eighth"""
     stem: Literal[2, 4] = 2
     """side of the blocks of pixels that the first layer of Janus-C takes in and the last puts out: 2 or 4"""
+    media: Annotated[int, Field(strict=True, ge=0, le=64)] = 2
+    """learned conductors on the grid of the stem, solved exactly, with which latent vectors of Janus-C begin; 0: none"""
     depth: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
     """transformer blocks on either side of Janus-ViT"""
     padding: Literal["zeros", "circular"] = "zeros"
@@ -55,10 +57,19 @@ class JanusConfig:
         """Refuse what cannot be built."""
         if self.size < 16 or self.size % 8:
             raise ValueError(f"size {self.size}: the network wants a side of at least 16 that 8 divides")
+        if self.conducting and 2 * self.conducting >= self.latent:
+            raise ValueError(
+                f"latent {self.latent}: {self.media} media take {2 * self.media} of them and leave none; raise it"
+            )
         if (weights := count_weights(self)) > LARGEST:
             raise ValueError(
                 f"a network of {weights:.1e} weights: at most {LARGEST:.0e}; lower size, channels, latent or depth"
             )
+
+    @property
+    def conducting(self) -> int:
+        """Media that the network has."""
+        return self.media if self.architecture == "conv" else 0
 
     def suited_to(self, size: int, boundary: str, properties: Sequence[str] = CONDUCTIVITIES) -> "JanusConfig":
         """The same network for images of this side and boundary whose simulations give these properties."""
@@ -88,13 +99,13 @@ class Janus(nn.Module):
         circular = config.padding == "circular"
         shape = (config.size, config.latent, config.channels)
         if config.architecture == "conv":
-            self.encoder = convolutional.encoder(*shape, config.stem, circular)
+            self.encoder = convolutional.encoder(*shape, config.stem, circular, config.media)
             self.decoder = convolutional.decoder(*shape, config.stem, circular)
         else:
             self.encoder = transformer.encoder(*shape, config.depth)
             self.decoder = transformer.decoder(*shape, config.depth, circular)
         outputs = len(config.properties)
-        self.head = Khronos(config.latent, outputs, config.rank, config.intervals)
+        self.head = Khronos(config.latent, outputs, config.rank, config.intervals, 2 * config.conducting)
         self.log_mean: Tensor
         self.log_std: Tensor
         self.latent_mean: Tensor

@@ -3,7 +3,8 @@
     u = sigmoid(z),   phi_jr(u) = sum_k W_jrk B_k(u),   P_c(z) = b_c + sum_r w_cr prod_j phi_jr(u_j)
 
 with quadratic B-splines B_k on uniform knots of [0, 1], one ghost function beyond either end, so that they
-sum to 1 everywhere and a product over many dimensions neither vanishes nor explodes.
+sum to 1 everywhere and a product over many dimensions neither vanishes nor explodes. Dimensions that are nearly the
+properties themselves may be added as they are.
 """
 
 import torch
@@ -18,20 +19,27 @@ def quadratic_bspline_basis(u: Tensor, intervals: int) -> Tensor:
 
 
 class Khronos(nn.Module):
-    """Vector-valued KHRONOS head: z (n, dims) -> (n, outputs)."""
+    """Vector-valued KHRONOS head: z (n, dims) -> (n, outputs).
 
-    def __init__(self, dims: int, outputs: int, rank: int, intervals: int) -> None:
+    Of the first `linear` dimensions a linear function is added; it is what a fresh head consists of nearly alone.
+    """
+
+    def __init__(self, dims: int, outputs: int, rank: int, intervals: int, linear: int = 0) -> None:
         super().__init__()
         self.intervals = intervals
         self.spline = nn.Parameter(1 + 0.1 * torch.randn(dims, rank, intervals + 2))
         self.mix = nn.Parameter(torch.randn(outputs, rank) / rank**0.5)
         self.bias = nn.Parameter(torch.zeros(outputs))
+        self.linear = nn.Linear(linear, outputs, bias=False) if linear else None
+        if linear:
+            self.mix.data *= 0.1
 
     def forward(self, z: Tensor) -> Tensor:
         """Properties of latent vectors."""
         basis = quadratic_bspline_basis(torch.sigmoid(z), self.intervals)  # (n, dims, k)
         factors = torch.einsum("njk,jrk->jnr", basis, self.spline)  # (dims, n, rank)
-        return self.bias + product_over_first_axis(factors) @ self.mix.T
+        curved = self.bias + product_over_first_axis(factors) @ self.mix.T
+        return curved if self.linear is None else curved + self.linear(z[:, : self.linear.in_features])
 
 
 def product_over_first_axis(x: Tensor) -> Tensor:
