@@ -63,6 +63,9 @@ def microstructure(
     size: Annotated[int, typer.Option(min=16, max=256, help="Pixels a side; 8 divides it.")] = 64,
     count: Annotated[int, typer.Option(min=16, max=1_000_000, help="Images to train on.")] = 16384,
     simulated: Annotated[int, typer.Option(min=8, help="Simulate only the first so many.")] = 8192,
+    contrast: Annotated[
+        float, typer.Option(min=1.01, max=1e6, help="Of the phases: label 0 conducts 0.1, label 1 so many times as much.")
+    ] = 10.0,
     set_: Set = None,
     seed: Seed = 0,
     workers: Workers = 0,
@@ -82,7 +85,7 @@ def microstructure(
     if not simulated <= count:
         raise UsageError(f"--simulated {simulated}: at most the --count of images, {count}")
     network, training = load_training(None, set_ or [], NETWORK, TRAINING)
-    data = Data(count, simulated, size, seed)
+    data = Data(count, simulated, size, seed, (0.1, 0.1 * contrast))
     with Progress() as progress:
         means = Means(prepare(device, threads), workers, progress)
         report = reproduce_microstructure(out, data, network, training, model, means)

@@ -39,9 +39,8 @@ from loop.studies.single import physics_of, shots_at, tools_of
 from simulators import generate
 from simulators.structures.phasefield import stream_for_tests
 
-MATERIAL = conduction((0.1, 1.0))
 TEST = 512
-NETWORK = JanusConfig(size=64, stem=4, channels=24)
+NETWORK = JanusConfig(size=64, stem=4, channels=24, media=0)
 TRAINING = TrainingConfig(steps=12000, batch=40, simulated=28, cycled=10, l_cyc=1.0, l_sens=20.0, validation=0.03)
 PROBES, EACH, DIVERSE = 48, 4, 16
 SOLVER = "direct"
@@ -52,12 +51,13 @@ COMPONENT = np.linspace(-2.0, 2.0, 9)
 
 @dataclass(frozen=True)
 class Data:
-    """How many images are made, how many of them are simulated, and from which seed; the test has its own stream."""
+    """Images made and simulated, their side and seed (the test has its own stream), and how their phases conduct."""
 
     count: int = 16384
     simulated: int = 8192
     size: int = 64
     seed: int = 0
+    conductivity: tuple[float, float] = (0.1, 1.0)
 
 
 def reproduce_microstructure(
@@ -78,7 +78,7 @@ def reproduce_microstructure(
     """
     run: dict[str, Any] = {"command": "reproduce microstructure", "seed": data.seed}
     if model is None:
-        suited = network_for((data.size, data.size), MATERIAL, network, training)
+        suited = network_for((data.size, data.size), conduction(data.conductivity), network, training)
         run |= {"data": dataclasses.asdict(data), "network": dataclasses.asdict(network)}
         run |= {"training": dataclasses.asdict(training)}
     else:
@@ -94,8 +94,8 @@ def reproduce_microstructure(
             trained, card = train(samples, suited, training, data.seed, kept)
             checkpoint.save(model, trained, card)
     network_, card = checkpoint.load(model, means.device)
-    size = network_.config.size
-    test = _samples(out / "test.h5", Data(TEST, TEST, size, data.seed), means, test=True)
+    size, phases = network_.config.size, card.phase_conductivity
+    test = _samples(out / "test.h5", Data(TEST, TEST, size, data.seed, (phases[0], phases[1])), means, test=True)
     check_test(test, card.images, "the test set")
     report: dict[str, Any] = {
         "model": dataclasses.asdict(network_.config),
@@ -122,13 +122,14 @@ def reproduce_microstructure(
 def _samples(path: Path, data: Data, means: Means, test: bool = False) -> Samples:
     """The dataset at `path`, made if it is not there."""
     if not path.exists():
+        material = conduction(data.conductivity)
         images = generate(data.count, data.size, stream_for_tests(data.seed) if test else data.seed)
         meta: dict[str, Any] = {"origin": b"generated", "seed": data.seed}
         with open_executor("process", means.workers) as executor:
             execution = Execution(executor, SOLVER, cached=True)
-            parts = simulate_samples(images[: data.simulated], MATERIAL, execution, means.progress, **meta)
+            parts = simulate_samples(images[: data.simulated], material, execution, means.progress, **meta)
         if data.simulated < data.count:
-            parts.append(unlabelled(images[data.simulated :], MATERIAL, **meta))
+            parts.append(unlabelled(images[data.simulated :], material, **meta))
         dataset.write(path, concatenate(parts), CREATED_BY)
     return dataset.read(path)
 
