@@ -21,8 +21,8 @@ from janus_al.material import UNIT, Boundary, Finite, Material
 from janus_al.networks.janus import CONDUCTIVITIES, LARGEST, Janus, JanusConfig
 from janus_al.properties import PropertyError
 
-FORMAT, VERSION = "janus-al model", 4
-"""version 1 has no checksums; those before 3 know conduction in planes alone, those before 4 no media"""
+FORMAT, VERSION = "janus-al model", 3
+"""version 1 has no checksums; those before 3 know conduction in planes alone"""
 DESCRIPTION, WEIGHTS, SUMS = MODEL
 MAX_JSON = 2**26
 """bytes of model.json, at most: a history of a hundred thousand checks"""
@@ -151,7 +151,7 @@ def load(folder: Path | str, device: str = "cpu", sha256: str | None = None) -> 
             raise DatasetError(f"{path}: not a '{FORMAT}' of version 1 to {VERSION}")
         if sha256 is not None or about.version > 1:
             _check_sums(folder, sha256)
-        text = text if about.version == VERSION else _upgraded(text)
+        text = text if about.version == VERSION else _with_material(text)
         description = TypeAdapter(_Description).validate_json(text, strict=True)
         description.card.material.check_constants()
     except PropertyError as error:
@@ -171,14 +171,13 @@ def load(folder: Path | str, device: str = "cpu", sha256: str | None = None) -> 
     return read_weights(folder / WEIGHTS, network).to(device).eval(), card
 
 
-def _upgraded(text: bytes) -> bytes:
-    """A description of an earlier version: no media, and before 3 the material's two conductivities and its boundary."""
+def _with_material(text: bytes) -> bytes:
+    """A description of an earlier version, which has the material's two conductivities and its boundary only."""
     about = from_json(text)
     with contextlib.suppress(KeyError, TypeError, AttributeError):
-        about["network"]["media"] = 0
         card = about["card"]
         if "material" in card:
-            return json.dumps(about).encode()
+            return text
         conductivity = card.pop("phase_conductivity")
         physics = {"simulator": "conduction", "constants": {"conductivity": conductivity}, "unit": UNIT}
         physics["properties"] = list(CONDUCTIVITIES)

@@ -5,8 +5,10 @@ import torch
 
 from janus_al.networks.convolutional import Double, decoder, encoder
 from janus_al.networks.janus import Janus, JanusConfig
+from janus_al.networks.media import START, conductance
 
-ARCHITECTURES = ("conv", "vit")
+NETWORKS = ({"architecture": "conv"}, {"architecture": "conv", "media": 2}, {"architecture": "vit"})
+networks = pytest.mark.parametrize("network", NETWORKS, ids=["conv", "media", "vit"])
 
 
 def build(**settings):
@@ -14,12 +16,12 @@ def build(**settings):
     return Janus(JanusConfig(**{"size": 16, "latent": 6, "channels": 4, "rank": 3, **settings}))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@networks
 @pytest.mark.parametrize("padding", ["zeros", "circular"])
 @pytest.mark.parametrize("size", [16, 24, 40])
 @pytest.mark.parametrize("stem", [2, 4])
-def test_any_side_that_8_divides(architecture, padding, size, stem):
-    model = build(architecture=architecture, padding=padding, size=size, stem=stem)
+def test_any_side_that_8_divides(network, padding, size, stem):
+    model = build(**network, padding=padding, size=size, stem=stem)
     z = model.encode(torch.rand(2, size, size))
     assert z.shape == (2, 6)
     assert model.decode(z).shape == (2, size, size)
@@ -33,6 +35,7 @@ def test_any_side_that_8_divides(architecture, padding, size, stem):
         ({"architecture": "mlp"}, "architecture 'mlp': it must be conv or vit"),
         ({"padding": "reflect"}, "padding 'reflect': it must be zeros or circular"),
         ({"stem": 3}, "stem 3: it must be 2 or 4"),
+        ({"latent": 4, "media": 2}, "latent 4: 2 media take 4 of them"),
     ],
 )
 def test_networks_that_cannot_be_built(change, words):
@@ -40,10 +43,10 @@ def test_networks_that_cannot_be_built(change, words):
         JanusConfig(**change)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_second_derivatives(architecture):
+@networks
+def test_second_derivatives(network):
     """The sensitivity loss is a function of d P(E(x)) / dx: its gradient must be that of finite differences."""
-    model = build(architecture=architecture).double()
+    model = build(**network).double()
     x = torch.rand(2, 16, 16, dtype=torch.float64, requires_grad=True)
 
     def predicted(x):
@@ -59,10 +62,10 @@ def test_second_derivatives(architecture):
         assert parameter.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_images_are_told_apart(architecture):
+@networks
+def test_images_are_told_apart(network):
     """Neither a pixel nor its place is lost on the way to z."""
-    model = build(architecture=architecture).double()
+    model = build(**network).double()
     x = torch.zeros(3, 16, 16, dtype=torch.float64)
     x[1, 2, 3] = x[2, 12, 9] = 1
     z = model.encode(x)
@@ -93,3 +96,48 @@ def test_doubling_is_bilinear():
     torch.testing.assert_close(inside, torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3]))
     around = Double(circular=True)(ramp)[0, 0, 0]
     torch.testing.assert_close(around, torch.tensor([0.75, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 2.25]))
+
+
+@pytest.mark.parametrize("circular", [False, True])
+def test_media_conduct_as_a_solve_of_all_cells_says(circular):
+    """Laminates by their means; any grid by one dense solve."""
+    along = torch.tensor([1.0, 4.0, 2.0]).expand(1, 2, 3)
+    torch.testing.assert_close(conductance(along, along, circular), torch.tensor([3 / (1 + 1 / 4 + 1 / 2)]))
+    torch.testing.assert_close(conductance(along.mT, along.mT, circular), torch.tensor([7 / 3]))
+    torch.manual_seed(0)
+    along, aside = torch.rand(2, 4, 5, dtype=torch.float64).exp() ** 4
+    number = torch.arange(20).reshape(4, 5)
+    matrix, source = torch.zeros(20, 20, dtype=torch.float64), torch.zeros(20, dtype=torch.float64)
+
+    def join(i, j, k):
+        matrix[i, i] += k
+        matrix[j, j] += k
+        matrix[i, j] -= k
+        matrix[j, i] -= k
+
+    for row in range(4):
+        for column in range(5):
+            i, below = (row, column), ((row + 1) % 4, column)
+            if column < 4:
+                join(number[i], number[row, column + 1], 2 / (1 / along[i] + 1 / along[row, column + 1]))
+            if row < 3 or circular:
+                join(number[i], number[below], 2 / (1 / aside[i] + 1 / aside[below]))
+        matrix[number[row, 0], number[row, 0]] += 2 * along[row, 0]
+        matrix[number[row, 4], number[row, 4]] += 2 * along[row, 4]
+        source[number[row, 4]] = 2 * along[row, 4]
+    temperature = torch.linalg.solve(matrix, source)[number]
+    flux = (2 * along[:, 0] * temperature[:, 0]).sum() * 5 / 4
+    torch.testing.assert_close(conductance(along[None], aside[None], circular), flux[None])
+
+
+def test_fresh_media_and_a_fresh_head_say_nearly_what_conducts():
+    model = build(latent=8, media=2)
+    z = model.encode(torch.rand(64, 16, 16).round())
+    said = model.predict(z)
+    curved = said - model.head.linear(z[:, :4])
+    assert curved.std(dim=0).max() < 0.3 * said.std(dim=0).min()
+    model.encoder.local.weight.data.zero_()
+    model.encoder.local.bias.data.zero_()
+    for label, conducts in ((1.0, START), (0.0, -START)):
+        z = model.encode(torch.full((1, 16, 16), label))
+        torch.testing.assert_close(z[0, :4], torch.full((4,), conducts))

@@ -31,7 +31,8 @@ def encoder(size: int, latent: int, channels: int, stem: int, circular: bool, me
     if not media:
         return layers
     width = c if stem == 2 else 2 * c
-    return Conducting(layers[:on_the_stem], layers[on_the_stem:], width, media, circular)
+    fine, rest = nn.Sequential(*layers[:on_the_stem]), nn.Sequential(*layers[on_the_stem:])
+    return Conducting(fine, rest, width, media, circular)
 
 
 def decoder(size: int, latent: int, channels: int, stem: int, circular: bool) -> nn.Sequential:

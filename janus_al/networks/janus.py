@@ -40,8 +40,9 @@ class JanusConfig:
     """at half the image side; twice and four times as many at a quarter and an eighth"""
     stem: Literal[2, 4] = 2
     """side of the blocks of pixels that the first layer of Janus-C takes in and the last puts out: 2 or 4"""
-    media: Annotated[int, Field(strict=True, ge=0, le=64)] = 2
-    """learned conductors on the grid of the stem, solved exactly, with which latent vectors of Janus-C begin; 0: none"""
+    media: Annotated[int, Field(strict=True, ge=0, le=64)] = 0
+    """learned conductors on the stem's grid, solved exactly, with which latent vectors of Janus-C begin; 2 from
+    contrast 30 on, with training.l_task = 10"""
     depth: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
     """transformer blocks on either side of Janus-ViT"""
     padding: Literal["zeros", "circular"] = "zeros"

@@ -1,8 +1,8 @@
 """Media: an image as learned conductors on a coarse grid, whose effective conductance is solved for exactly.
 
-Currents flow as far as the image is wide and through its narrowest necks, which convolutions alone learn slowly: the more
-so, the higher the contrast. Here they only say how well each cell of the grid conducts along either axis; from face to
-face through all cells, with adiabatic sides, conducts what physics says:
+Currents flow as far as the image is wide and through its narrowest necks, which convolutions alone learn slowly: the
+more so, the higher the contrast. Here they only say how well each cell of the grid conducts along either axis; what
+then flows from face to face through all cells, with adiabatic sides, is solved for layer by layer:
 
     A_0 = diag(ends),   A -> (A^-1 + R)^-1 with A the layers' matrix so far and R the resistances to the next layer
 

@@ -64,7 +64,8 @@ def microstructure(
     count: Annotated[int, typer.Option(min=16, max=1_000_000, help="Images to train on.")] = 16384,
     simulated: Annotated[int, typer.Option(min=8, help="Simulate only the first so many.")] = 8192,
     contrast: Annotated[
-        float, typer.Option(min=1.01, max=1e6, help="Of the phases: label 0 conducts 0.1, label 1 so many times as much.")
+        float,
+        typer.Option(min=1.01, max=1e6, help="Of the phases: label 0 conducts 0.1, label 1 so many times as much."),
     ] = 10.0,
     set_: Set = None,
     seed: Seed = 0,

@@ -40,7 +40,7 @@ from simulators import generate
 from simulators.structures.phasefield import stream_for_tests
 
 TEST = 512
-NETWORK = JanusConfig(size=64, stem=4, channels=24, media=0)
+NETWORK = JanusConfig(size=64, stem=4, channels=24)
 TRAINING = TrainingConfig(steps=12000, batch=40, simulated=28, cycled=10, l_cyc=1.0, l_sens=20.0, validation=0.03)
 PROBES, EACH, DIVERSE = 48, 4, 16
 SOLVER = "direct"

@@ -1,0 +1,171 @@
+"""What the head's error costs at contrasts 10, 100 and 1000: against steps and seconds, with media and without.
+
+    OMP_NUM_THREADS=1 python benchmarks/high_contrast.py [--sizes 32,64] [--contrasts 10,100,1000] [--steps 600]
+        [--ways plain,media] [--seeds 1] [--out docs/results/high-contrast.json] [--smoke]
+
+4,096 phase-field images, 512 of them simulated, 512 others to test on. Steps of 24 images, 16 of them simulated. A way
+changes one thing; `untrained` is a linear fit of log k to what media conduct whose cells are the mean of their pixels'
+log conductivities. Rows that the file has already are not run again. Seconds are of CPU, evaluations left out.
+"""
+
+import os
+
+os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from janus_al.material import conduction
+
+sys.path.insert(0, str(Path(__file__).parent))
+from common.header import ROOT, header
+
+WAYS = {
+    "plain": {"media": 0, "l_task": 1.0},
+    "plain, balanced": {"media": 0},
+    "media": {},
+    "media, unbalanced": {"l_task": 1.0},
+    "media, half the reconstruction": {"l_rec": 10.0},
+    "media, bfloat16": {"precision": "bfloat16"},
+    "one medium": {"media": 1},
+    "four media": {"media": 4},
+    "untrained": None,
+}
+CHECKS = 6
+"""of the test error, in a training"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="32,64")
+    parser.add_argument("--contrasts", default="10,100,1000")
+    parser.add_argument("--ways", default="plain;media;untrained", help=f"of {'; '.join(WAYS)}")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--images", type=int, default=4096)
+    parser.add_argument("--cache", type=Path, default=ROOT / "campaigns" / "high-contrast", help="where data are kept")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "high-contrast.json")
+    parser.add_argument("--smoke", action="store_true", help="seconds instead of hours, in a temporary folder")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(header("torch"))
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.smoke:
+            vars(arguments).update(cache=Path(folder), out=Path(folder) / "out.json", sizes="16", contrasts="100")
+            vars(arguments).update(ways="plain;media;untrained", steps=2, images=64)
+        rows = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
+        for key in wanted(arguments):
+            if any(all(row[name] == value for name, value in key.items()) for row in rows):
+                continue
+            rows.append({**key, "made": header("torch"), **measured(arguments, key)})
+            print(line(rows[-1]), flush=True)
+            arguments.out.parent.mkdir(parents=True, exist_ok=True)
+            arguments.out.write_text(json.dumps(rows, indent=1))
+
+
+def wanted(arguments):
+    for size in map(int, arguments.sizes.split(",")):
+        for way in arguments.ways.split(";"):
+            for contrast in map(float, arguments.contrasts.split(",")):
+                for seed in range(arguments.seeds):
+                    steps = arguments.steps if WAYS[way] is not None else 0
+                    yield {"size": size, "way": way, "contrast": contrast, "steps": steps, "seed": seed}
+
+
+def measured(arguments, key):
+    train, test = (datasets(arguments, key["size"], key["contrast"], name) for name in ("train", "test"))
+    if WAYS[key["way"]] is None:
+        return {"curve": [{"step": 0, "seconds": 0.0, "test_error": untrained(train, test, key["contrast"])}]}
+    return {"curve": curve(train, test, key, WAYS[key["way"]])}
+
+
+def datasets(arguments, size, contrast, name):
+    """Samples of which an eighth were simulated, or an eighth as many others, all simulated."""
+    from janus_al import dataset
+    from janus_al.samples import concatenate, unlabelled
+    from loop.simulation.executors import open_executor
+    from loop.simulation.rows import simulate_samples
+    from loop.simulation.simulate import Execution
+    from simulators import generate
+
+    few = arguments.images // 8
+    path = arguments.cache / f"{name}-{size}-{contrast:g}-{arguments.images}.h5"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        material = conduction((0.1, 0.1 * contrast))
+        images = generate(few if name == "test" else arguments.images, size, 300 + (name == "test"))
+        with open_executor("process", 1) as executor:
+            execution = Execution(executor, "direct", cached=True)
+            meta = {"origin": b"generated", "seed": 300}
+            parts = simulate_samples(images[:few], material, execution, lambda *_: None, **meta)
+        rest = [unlabelled(images[few:], material)] if len(images) > few else []
+        dataset.write(path, concatenate([*parts, *rest]), "high_contrast.py")
+    return dataset.read(path)
+
+
+def curve(train, test, key, change):
+    """Test error and pixel error at equal distances of one training."""
+    from janus_al import training
+    from janus_al.evaluation import evaluate
+    from janus_al.fitting import Run, TrainingConfig
+    from janus_al.networks.janus import JanusConfig
+
+    steps, size = key["steps"], key["size"]
+    net = {name: value for name, value in change.items() if name in JanusConfig.__dataclass_fields__}
+    fit = {name: value for name, value in change.items() if name in TrainingConfig.__dataclass_fields__}
+    network = JanusConfig(**{"size": size, "stem": 4 if size > 32 else 2, "media": 2, **net})
+    config = replace(TrainingConfig(steps=steps, batch=24, simulated=16, cycled=8, l_task=10.0), **fit)
+    model = training.build(network, key["seed"])
+    found, spent, began = [], 0.0, time.process_time()
+
+    def check(step, _):
+        nonlocal spent
+        if step % max(1, steps // CHECKS) == 0:
+            paused = time.process_time()
+            report = evaluate(model, test)
+            model.train()
+            error = mean(p["relative_error_mean"] for p in report["properties"].values())
+            row = {"step": step, "seconds": paused - began - spent, "test_error": error}
+            found.append({**row, "pixel_mae": report["pixel_mae"]})
+            spent += time.process_time() - paused
+
+    with patch("janus_al.training.build", lambda *_: model):
+        training.train(train, network, config, key["seed"], Run(progress=check))
+    return found
+
+
+def untrained(train, test, contrast):
+    """Mean relative error of one slope and offset between log k and what the plainest medium conducts."""
+    from janus_al.networks.media import conductance
+
+    def seen(samples):
+        x = torch.tensor(samples.image).double()[:, None] - 0.5
+        mean_log = torch.nn.functional.avg_pool2d(x, samples.image.shape[1] // 16)[:, 0] * np.log(contrast)
+        k = mean_log.exp()
+        return torch.stack([conductance(k, k, False), conductance(k.mT, k.mT, False)], dim=1).log().numpy().ravel()
+
+    labelled = train.take(np.flatnonzero(train.simulated))
+    slope, offset = np.polyfit(seen(labelled), np.log(labelled.properties[:, :2]).ravel(), 1)
+    return float(np.abs(np.exp(slope * seen(test) + offset) / test.properties[:, :2].ravel() - 1).mean())
+
+
+def line(row):
+    name = f"{row['size']}^2, contrast {row['contrast']:g}, {row['way']}, seed {row['seed']}"
+    points = [f"{p['test_error']:.2%} after {p['step']} steps, {p['seconds']:.0f} s" for p in row["curve"]]
+    return f"{name}: {'; '.join(points)}" + (
+        f"; pixel MAE {row['curve'][-1]['pixel_mae']:.4f}" if "pixel_mae" in row["curve"][-1] else ""
+    )
+
+
+if __name__ == "__main__":
+    main()
