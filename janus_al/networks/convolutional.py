@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from janus_al.networks.media import Conducting
 
+ON_THE_STEM = 5
+"""layers of the encoder on its finest grid: the blocks of pixels, and two convolutions with their activations"""
+
 
 def encoder(size: int, latent: int, channels: int, stem: int, circular: bool, media: int = 0) -> nn.Module:
     """Images (n, 1, size, size) of -1..1 -> latent vectors (n, latent), which begin with the conductances of media."""
     c, coarse = channels, size // 8
     finest = [*conv(4, c, circular), *conv(c, c, circular), nn.PixelUnshuffle(2)] if stem == 2 else []
-    layers = nn.Sequential(
+    layers: list[nn.Module] = [
         nn.PixelUnshuffle(stem),
         *finest,
         *conv(4 * c if stem == 2 else 16, 2 * c, circular),
@@ -26,13 +29,12 @@ def encoder(size: int, latent: int, channels: int, stem: int, circular: bool, me
         *conv(8 * c, 4 * c, circular),
         nn.Flatten(),
         nn.Linear(4 * c * coarse**2, latent - 2 * media),
-    )
-    on_the_stem = 5
+    ]
     if not media:
-        return layers
+        return nn.Sequential(*layers)
+    fine, rest = layers[:ON_THE_STEM], layers[ON_THE_STEM:]
     width = c if stem == 2 else 2 * c
-    fine, rest = nn.Sequential(*layers[:on_the_stem]), nn.Sequential(*layers[on_the_stem:])
-    return Conducting(fine, rest, width, media, circular)
+    return Conducting(nn.Sequential(*fine), nn.Sequential(*rest), width, media, circular)
 
 
 def decoder(size: int, latent: int, channels: int, stem: int, circular: bool) -> nn.Sequential:
