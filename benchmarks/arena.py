@@ -1,6 +1,6 @@
 """Janus and its baselines at equal budgets (examples/arena.toml), and the page of it.
 
-    python benchmarks/arena.py [--seeds 10] [--set KEY=VALUE] [--dir campaigns/arena] [--page PAGE] [--smoke]
+    python benchmarks/arena.py [--seeds 10] [--set KEY=VALUE] [--dir campaigns/arena] [--only T3 T4] [--smoke]
 
 Goes on with what is in --dir; measure another state of the program in another one. Writes PAGE.md, PAGE.json and
 PAGE.png of all that is finished whenever a track of a seed is. `--only T3 T4` runs these tracks alone. Needs

@@ -140,6 +140,7 @@ class Cut(Exception):
 
 
 def test_an_arena_cut_off_goes_on(tmp_path):
+    from janus_al import checkpoint
     from loop.campaign.journal import read_events
     from loop.studies.arena.page import page, summary, write_page
     from loop.studies.arena.plan import load_arena
@@ -175,6 +176,9 @@ def test_an_arena_cut_off_goes_on(tmp_path):
         assert left == right
         assert left[-1][0] <= 10
     assert parts[1].scored.last.hits > 0
+    network = checkpoint.load(next((tmp_path / "cut" / "models").iterdir()))[1]
+    assert [part.scored.steps[0].seconds for part in parts] == [network.seconds, 0.0]
+    assert parts[1].scored.last.seconds > 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "runs").rglob("journal.jsonl")}
     run("cut")
     assert before == {path: path.stat().st_mtime_ns for path in before}

@@ -18,7 +18,7 @@ from typing import Any
 
 from janus_al import checkpoint, dataset
 from janus_al.fitting import Run, StateError
-from janus_al.material import Boundary
+from janus_al.material import Boundary, conduction
 from janus_al.samples import Samples, concatenate, unlabelled
 from janus_al.training import train
 from loop import CREATED_BY
@@ -31,7 +31,7 @@ from loop.files.outputs import check_folder, claim
 from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
 from loop.simulation.rows import simulate_samples
-from loop.simulation.simulate import Execution
+from loop.simulation.simulate import Execution, simulate
 from loop.studies.arena.plan import Arena, Data, Strategy, Track
 from loop.studies.arena.score import Scored, scored
 from loop.studies.means import Means
@@ -69,6 +69,7 @@ def run_arena(arena: Arena, out: Path, means: Means, told: Callable[[list[Part]]
     claim(out, run, MADE)
     parts = list[Part]()
     with locked(out, "running this arena"), open_executor("process", means.workers) as executor:
+        _warm(executor)
         for seed in range(arena.seeds):
             for track in arena.track:
                 for strategy in arena.strategy:
@@ -76,6 +77,13 @@ def run_arena(arena: Arena, out: Path, means: Means, told: Callable[[list[Part]]
                     parts.append(_part(arena, track, strategy, seed, out, executor, means))
                 told(parts)
     return parts
+
+
+def _warm(executor: Executor) -> None:
+    """Have a worker load FiPy, which takes seconds that no strategy is to be charged."""
+    from simulators import generate
+
+    list(simulate(generate(1, 16, 0), conduction((0.1, 1.0)), Execution(executor)))
 
 
 def _part(
