@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,6 @@ def run_arena(arena: Arena, out: Path, means: Means, told: Callable[[list[Part]]
     claim(out, run, MADE)
     parts = list[Part]()
     with locked(out, "running this arena"), open_executor("process", means.workers) as executor:
-        _warm(executor)
         for seed in range(arena.seeds):
             for track in arena.track:
                 for strategy in arena.strategy:
@@ -79,6 +78,7 @@ def run_arena(arena: Arena, out: Path, means: Means, told: Callable[[list[Part]]
     return parts
 
 
+@lru_cache(maxsize=1)
 def _warm(executor: Executor) -> None:
     """Have a worker load FiPy, which takes seconds that no strategy is to be charged."""
     from simulators import generate
@@ -102,6 +102,7 @@ def _part(
     with locked(folder, "running this campaign"):
         campaign = start(folder, config)
         if campaign.journal.end is None:
+            _warm(executor)
             campaign.run(executor, means.device, Progress(), lambda: None)
     charged = data.simulated if data.charged else 0
     members = _class(data.count, config.microstructure.size, config.material.boundary, seed)
