@@ -33,7 +33,7 @@ class CvaeGenerator:
 
     def propose(self, wanted: Wanted, known: Known, seed: Sequence[int]) -> Pool:
         """Decodes, with what the head predicts of their cuts."""
-        names = tuple(dict.fromkeys(n for target, _ in wanted for n in target.intervals))
+        names = tuple(dict.fromkeys(n for target, _ in wanted for n in target.properties))
         images, values = self._samples(known, names)
         if len(images) < 2:
             return EMPTY

@@ -175,7 +175,7 @@ class TurboGenerator:
         results = self.tools.simulate([(grey[row] > 0.5).astype(np.uint8) for row in taken])
         best = far[centre]
         for row, result in zip(taken, results, strict=True):
-            if result is None or not set(target.intervals) <= set(values := _values(result, grey[row])):
+            if result is None or not set(target.properties) <= set(values := _values(result, grey[row])):
                 continue
             seen.add(places[row], grey[row], values)
             best = min(best, self._far(target, values))
@@ -192,7 +192,7 @@ class TurboGenerator:
         The parameters are those of `_step`, and the box.
         """
         material = self.tools.material
-        names = [name for name in material.simulated if name in target.intervals] or list(material.simulated[:1])
+        names = [name for name in material.simulated if name in target.properties] or list(material.simulated[:1])
         whole = [
             row for row, values in enumerate(seen.values) if all(np.isfinite(values.get(n, np.nan)) for n in names)
         ]
@@ -218,7 +218,7 @@ class TurboGenerator:
         return len(others) > 0 and bool(aligned_distance(image, np.stack(others)).min() < self.tools.min_distance)
 
     def _far(self, target: Target, values: dict[str, float]) -> float:
-        if not all(np.isfinite(values.get(name, np.nan)) for name in target.intervals):
+        if not all(np.isfinite(values.get(name, np.nan)) for name in target.properties):
             return np.inf
         return float(distance(gaps(target, values, self.tools.inversion)))
 
