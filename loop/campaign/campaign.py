@@ -7,6 +7,7 @@ models, too. A round that was killed is done again from its proposals, and what 
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -22,6 +23,7 @@ from janus_al.files import atomic_path
 from loop.campaign.acceptance import Acceptance, accept
 from loop.campaign.beginning import begin
 from loop.campaign.config import CampaignConfig, ConfigError
+from loop.campaign.extremes import Search, aimed, best_of, ended, ranked
 from loop.campaign.journal import Journal
 from loop.campaign.ledger import Ledger
 from loop.campaign.models import Models
@@ -114,7 +116,7 @@ class Campaign:
                 own = [c for c in candidates if c.probe == (origin == "probe")]
                 shoot(own, partial(self._simulate, number=number, origin=origin), self.material, steps)
         with self.clock("verification"):
-            designs = self._accept(candidates)
+            designs = self._accept(candidates, number)
         if self._goes_on(number, designs) and self._needs_model():
             self.models.of(number)
         first = [c.error for c in candidates if c.error is not None and not c.probe]
@@ -150,9 +152,14 @@ class Campaign:
             tools.min_distance,
             acquisition(settings.acquisition),
         )
-        wanted = [(target, min(settings.candidates, missing)) for target, missing in self._unmet()]
+        wanted = [
+            (self._aimed(t, known), settings.candidates if t.best else min(settings.candidates, missing))
+            for t, missing in self._unmet()
+        ]
         with self.clock("inversion"):
             candidates, _ = propose(fitted(made, tools, known), wanted, known, rules, (seed, number, STAGE))
+            own = {target.name: target for target in self.targets}
+            candidates = [dataclasses.replace(c, target=own[c.target.name]) for c in candidates]
             probes = min(settings.probes, self.ledger.probes_left // self.ledger.price)
             if not needs_model(made) or not probes:
                 return candidates
@@ -191,10 +198,31 @@ class Campaign:
         """What probes ask for: the range of the first dataset, as it was stored then."""
         return next((e["probe_range"] for e in self.journal.of("campaign") if "probe_range" in e), {})
 
-    def _accept(self, candidates: Sequence[Candidate]) -> list[dict[str, Any]]:
-        """New designs."""
+    def _accept(self, candidates: Sequence[Candidate], number: int) -> list[dict[str, Any]]:
+        """New designs: of what meets its target, and of the best there was where a search for it has ended."""
         rules = Acceptance(self.config.loop.min_distance, self.check, self.executor)
-        return accept(candidates, self._unmet(), self._images(), rules)
+        unmet, have, rounds = self._unmet(), self._images(), self.journal.of("round")
+        found = accept(candidates, [(t, n) for t, n in unmet if not t.best], have, rules)
+        for target, missing in unmet:
+            if target.best and self._ended(target, candidates, number):
+                kept = ranked(target, rounds, candidates, self.ledger.image)
+                found += accept(kept, [(target, missing)], have, rules)
+        return found
+
+    def _ended(self, target: Target, candidates: Sequence[Candidate], number: int) -> str:
+        """Why the search for the best of a target ends with a round, if it does."""
+        if number >= self.config.budget.rounds or self.ledger.left <= 0:
+            return "the budget is spent"
+        rows = [row for event in self.journal.of("round") for row in event["candidates_table"]]
+        before, now = (best_of(target, [*rows, *more]) for more in ((), [table_row(c) for c in candidates if c.trials]))
+        settings, (name,) = self.config.loop, target.best
+        limit = self.config.reach[target.name].best.get(name, math.nan)
+        return ended(before, now, target, limit, Search(settings.improvement, settings.near))
+
+    def _aimed(self, target: Target, known: Known) -> Target:
+        """A target with what its generator is to aim at."""
+        best = self.config.reach[target.name].best
+        return aimed(target, known.samples, next((best[n] for n in target.best if n in best), math.nan))
 
     # --- simulations ---------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
 from loop.design.acquisition import BUILT_IN as ACQUISITIONS
 from loop.design.doors import check_name
-from loop.design.feasible import check_reachable, check_shape
+from loop.design.feasible import Reach, check_reachable, check_shape
 from loop.design.generators import BUILT_IN as GENERATORS
 from loop.design.targets import WAYS, Target, TargetError, check_best, interval
 from loop.files.names import same
@@ -108,6 +108,10 @@ class Loop(Section):
     shots are worth, measured; they teach as well"""
     cut_steps: Annotated[int, Field(strict=True, ge=0, le=1000)] = 4
     """simulations spent on moving the cut of one candidate, at most"""
+    improvement: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.005
+    """of a "max" or "min": rounds follow while one betters the best by this part of it"""
+    near: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.01
+    """or until the best is within this part of the exact limit"""
     min_distance: Annotated[float, Field(strict=True, ge=0, lt=0.5)] = 0.05
     """part of the pixels in which two designs of a target differ, at least, at the best translation"""
     retrain: Literal["warm", "scratch", "never"] = "warm"
@@ -189,6 +193,16 @@ class CampaignConfig(Section):
             return conduction(phases, boundary)
         return Material(tuple(section.physics(boundary) for section in self.physics), boundary)
 
+    @cached_property
+    def reach(self) -> dict[str, Reach]:
+        """What physics leaves to each target, by its name.
+
+        Raises:
+            TargetError: nothing.
+        """
+        limits, names, pixels = limits_of(self.material, trusted=True), self.material.names, self.microstructure.size**2
+        return {target.name: check_reachable(target, names, limits, pixels) for target in self.targets()}
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.microstructure.phase_conductivity is None) == (not self.physics):
@@ -218,9 +232,9 @@ class CampaignConfig(Section):
         targets = [t.name for t in self.targets()]
         if len({same(n) for n in targets}) < len(targets):
             raise ValueError(f"target names {targets}: each must be given once, capitals or not")
-        limits, names = limits_of(self.material, trusted=True), self.material.names
+        names = self.material.names
         for target in self.targets():
-            check_reachable(target, names, limits, self.microstructure.size**2)
+            assert target.name in self.reach
             check_shape(target, (self.microstructure.size,) * 2)
             predicted = (*self.network.properties, FRACTION.name)
             if lost := [n for n in target.properties if n not in predicted]:

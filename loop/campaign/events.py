@@ -187,13 +187,6 @@ class _Round(_Event):
     designs: list[_Design]
     candidates_table: list[_Candidate]
 
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if lost := {(d.hash, d.target) for d in self.designs} - {(c.hash, c.target) for c in self.candidates_table}:
-            key, target = min(lost)
-            raise ValueError(f"design {key[:12]}... for {target} is none of the round's candidates")
-        return self
-
 
 class _Finished(_Event):
     state: Literal["done", "stopped"]
@@ -238,6 +231,7 @@ class _Order:
     def __init__(self) -> None:
         self.begun, self.samples, self.round = False, 0, 0
         self.designs: set[str] = set()
+        self.candidates: set[tuple[str, str]] = set()
 
     def take(self, event: _Event) -> None:
         """Take the next event.
@@ -259,6 +253,10 @@ class _Order:
         elif isinstance(event, _Round):
             if event.round != self.round + 1:
                 raise ValueError(f"round {event.round} where round {self.round + 1} belongs")
+            self.candidates |= {(c.hash, c.target) for c in event.candidates_table}
+            if lost := {(d.hash, d.target) for d in event.designs} - self.candidates:
+                key, target = min(lost)
+                raise ValueError(f"design {key[:12]}... for {target} is none of the candidates so far")
             names = [design.name for design in event.designs]
             if len(self.designs | set(names)) < len(self.designs) + len(names):
                 raise ValueError(f"designs {names}: one of them was named before")

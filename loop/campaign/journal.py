@@ -77,6 +77,12 @@ def spent_on(shards: Sequence[Event]) -> int:
     return sum(shard.get("simulations", shard["simulated"] + len(shard["failed"])) for shard in shards)
 
 
+def proposed_as(events: Sequence[Event]) -> dict[tuple[str, str], tuple[int, Event]]:
+    """Round and row of every simulated candidate by hash and target; a design's round may be later than its own."""
+    rounds = [event for event in events if event["event"] == "round"]
+    return {(row["hash"], row["target"]): (e["round"], row) for e in rounds for row in e["candidates_table"]}
+
+
 def committed(folder: Path, event: Event) -> bytes:
     """The bytes of the file that an event vouches for.
 

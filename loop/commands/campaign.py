@@ -100,6 +100,9 @@ def _campaign(folder: Path, config: Any, json_: bool) -> None:
     from loop.commands.run import run_campaign
     from loop.output.projections import status
 
+    for reach in config.reach.values() if config else []:
+        if reach.warning:
+            print(f"janus-al: {reach.warning}", file=sys.stderr)
     with Progress() as progress:
         run_campaign(folder, config, progress)
     report = status(folder)
@@ -120,6 +123,10 @@ def _print_status(report: dict[str, Any]) -> None:
         ["target", "wanted", "designs", "of"],
         [[t["name"], t["words"], t["designs"], t["designs_wanted"]] for t in report["targets"]],
     )
+    for t in report["targets"]:
+        if (best := t["best"]) and best["value"] is not None:
+            limit = "" if best["limit"] is None else f", {best['to_limit']:.1%} from the limit, {best['limit']:.5g}"
+            print(f"{t['name']}: best {best['quantity']} {best['value']:.5g}{limit}")
     if report["rounds_table"]:
         columns = ["round", "candidates", "first_shot_error_median", "probe_error_median", "hits", "simulations"]
         print_table(columns, [[r[c] for c in columns] for r in report["rounds_table"]])

@@ -127,7 +127,10 @@ def invert(
     model: Model,
     target: Annotated[
         list[str],
-        typer.Option(help="kxx=0.3, kxx=0.3+-2%, kxx=0.2..0.4, kyy>0.2, volume_fraction<=0.5; repeat for several."),
+        typer.Option(
+            help="kxx=0.3, kxx=0.3+-2%, kxx=0.2..0.4, kyy>0.2, kxx/kyy>=2, max kxx, volume_fraction<=0.5, "
+            "min_feature>=3, connected=x, periodic; repeat for several."
+        ),
     ],
     out: Out = Path("designs"),
     count: Annotated[int, typer.Option(min=1, max=10_000, help="Candidates wanted.")] = 16,
@@ -150,6 +153,7 @@ def invert(
 
     janus-al invert data/janus-64 --target kxx=0.30 --count 16
     """
+    from janus_al.quantities import quantity
     from loop.design.words import parse_targets
 
     wanted = parse_targets(target, tolerance, count)
@@ -160,6 +164,8 @@ def invert(
     with Progress() as progress:
         result = invert_target(model, request, out, Means(_device(device, threads), workers, progress), force)
     candidates = result["candidates"]
+    if result["warning"]:
+        print(result["warning"], file=sys.stderr)
     if len(candidates) < count:
         fell = ", ".join(f"{number} {reason}" for reason, number in result["passed_over"].items())
         print(
@@ -179,15 +185,19 @@ def invert(
     if json_:
         print_json(result)
         raise typer.Exit(0 if enough else 3)
-    names = [n for n in wanted.intervals if n != "volume_fraction"]
-    ends = [f"{n}_{side}" for n in names for side in ("lower", "upper")]
+    names = [n for n in wanted.quantities if n != "volume_fraction"]
+    ends = [f"{n}_{side}" for n in names if "/" not in n for side in ("lower", "upper")]
     columns = [*names, "volume_fraction", *ends]
     rows = []
     for candidate in candidates:
         final = candidate.get("final") or candidate["predicted"]
-        figures = [final.get(column, math.nan) for column in columns]
-        rows.append([candidate["image"], *figures, candidate["simulations"], candidate["met"]])
-    print_table(["image", *columns, "simulations", "met"], rows)
+        figures = [*(quantity(n).of(final) for n in names), *(final.get(c, math.nan) for c in columns[len(names) :])]
+        distance = candidate.get("to_limit")
+        from_limit = "" if distance is None else f"{distance:.1%}"
+        rows.append([candidate["image"], *figures, from_limit, candidate["simulations"], candidate["met"]])
+    print_table(["image", *columns, "to_limit", "simulations", "met"], rows)
+    for name, limit in result["limit"].items():
+        print(f"{wanted}: the limit of {name} is {limit:.5g}")
     raise typer.Exit(0 if enough else 3)
 
 

@@ -15,6 +15,7 @@ from janus_al.samples import content_hash
 from loop.design.cut import Trial, cut, first_count, next_count
 from loop.design.doors import guarded
 from loop.design.generators import Generator
+from loop.design.measures import NONE, Geometry
 from loop.design.pool import EMPTY, Image, Known, Pool, Wanted, check_pool
 from loop.design.select import Rules, select
 from loop.design.targets import Target, interval
@@ -48,6 +49,11 @@ class Candidate:
         """Of the first shot, by simulation; None where there is none, or its physics failed."""
         error = self.target.error(self.trials[0].properties) if self.trials else math.nan
         return None if math.isnan(error) else error
+
+    @property
+    def score(self) -> float:
+        """See `Target.score`, of what it has become."""
+        return self.target.score(self.trials[-1].properties) if self.trials else -math.inf
 
     @property
     def image(self) -> Image:
@@ -112,7 +118,8 @@ def shoot(
         for (candidate, count), image, result in zip(going, images, simulate(images), strict=True):
             if result is None:
                 continue
-            candidate.trials.append(Trial(count, properties_of(result, image), result.sensitivity))
+            properties = properties_of(result, image, candidate.target.geometry)
+            candidate.trials.append(Trial(count, properties, result.sensitivity))
             following = None
             if not candidate.probe:
                 following = next_count(candidate.field, candidate.trials, candidate.target, material)
@@ -132,15 +139,15 @@ def probe_targets(ranges: Mapping[str, tuple[float, float]], count: int) -> list
     return targets
 
 
-def properties_of(result: Result, image: NDArray[np.integer]) -> dict[str, float]:
-    """Values and bounds by name, as they stand in JSON."""
+def properties_of(result: Result, image: NDArray[np.integer], geometry: Geometry = NONE) -> dict[str, float]:
+    """Values and bounds by name, as they stand in JSON, and the measures that a geometry asks for."""
     found = {
         name + end: float(getattr(result, table)[name])
         for name in result.values
         for end, table in TABLES.items()
         if name in getattr(result, table)
     }
-    return {**found, FRACTION.name: float(np.mean(np.asarray(image) == 1))}
+    return {**found, FRACTION.name: float(np.mean(np.asarray(image) == 1)), **geometry.measured(image)}
 
 
 def table_row(candidate: Candidate) -> dict[str, object]:

@@ -73,10 +73,11 @@ class Target:
     def score(self, properties: Mapping[str, float]) -> float:
         """How good the first quantity is of which the best is wanted, on the scale it is learned on: more is better.
 
-        NaN where it is not known; 0 where nothing of the kind is wanted.
+        Minus infinity where it is not known; 0 where nothing of the kind is wanted.
         """
         for name, way in self.best.items():
-            return way * float(quantity(name).scaled(quantity(name).of(properties)))
+            score = way * float(quantity(name).scaled(quantity(name).of(properties)))
+            return -math.inf if math.isnan(score) else score
         return 0.0
 
     def error(self, properties: Mapping[str, float]) -> float:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from janus_al.files import atomic_path
 from janus_al.samples import content_hash
 from loop import CREATED_BY
 from loop.campaign.campaign import Campaign
-from loop.campaign.journal import charged, end_of, probed, read_events, spent_on
+from loop.campaign.extremes import best_of, distance, to_limit
+from loop.campaign.journal import charged, end_of, probed, proposed_as, read_events, spent_on
 from loop.campaign.toml import check_unchanged, load_stored
 from loop.design.candidates import properties_of
+from loop.design.feasible import Reach, to_limits
+from loop.design.targets import Target
 from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside
 from loop.simulation.rows import result_at
+from loop.simulation.simulate import limits_of
 from loop.simulation.verify import verdict
 
 DESIGN_FILES = ("design.json", "image.npy", "image.png")
@@ -94,18 +99,22 @@ def _holds_files(folder: Path) -> bool:
 def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
     """Every design with its image, properties with bounds, and lineage."""
     targets, learns = {t.name: t for t in campaign.targets}, campaign.config.loop.retrain != "never"
+    limits, table = limits_of(campaign.material, trusted=True), proposed_as(campaign.journal.events)
     designs = []
     for event in campaign.journal.of("round"):
-        table = {row["hash"]: row for row in event["candidates_table"]}
         for entry in event["designs"]:
             samples, row = campaign.ledger.row(entry["hash"])
-            properties = properties_of(result_at(samples, row), samples.image[row])
-            proposed = table[entry["hash"]]
+            target = targets[entry["target"]]
+            properties = properties_of(result_at(samples, row), samples.image[row], target.geometry)
+            number, proposed = table[entry["hash"], target.name]
+            between = to_limits(properties, target.properties, limits)
             designs.append(
                 {
                     "name": entry["name"],
-                    "target": {"name": entry["target"], **targets[entry["target"]].wanted()},
+                    "target": {"name": target.name, **target.wanted()},
                     "properties": properties,
+                    "limits": between,
+                    "to_limit": to_limit(target, properties, campaign.config.reach[target.name], between),
                     "units": {n: unit for n in samples.material.simulated if (unit := samples.material.unit(n))},
                     "solver": {
                         "name": samples.meta["solver"][row].decode(),
@@ -113,13 +122,13 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                         "flux_imbalance": _or_none(float(samples.meta["flux_imbalance"][row])),
                         "boundary": samples.boundary,
                     },
-                    "verdict": verdict(targets[entry["target"]].intervals, properties),
+                    "verdict": verdict(target.intervals, properties),
                     **{part: entry[part] for part in ("reference", "certificate") if part in entry},
                     "lineage": {
                         "campaign": campaign.identity,
-                        "round": event["round"],
+                        "round": number,
                         "seed": campaign.config.seed,
-                        "model": f"models/r{event['round'] - 1 if learns else 0:04d}",
+                        "model": f"models/r{number - 1 if learns else 0:04d}",
                         "predicted": proposed["predicted"],
                         "first_shot": proposed["first_shot"],
                         "simulations": proposed["simulations"],
@@ -129,6 +138,16 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                 }
             )
     return designs
+
+
+def _best(target: Target, rounds: Sequence[dict[str, Any]], reach: Reach) -> dict[str, Any] | None:
+    """Of a target for the most or the least of a quantity: its limit, the best so far, and how far that is from it."""
+    for name in target.best:
+        limit = reach.best.get(name, math.nan)
+        value = best_of(target, [row for event in rounds for row in event["candidates_table"]])
+        found = {"value": value, "limit": _or_none(limit), "to_limit": _or_none(distance(value, limit))}
+        return {"quantity": name, **found}
+    return None
 
 
 def _or_none(value: float) -> float | None:
@@ -179,6 +198,8 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
                 "words": str(t),
                 "designs": names.count(t.name),
                 "designs_wanted": t.designs,
+                "best": _best(t, rounds, config.reach[t.name]),
+                "warning": config.reach[t.name].warning,
             }
             for t in config.targets()
         ],

@@ -102,11 +102,12 @@ def _course(
 def _designs(rounds: Mapping[int, Event]) -> list[Point]:
     """Every property of every design, with bounds: a step a design, in order of acceptance."""
     points, step = list[Point](), 0
+    table: dict[tuple[str, str], Any] = {}
     for _, event in sorted(rounds.items()):
-        table = {row["hash"]: row for row in event["candidates_table"]}
+        table |= {(row["hash"], row["target"]): row for row in event["candidates_table"]}
         for design in event["designs"]:
             step += 1
-            found = table[design["hash"]].get("final", {})
+            found = table[design["hash"], design["target"]].get("final", {})
             points += _points({f"design.{name}": value for name, value in found.items()}, event["time"], step)
     return points
 

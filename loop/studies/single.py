@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,9 +19,10 @@ from janus_al.files import atomic_path
 from janus_al.material import Material
 from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash
+from loop.campaign.extremes import aimed, to_limit
 from loop.design.acquisition import nearest
 from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
-from loop.design.feasible import check_reachable
+from loop.design.feasible import check_reachable, check_shape, to_limits
 from loop.design.generators import Tools
 from loop.design.generators.janus import JanusGenerator
 from loop.design.pool import Image, Known
@@ -122,8 +124,10 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     """
     target, seed = request.target, request.seed
     model, card = checkpoint.load(model_folder, means.device)
-    limits = limits_of(card.material)
-    check_reachable(target, card.material.names, limits, model.config.size**2)
+    target = dataclasses.replace(target, geometry=target.geometry.under(card.boundary))
+    limits, side = limits_of(card.material), model.config.size
+    check_shape(target, (side, side))
+    reach = check_reachable(target, card.material.names, limits, side**2)
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
     run |= {"model": str(model_folder)}
     run |= {name: getattr(request, name) for name in ("simulated", "cut_steps", "swarm")}
@@ -133,7 +137,9 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     began = time.perf_counter()
     janus = JanusGenerator(tools_of(model, card, request.swarm, partial(means.progress, "inversion")))
     rules = Rules(limits, card.boundary, MIN_DISTANCE, nearest)
-    candidates, passed_over = propose(janus, [(target, target.designs)], Known(), rules, (seed, 0))
+    sought = aimed(target, None, next(iter(reach.best.values()), math.nan))
+    candidates, passed_over = propose(janus, [(sought, target.designs)], Known(), rules, (seed, 0))
+    candidates = [dataclasses.replace(c, target=target) for c in candidates]
     seconds = {"inversion": time.perf_counter() - began, "simulation": 0.0}
     if request.simulated:
         began = time.perf_counter()
@@ -142,6 +148,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
             physics = physics_of(card.material, execution, partial(means.progress, "simulation"))
             shoot(candidates, physics, card.material, request.cut_steps)
         candidates = _distinct(candidates, passed_over)
+        candidates.sort(key=lambda c: -c.score)
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
     rows = []
@@ -159,12 +166,16 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         }
         if candidate.trials:
             row |= table_row(candidate)
+            between = to_limits(row["final"], target.properties, limits)
+            row |= {"limits": between, "to_limit": to_limit(target, row["final"], reach, between)}
         rows.append({**row, "hash": content_hash(candidate.image)})
     result = {
         "target": target.wanted(),
         "model": str(model_folder),
         "seed": seed,
         "wanted": target.designs,
+        "limit": dict(reach.best),
+        "warning": reach.warning,
         "candidates": rows,
         "inversions": request.swarm * target.designs,
         "passed_over": dict(passed_over),

@@ -26,6 +26,6 @@ class JanusGenerator:
 
         model, _ = self.tools.model()
         target = np.repeat(np.arange(len(wanted)), [self.tools.swarm * count for _, count in wanted])
-        goals = [wanted[int(index)][0].intervals for index in target]
+        goals = [wanted[int(index)][0].goal for index in target]
         found = invert(model, goals, seed, self.tools.inversion, self.tools.progress)
         return Pool(found.field, found.predicted, found.names, found.miss, target)

@@ -1,0 +1,164 @@
+"""The most and the least of a quantity: where it is looked for, when the search ends, and what becomes a design."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from janus_al.material import conduction
+from janus_al.samples import SIMULATED, content_hash, unlabelled
+from loop.campaign.campaign import Campaign, start
+from loop.campaign.extremes import Search, aimed, best_of, ended, ranked
+from loop.campaign.journal import read_events
+from loop.campaign.toml import load_config
+from loop.design.candidates import Candidate
+from loop.design.cut import Trial
+from loop.design.select import aligned_distance
+from loop.design.words import parse_targets
+from loop.output.projections import status, write_designs
+from loop.simulation.executors import open_executor
+from loop.simulation.progress import Progress
+
+SEARCH = Search(improvement=0.005, near=0.01)
+MOST, LEAST = (parse_targets([f"{way} kxx", "volume_fraction<=0.5"], 0.01) for way in ("max", "min"))
+
+
+def row(value, met=True, key="0", target="target"):
+    return {"target": target, "final": {"kxx": value}, "met": met, "hash": key, "predicted": {"kxx": value}}
+
+
+def test_the_best_meets_all_else():
+    rows = [row(0.3), row(0.5, met=False), row(0.4), row(0.9, target="other"), row(math.nan)]
+    assert best_of(MOST, rows) == 0.4
+    assert best_of(LEAST, rows) == 0.3
+    assert best_of(MOST, []) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "before", "now", "limit", "words"),
+    [
+        (MOST, None, None, 0.55, ""),
+        (MOST, None, 0.4, 0.55, ""),
+        (MOST, 0.4, 0.41, 0.55, ""),
+        (MOST, 0.4, 0.4019, 0.55, "bettered by less than 0.5 %"),
+        (MOST, 0.4, 0.4, math.nan, "bettered by less than 0.5 %"),
+        (MOST, None, 0.545, 0.55, "within 1 % of the limit"),
+        (LEAST, 0.2, 0.19, 0.18, ""),
+        (LEAST, 0.2, 0.1995, 0.18, "bettered by less than 0.5 %"),
+        (LEAST, None, 0.1815, 0.18, "within 1 % of the limit"),
+    ],
+)
+def test_when_a_search_ends(target, before, now, limit, words):
+    found = ended(before, now, target, limit, SEARCH)
+    assert words in found
+    assert bool(found) == bool(words)
+
+
+def test_earlier_candidates_stand_in_line_with_those_of_the_round():
+    images = [np.eye(8, dtype=np.uint8), np.tri(8, dtype=np.uint8)]
+    known = {content_hash(image): image for image in images}
+    keys = list(known)
+    past = {"candidates_table": [row(0.4, key=keys[0]), row(0.6, key=keys[1]), row(0.9, met=False)], "designs": []}
+    past["candidates_table"][0]["final"]["volume_fraction"] = past["candidates_table"][1]["final"][
+        "volume_fraction"
+    ] = 0.1
+    own = Candidate(MOST, False, np.ones((8, 8), np.float32), {})
+    own.trials.append(Trial(3, {"kxx": 0.5, "volume_fraction": 0.2}, {}))
+    found = ranked(MOST, [past], [own], known.__getitem__)
+    assert [c.score for c in found] == pytest.approx(np.log([0.6, 0.5, 0.4]))
+    np.testing.assert_array_equal(found[0].image, images[1])
+    past["designs"] = [{"hash": keys[1]}]
+    assert len(ranked(MOST, [past], [own], known.__getitem__)) == 2
+
+
+def test_generators_aim_between_the_best_known_and_the_limit():
+    low, high = aimed(MOST, None, 0.55).goal["kxx"]
+    assert high == 0.55
+    assert low == pytest.approx(math.exp(2 / 3 * math.log(0.9 * 0.55) + 1 / 3 * math.log(0.55)))
+    samples = unlabelled(np.zeros((3, 8, 8), np.uint8), conduction((0.1, 1.0)))
+    samples.meta["status"][:] = SIMULATED
+    samples.properties[:] = [[0.3, 0.2, 0.3], [0.4, 0.2, 0.5], [0.6, 0.2, 0.7]]
+    low, _ = aimed(MOST, samples, 0.55).goal["kxx"]
+    assert low == pytest.approx(math.exp(2 / 3 * math.log(0.4) + 1 / 3 * math.log(0.55)))
+    assert aimed(MOST, samples, math.nan).goal["kxx"] == (pytest.approx(0.42), math.inf)
+    assert aimed(LEAST, samples, 0.2).goal["kxx"][0] == 0.2
+    assert aimed(parse_targets(["kxx=0.3"], 0.01), samples, math.nan).aims == {}
+
+
+CONFIG = """
+name = "most"
+seed = 1
+[microstructure]
+size = 32
+phase_conductivity = [0.1, 1.0]
+[network]
+start = "data/janus-32"
+[[target]]
+name = "most"
+designs = 2
+kxx = "max"
+volume_fraction = { max = 0.3 }
+[budget]
+rounds = 3
+simulations = 24
+[loop]
+candidates = 3
+probes = 0
+[inversion]
+steps = 10
+[execution]
+workers = 1
+solver = "direct"
+"""
+
+
+def gone_on_with(campaign):
+    """The campaign at its end, without a report."""
+    with open_executor("process", 1) as executor:
+        campaign.run(executor, "cpu", Progress(), lambda: None)
+    return campaign
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("most")
+    (folder / "c.toml").write_text(CONFIG.replace("data/", str(Path(__file__).parents[1] / "data") + "/"))
+    return gone_on_with(start(folder / "campaign", load_config(folder / "c.toml")))
+
+
+def test_a_campaign_keeps_the_best_of_all_rounds(campaign):
+    rounds = campaign.journal.of("round")
+    met = {r["hash"]: r["final"] for e in rounds for r in e["candidates_table"] if r["met"]}
+    best = sorted(met, key=lambda key: -met[key]["kxx"])
+    designs = [d["hash"] for d in campaign.designs()]
+    assert not any(event["designs"] for event in rounds[:-1])
+    assert designs[0] == best[0]
+    assert len(designs) == 2
+    one, two = (campaign.ledger.image(key) for key in designs)
+    assert aligned_distance(one, two[None])[0] >= 0.05
+    for key in best[1 : best.index(designs[1])]:
+        assert aligned_distance(campaign.ledger.image(key), one[None])[0] < 0.05
+    told = status(campaign.folder)["targets"][0]["best"]
+    assert told["value"] == met[best[0]]["kxx"]
+    assert told["limit"] == pytest.approx(0.1 + 0.9 * 307 / 1024)
+    assert told["to_limit"] == pytest.approx(told["limit"] / told["value"] - 1)
+    design = json.loads((write_designs(campaign)[0] / "design.json").read_text())
+    assert design["to_limit"] == pytest.approx(told["to_limit"])
+    low, high = design["limits"]["kxx"]
+    assert low < design["properties"]["kxx"] <= high <= told["limit"]
+    assert design["lineage"]["round"] in {e["round"] for e in rounds if best[0] in str(e["candidates_table"])}
+
+
+def test_a_killed_search_ends_as_it_would_have(campaign, tmp_path):
+    """Its last round cut off the journal, after what that had simulated or before: the same designs."""
+    events = list(read_events(campaign.folder / "journal.jsonl"))
+    last = max(i for i, e in enumerate(events) if e["event"] == "round")
+    for keep in (last, max(i for i, e in enumerate(events[:last]) if e["event"] == "proposed")):
+        folder = tmp_path / str(keep)
+        shutil.copytree(campaign.folder, folder)
+        lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
+        (folder / "journal.jsonl").write_bytes(b"".join(lines[:keep]))
+        assert gone_on_with(Campaign(folder)).designs() == campaign.designs()
