@@ -11,8 +11,9 @@ encoded dataset, from which the starting points are drawn; steps are taken in un
 same for every network, however far it spreads its latent vectors.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
@@ -22,11 +23,14 @@ from pydantic import Field
 from torch import Tensor
 
 from janus_al.networks.janus import Janus
-from janus_al.properties import PropertyError, row_of
+from janus_al.properties import FRACTION, PropertyError, row_of, scaled
+from janus_al.quantities import quantity
 from janus_al.settings import Count, Part, Rate, Weight, settings
 
 Goal = Mapping[str, tuple[float, float]]
-"""Interval wanted for each property, in its unit; ends may be infinite."""
+"""Interval wanted for each quantity (a property, or a ratio of two), in its unit; ends may be infinite."""
+FRACTION_SPREAD = 0.1
+"""what counts for the volume fraction as a standard deviation of the dataset does for properties"""
 
 
 @settings
@@ -47,6 +51,10 @@ class InversionConfig:
     """weight of |D(z) - D(E(D(z)))|"""
     l_align: Weight = 0.1
     """weight of the squared distance from the encoded dataset's mean, in standard deviations"""
+    near_steps: Count = 20
+    """Adam steps after a simulation, towards the goal that it corrected"""
+    l_near: Weight = 3.0
+    """weight, then, of the squared distance from where z was, in standard deviations"""
     focus: Part = 0.25
     """part of a narrow goal's interval, around its middle, that is aimed at"""
     margin: Annotated[float, Field(strict=True, ge=0, le=0.5)] = 0.02
@@ -67,12 +75,14 @@ class Candidates:
         predicted: properties of the binarised images by the head, (n, len(names)), physical units.
         names: properties predicted, with volume_fraction last.
         miss: distance of `predicted` from the goal, in standard deviations of the dataset, (n,).
+        latent: vectors of which the fields are the decodes, (n, latent).
     """
 
     field: NDArray[np.float32]
     predicted: NDArray[np.float64]
     names: tuple[str, ...]
     miss: NDArray[np.float64]
+    latent: NDArray[np.float32]
 
 
 def invert(
@@ -88,32 +98,53 @@ def invert(
         PropertyError: a goal asks for what the model does not predict.
     """
     config, stream = config or InversionConfig(), [seed] if isinstance(seed, int) else [*seed]
-    device = model.log_mean.device
-    names = (*model.config.properties, "volume_fraction")
-    if strange := [name for goal in goals for name in goal if name not in names]:
-        raise PropertyError(f"property '{strange[0]}': this model predicts {', '.join(names)}")
-    low, high = (b.to(device) for b in _bounds(model, goals, names, config))
+    aims = _Aims.of(model, goals, config)
     starts = [
         np.random.default_rng([*stream, member]).standard_normal(model.config.latent) for member in range(len(goals))
     ]
-    noise = torch.tensor(np.array(starts), dtype=torch.float32, device=device)
+    noise = torch.tensor(np.array(starts), dtype=torch.float32, device=model.log_mean.device)
+    start = model.latent_mean + model.latent_std * noise
+    return _found(model, aims, descend(model, start, aims.task(model, config), _prior(model), config, progress))
 
-    def task(z: Tensor, grey: Tensor) -> Tensor:
-        binary = grey + ((grey > 0.5).float() - grey).detach()
-        fraction = binary.mean(dim=(1, 2))
-        return config.l_task * _miss(model, z, fraction, low, high) + config.l_binary * _miss(
-            model, model.encode(binary), fraction, low, high
-        )
 
-    prior = (model.latent_mean, model.latent_std)
-    z = descend(model, model.latent_mean + model.latent_std * noise, task, prior, config, progress)
-    with torch.no_grad():
-        soft = model.decode(z)
-        binary = (soft > 0.5).float()
-        seen, fraction = model.encode(binary), binary.mean(dim=(1, 2))
-        miss = _miss(model, seen, fraction, low, high).sqrt()
-        predicted = torch.cat([model.values(seen), fraction[:, None]], dim=1)
-    return Candidates(soft.cpu().numpy(), predicted.double().cpu().numpy(), names, miss.double().cpu().numpy())
+def correct(
+    model: Janus,
+    goals: Sequence[Goal],
+    latent: NDArray[np.floating],
+    images: NDArray[np.integer],
+    simulated: Sequence[Mapping[str, float]],
+    config: InversionConfig | None = None,
+) -> Candidates:
+    """Better candidates near simulated ones: what the head was wrong by is added to its opinion, z held near.
+
+    Space mapping (Bandler et al. 1994): the corrected head agrees with physics where it was asked.
+
+    Args:
+        model: whose inversions they are.
+        goals: of each.
+        latent: their vectors, (n, latent).
+        images: what was simulated of them, (n, side, side), of labels 0 and 1.
+        simulated: properties of these by name; what is missing is not corrected.
+        config: weights and steps.
+
+    Raises:
+        PropertyError: a goal asks for what the model does not predict.
+    """
+    config = config or InversionConfig()
+    aims, device = _Aims.of(model, goals, config), model.log_mean.device
+    said = _head(model, torch.tensor(images, dtype=torch.float32, device=device))
+    names = model.config.properties
+    truth = [[scaled(n, v[n]) if n in v else math.nan for n in names] for v in simulated]
+    shift = torch.nan_to_num(torch.tensor(truth, dtype=torch.float32, device=device) - said)
+    aims = replace(aims, shift=shift)
+    start = torch.tensor(latent, dtype=torch.float32, device=device)
+    task = aims.task(model, config)
+
+    def near(z: Tensor, grey: Tensor) -> Tensor:
+        return task(z, grey) + config.l_near * ((z - start) / model.latent_std).square().mean(dim=1)
+
+    near_config = replace(config, steps=config.near_steps, rate=config.rate / 4)
+    return _found(model, aims, descend(model, start, near, _prior(model), near_config))
 
 
 def descend(
@@ -163,30 +194,83 @@ def aimed_at(interval: tuple[float, float], config: InversionConfig) -> NDArray[
     return np.array([low + inward[0], high - inward[1]])
 
 
-def _bounds(
-    model: Janus, goals: Sequence[Goal], names: Sequence[str], config: InversionConfig
-) -> tuple[Tensor, Tensor]:
-    """Intervals aimed at, standardised as the head's output is; the volume fraction as it is."""
-    mean, std = model.log_mean.cpu().numpy(), model.log_std.cpu().numpy()
-    bounds = np.full((2, len(goals), len(names)), np.inf)
-    bounds[0] = -np.inf
-    for row, goal in enumerate(goals):
-        for name, interval in goal.items():
-            column = names.index(name)
-            ends = aimed_at(interval, config)
-            if column < len(mean):
-                with np.errstate(divide="ignore"):
-                    ends = np.log(np.maximum(ends, 0)) if row_of(name).log else ends
-                ends = (ends - mean[column]) / std[column]
-            bounds[:, row, column] = ends
-    low, high = torch.tensor(bounds, dtype=torch.float32)
-    return low, high
+@dataclass(frozen=True)
+class _Aims:
+    """Goals as linear forms of (properties on the scale on which they are learned, volume fraction).
+
+    Attributes:
+        form: of each quantity that any goal asks for, in standard deviations of the dataset, (quantities, properties).
+        low, high: what is aimed at, in the same units, infinite where nothing is asked, (n, quantities).
+        shift: added to what the head says of each member, (n, properties).
+    """
+
+    form: Tensor
+    low: Tensor
+    high: Tensor
+    shift: Tensor
+
+    @classmethod
+    def of(cls, model: Janus, goals: Sequence[Goal], config: InversionConfig) -> "_Aims":
+        names = (*model.config.properties, FRACTION.name)
+        quantities = [quantity(name) for name in dict.fromkeys(name for goal in goals for name in goal)]
+        if strange := [p for q in quantities for p in q.properties if p not in names]:
+            raise PropertyError(f"property '{strange[0]}': this model predicts {', '.join(names)}")
+        spread = np.array([*model.log_std.tolist(), FRACTION_SPREAD])
+        weights = np.array([q.weights(names) for q in quantities]).reshape(len(quantities), len(names))
+        unit = np.linalg.norm(weights * spread, axis=1)
+        ends = np.full((2, len(goals), len(quantities)), np.inf)
+        ends[0] = -np.inf
+        for row, goal in enumerate(goals):
+            for column, q in enumerate(quantities):
+                if q.name in goal:
+                    aimed = aimed_at(goal[q.name], config)
+                    ends[:, row, column] = q.scaled(np.maximum(aimed, 0) if q.log else aimed) / unit[column]
+        form, low, high = (model.log_mean.new_tensor(a) for a in (weights / unit[:, None], *ends))
+        return cls(form, low, high, model.log_mean.new_zeros((len(goals), len(names) - 1)))
+
+    def miss(self, model: Janus, z: Tensor, fraction: Tensor) -> Tensor:
+        """Squared distance from the goals, (n,)."""
+        values = torch.cat([_scaled_values(model, z) + self.shift, fraction[:, None]], dim=1) @ self.form.T
+        outside = torch.relu(self.low - values) + torch.relu(values - self.high)
+        return outside.square().sum(dim=1)
+
+    def task(self, model: Janus, config: InversionConfig) -> Callable[[Tensor, Tensor], Tensor]:
+        """What `descend` lowers."""
+
+        def task(z: Tensor, grey: Tensor) -> Tensor:
+            binary = grey + ((grey > 0.5).float() - grey).detach()
+            fraction = binary.mean(dim=(1, 2))
+            return config.l_task * self.miss(model, z, fraction) + config.l_binary * self.miss(
+                model, model.encode(binary), fraction
+            )
+
+        return task
 
 
-def _miss(model: Janus, z: Tensor, fraction: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Squared distance of (standardised properties, 10 x volume fraction) from the goal's intervals, (n,)."""
-    values = torch.cat([model.predict(z), fraction[:, None]], dim=1)
-    outside = torch.relu(low - values) + torch.relu(values - high)
-    scale = torch.ones_like(outside[:1])
-    scale[:, -1] = 10.0
-    return (scale * outside).square().sum(dim=1)
+def _found(model: Janus, aims: _Aims, z: Tensor) -> Candidates:
+    with torch.no_grad():
+        soft = model.decode(z)
+        binary = (soft > 0.5).float()
+        seen, fraction = model.encode(binary), binary.mean(dim=(1, 2))
+        miss = aims.miss(model, seen, fraction).sqrt()
+        predicted = torch.cat([_scaled_values(model, seen) + aims.shift, fraction[:, None]], dim=1)
+    names = (*model.config.properties, FRACTION.name)
+    log = [row_of(name).log for name in names]
+    values = predicted.double().cpu().numpy()
+    values[:, log] = np.exp(values[:, log])
+    return Candidates(soft.cpu().numpy(), values, names, miss.double().cpu().numpy(), z.cpu().numpy())
+
+
+def _prior(model: Janus) -> tuple[Tensor, Tensor]:
+    return model.latent_mean, model.latent_std
+
+
+def _scaled_values(model: Janus, z: Tensor) -> Tensor:
+    """Properties by the head on the scale on which they are learned, (n, properties)."""
+    return model.predict(z) * model.log_std + model.log_mean
+
+
+def _head(model: Janus, images: Tensor) -> Tensor:
+    """The same of images."""
+    with torch.no_grad():
+        return _scaled_values(model, model.encode(images))

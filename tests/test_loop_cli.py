@@ -223,7 +223,7 @@ def test_invert_exits_0_when_all_wanted_are_met_and_3_when_not(janus, data, tmp_
     assert header == ["image", "kxx", "volume_fraction", "kxx_lower", "kxx_upper", "simulations", "met"]
     assert float(row[2]) == pytest.approx(np.load(row[0]).mean(), rel=1e-4)
     exact = ["invert", data / "model", "--count", 1, "--swarm", 4, "--target", "kxx=0.3", "--tolerance", "1e-9"]
-    code, text, _ = janus(*exact, "--cut-steps", 1, "--out", tmp_path / "b")
+    code, text, _ = janus(*exact, "--refine-steps", 1, "--out", tmp_path / "b")
     assert (code, text.splitlines()[1].split()[-1]) == (3, "no")
 
 
@@ -238,7 +238,7 @@ def of_other_phases(model, copy, conductivity):
 
 def test_invert_says_how_many_met(janus, data, tmp_path):
     """In words beside exit code 3, also of candidates whose simulation is refused, here for their contrast."""
-    words = ["--target", "kxx=0.3", "--tolerance", "1e-9", "--count", 1, "--swarm", 4, "--cut-steps", 0, "--out"]
+    words = ["--target", "kxx=0.3", "--tolerance", "1e-9", "--count", 1, "--swarm", 4, "--refine-steps", 0, "--out"]
     code, _, err = janus("invert", data / "model", *words, tmp_path / "a")
     assert code == 3
     assert "0 of 1 candidates meet it by simulation; " in err

@@ -14,8 +14,7 @@ from loop.campaign.campaign import Campaign, start
 from loop.campaign.extremes import Search, aimed, best_of, ended, ranked
 from loop.campaign.journal import read_events
 from loop.campaign.toml import load_config
-from loop.design.candidates import Candidate
-from loop.design.cut import Trial
+from loop.design.candidates import Candidate, Trial
 from loop.design.select import aligned_distance
 from loop.design.words import parse_targets
 from loop.output.projections import status, write_designs
@@ -66,7 +65,7 @@ def test_earlier_candidates_stand_in_line_with_those_of_the_round():
         "volume_fraction"
     ] = 0.1
     own = Candidate(MOST, False, np.ones((8, 8), np.float32), {})
-    own.trials.append(Trial(3, {"kxx": 0.5, "volume_fraction": 0.2}, {}))
+    own.trials.append(Trial(own.image, {"kxx": 0.5, "volume_fraction": 0.2}, {}))
     found = ranked(MOST, [past], [own], known.__getitem__)
     assert [c.score for c in found] == pytest.approx(np.log([0.6, 0.5, 0.4]))
     np.testing.assert_array_equal(found[0].image, images[1])

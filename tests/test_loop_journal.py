@@ -196,7 +196,7 @@ def test_proposals_are_those_of_the_campaign(tmp_path, targets, rows, words):
     journal = Journal(tmp_path / "journal.jsonl")
     wanted = Target("t1", {"kxx": (0.2, 0.4)})
     candidate = Candidate(wanted, False, np.zeros((4, 4)), {"kxx": 0.3, "kyy": 0.3})
-    proposals = Proposals(tmp_path, journal)
+    proposals = Proposals(tmp_path, journal, "dirichlet")
     proposals.commit_candidates(1, [candidate, candidate])
     assert len(proposals.candidates(1, [wanted])) == 2
     event = journal.of("proposed")[0]

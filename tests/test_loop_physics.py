@@ -18,8 +18,7 @@ from janus_al.properties import Property, PropertyError
 from janus_al.samples import concatenate, unlabelled
 from loop.campaign.config import ConfigError
 from loop.campaign.toml import load_config
-from loop.design.candidates import Candidate, table_row
-from loop.design.cut import Trial
+from loop.design.candidates import Candidate, Trial, table_row
 from loop.design.targets import Target
 from loop.simulation.executors import open_executor
 from loop.simulation.rows import result_at, to_samples
@@ -156,13 +155,14 @@ def test_failures_are_results_with_a_reason(user):
 def test_a_probe_whose_physics_failed_has_no_error():
     """What is asked of it is not known: no number, and no end of the campaign."""
     target = Target("probe", {"E11": (2.0, 2.1)})
+    image = np.eye(8, dtype=np.uint8)
     candidate = Candidate(target, True, np.zeros((8, 8), np.float32), {"E11": 2.0, "kxx": 0.3})
     assert candidate.error is None
-    candidate.trials.append(Trial(3, {"kxx": 0.3, "volume_fraction": 0.1}, {}))
+    candidate.trials.append(Trial(image, {"kxx": 0.3, "volume_fraction": 0.1}, {}))
     assert candidate.error is None
     assert table_row(candidate)["error"] is None
     assert not candidate.met
-    candidate.trials[0] = Trial(3, {"E11": 4.1, "kxx": 0.3}, {})
+    candidate.trials[0] = Trial(image, {"E11": 4.1, "kxx": 0.3}, {})
     assert candidate.error == pytest.approx(1.0)
 
 

@@ -15,14 +15,14 @@ from loop.campaign.config import ConfigError
 from loop.campaign.journal import Journal, read_events
 from loop.campaign.toml import dump_config, load_config
 from loop.design.acquisition import nearest
-from loop.design.cut import Trial, cut, first_count, next_count
+from loop.design.cut import cut, first_count
 from loop.design.feasible import check_reachable, count_range
 from loop.design.pool import Known, Pool
 from loop.design.select import Rules, aligned_distance, select
 from loop.design.targets import Target, TargetError, interval
 from loop.design.words import parse_targets
 from loop.simulation.simulate import limits_of
-from simulators import FipyHomogenizer, generate
+from simulators import generate
 from simulators.solvers.conductivity import wiener
 
 PHASES = (0.1, 1.0)
@@ -153,44 +153,11 @@ def test_cut_has_the_count_and_is_nested(seed, count):
     assert np.all(cut(field, max(count - 1, 0)) <= image)
 
 
-def trial_of(field, count):
-    result = FipyHomogenizer()(cut(field, count), PHASES)
-    properties = dict(zip(result.names, result.k, strict=True)) | {"volume_fraction": result.volume_fraction}
-    return Trial(count, properties, dict(zip(result.names, result.sensitivity, strict=True)))
-
-
-@pytest.mark.parametrize("factor", [0.7, 0.9, 1.1, 1.4])
-def test_moving_the_cut_reaches_a_value(factor):
-    """A field with fine grey levels reaches any value within 1 % in few simulations."""
-    image = generate(1, 32, 12)[0].astype(float)
-    kernel = np.outer([1, 2, 1], [1, 2, 1]) / 16
-    field = sum(kernel[i, j] * np.roll(image, (i - 1, j - 1), (0, 1)) for i in range(3) for j in range(3))
-    field = 0.9 * field + 0.1 * np.random.default_rng(0).random(field.shape)
-    trials = [trial_of(field, int((field > 0.5).sum()))]
-    goal = Target("t", {"kxx": interval("kxx", factor * trials[0].properties["kxx"], 0.01)})
-    while (count := next_count(field, trials, goal, MATERIAL)) is not None:
-        trials.append(trial_of(field, count))
-        assert len(trials) <= 6
-    assert goal.met(trials[-1].properties)
-
-
 def test_first_count_obeys_the_volume_fraction():
     field = np.linspace(0, 1, 100).reshape(10, 10)
     assert first_count(field, Target("t", {"volume_fraction": (0.0, 0.3)})) == 30
     assert first_count(field, Target("t", {"volume_fraction": (0.6, 1.0)})) == 60
     assert first_count(field, Target("t", {"kxx": (0.1, 1.0)})) == 50
-
-
-def test_conflicting_violations_end_the_search():
-    trial = Trial(50, {"kxx": 0.2, "kyy": 0.5}, {})
-    target = Target("t", {"kxx": (0.3, 0.31), "kyy": (0.3, 0.31)})
-    assert next_count(np.random.default_rng(0).random((10, 10)), [trial], target, MATERIAL) is None
-
-
-def test_a_closed_bracket_ends_the_search():
-    field = np.random.default_rng(0).random((10, 10))
-    trials = [Trial(50, {"kxx": 0.29}, {}), Trial(51, {"kxx": 0.33}, {})]
-    assert next_count(field, trials, Target("t", {"kxx": (0.3, 0.31)}), MATERIAL) is None
 
 
 # --- selection

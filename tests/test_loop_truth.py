@@ -31,7 +31,7 @@ HARD = (
     "target=[{name='t', designs=3, kxx={value=0.3, tolerance=0.001}}]",
     "training.steps=40",
     "loop.retrain_steps=10",
-    "loop.cut_steps=1",
+    "loop.refine_steps=1",
     "budget.rounds=2",
     "budget.simulations=60",
 )

@@ -1,4 +1,4 @@
-"""The campaign: propose -> select -> simulate -> move the cut -> append -> retrain -> stop?
+"""The campaign: propose -> select -> simulate -> refine -> append -> retrain -> stop?
 
 The only file that sees everything. What it has done is in the journal, what it
 has proposed and simulated in files that the journal vouches for; everything else it derives from these, the
@@ -30,9 +30,10 @@ from loop.campaign.models import Models
 from loop.campaign.proposals import Proposals
 from loop.campaign.toml import check_unchanged, dump_config, load_stored, retired
 from loop.design.acquisition import acquisition
-from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
-from loop.design.generators import Tools, fitted, generator, needs_model
+from loop.design.candidates import Candidate, answer, probe_targets, propose, table_row
+from loop.design.generators import Generator, Tools, fitted, generator, needs_model
 from loop.design.pool import Image, Known
+from loop.design.refine import Refinement, refine
 from loop.design.select import Rules
 from loop.design.targets import Target
 from loop.simulation.progress import Clock, Progress
@@ -57,7 +58,7 @@ class Campaign:
         boundary = self.material.boundary
         generated = self.config.dataset.generate is not None
         self.ledger = Ledger(folder, self.journal, self.material, self.config.budget, generated)
-        self.proposals = Proposals(folder, self.journal)
+        self.proposals = Proposals(folder, self.journal, boundary)
         self.clock = Clock()
         self.models = Models(folder, self.config, self.journal, self.ledger, self.clock)
         side, execution = self.config.microstructure.size, self.config.execution
@@ -112,9 +113,15 @@ class Campaign:
             candidates = self._propose(number)
             self.proposals.commit_candidates(number, candidates)
         with self.clock("simulation"):
-            for origin, steps in (("candidate", self.config.loop.cut_steps), ("probe", 0)):
+            how = Refinement(
+                self.material,
+                self.config.loop.refine_steps,
+                self.config.inversion,
+                functools.cache(lambda: self._generator(self._tools(number), self._known(number))),
+            )
+            for origin in ("candidate", "probe"):
                 own = [c for c in candidates if c.probe == (origin == "probe")]
-                shoot(own, partial(self._simulate, number=number, origin=origin), self.material, steps)
+                refine(own, partial(self._simulate, number=number, origin=origin), how)
         with self.clock("verification"):
             designs = self._accept(candidates, number)
         if self._goes_on(number, designs) and self._needs_model():
@@ -144,7 +151,7 @@ class Campaign:
         All follows from what was known before the round, so that one killed while its generator simulated proposes
         the same.
         """
-        settings, seed, made = self.config.loop, self.config.seed, generator(self.config.loop.generator)
+        settings, seed = self.config.loop, self.config.seed
         tools, known = self._tools(number), self._known(number)
         rules = Rules(
             limits_of(self.material, trusted=True),
@@ -157,15 +164,18 @@ class Campaign:
             for t, missing in self._unmet()
         ]
         with self.clock("inversion"):
-            candidates, _ = propose(fitted(made, tools, known), wanted, known, rules, (seed, number, STAGE))
+            candidates, _ = propose(self._generator(tools, known), wanted, known, rules, (seed, number, STAGE))
             own = {target.name: target for target in self.targets}
             candidates = [dataclasses.replace(c, target=own[c.target.name]) for c in candidates]
             probes = min(settings.probes, self.ledger.probes_left // self.ledger.price)
-            if not needs_model(made) or not probes:
+            if not self._needs_model() or not probes:
                 return candidates
-            probing = fitted(made, dataclasses.replace(tools, swarm=1), known)
+            probing = self._generator(dataclasses.replace(tools, swarm=1), known)
             targets = probe_targets(self._probe_range(), probes)
-            return [*candidates, *answer(probing, targets, known, (seed, number, PROBES))]
+            return [*candidates, *answer(probing, targets, known, rules.boundary, (seed, number, PROBES))]
+
+    def _generator(self, tools: Tools, known: Known) -> Generator:
+        return fitted(generator(self.config.loop.generator), tools, known)
 
     def _tools(self, number: int) -> Tools:
         """What a round's generator is made with."""

@@ -106,8 +106,8 @@ class Loop(Section):
     probes: Annotated[int, Field(strict=True, ge=0, le=1000)] = 6
     """inversions a round for values spread over the first dataset's range, the same each round: what a model's first
     shots are worth, measured; they teach as well"""
-    cut_steps: Annotated[int, Field(strict=True, ge=0, le=1000)] = 4
-    """simulations spent on moving the cut of one candidate, at most"""
+    refine_steps: Annotated[int, Field(strict=True, ge=0, le=1000)] = 8
+    """simulations spent on refining one candidate after its first shot, at most"""
     improvement: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.005
     """of a "max" or "min": rounds follow while one betters the best by this part of it"""
     near: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.01
@@ -121,6 +121,14 @@ class Loop(Section):
     """training steps after a round, when warm"""
     retrain_rate: Rate = 1e-3
     """highest learning rate after a round, when warm"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        """Read what campaigns stored as cut_steps before refinement did more than move the cut."""
+        if isinstance(given, dict) and "cut_steps" in given and "refine_steps" not in given:
+            return {"refine_steps" if key == "cut_steps" else key: value for key, value in given.items()}
+        return given
 
 
 class Execution(Section):

@@ -117,6 +117,7 @@ class _Proposal(_Table):
     wanted: Annotated[dict[Annotated[str, AfterValidator(_asked)], Wanted], Field(min_length=1)]
     probe: bool
     predicted: Values
+    latent: list[float] | None = None
 
 
 class _Proposed(_Event):

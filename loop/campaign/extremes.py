@@ -15,8 +15,7 @@ import numpy as np
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
 from janus_al.samples import Samples
-from loop.design.candidates import Candidate
-from loop.design.cut import Trial
+from loop.design.candidates import Candidate, Trial
 from loop.design.feasible import Reach, distance_to_limit
 from loop.design.measures import NONE
 from loop.design.pool import Image
@@ -108,7 +107,7 @@ def ranked(
         for row in event["candidates_table"]:
             if row["target"] == target.name and row["met"] and row["hash"] not in designs:
                 image = image_of(row["hash"])
-                trial = Trial(int(image.sum()), row["final"], {})
+                trial = Trial(image, row["final"], {})
                 field = image.astype(np.float32)
                 known.append(Candidate(target, probe=False, field=field, predicted=row["predicted"], trials=[trial]))
     return sorted(known, key=lambda c: -c.score)

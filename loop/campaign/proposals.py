@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from janus_al.errors import DatasetError
 from janus_al.files import atomic_path
+from janus_al.material import Boundary
 from loop.campaign.journal import Journal, committed
 from loop.design.candidates import Candidate
 from loop.design.targets import Target
@@ -24,8 +25,8 @@ MEND = "restore the journal from a copy"
 class Proposals:
     """The proposals of a campaign's rounds: an array in `proposals/` and an event of the journal for each round."""
 
-    def __init__(self, folder: Path, journal: Journal) -> None:
-        self.folder, self.journal = folder, journal
+    def __init__(self, folder: Path, journal: Journal, boundary: Boundary) -> None:
+        self.folder, self.journal, self.boundary = folder, journal, boundary
 
     def begun(self, number: int) -> bool:
         """Whether a round has committed its proposals."""
@@ -68,6 +69,8 @@ class Proposals:
                 probe=row["probe"],
                 field=field,
                 predicted=row["predicted"],
+                latent=np.array(row["latent"], np.float32) if row.get("latent") else None,
+                boundary=self.boundary,
             )
             for row, field in zip(rows, fields, strict=True)
         ]
@@ -75,7 +78,13 @@ class Proposals:
     def commit_candidates(self, number: int, candidates: Sequence[Candidate]) -> None:
         """Commit candidates before the first of them is simulated."""
         rows = [
-            {"target": c.target.name, "wanted": c.target.wanted(), "probe": c.probe, "predicted": dict(c.predicted)}
+            {
+                "target": c.target.name,
+                "wanted": c.target.wanted(),
+                "probe": c.probe,
+                "predicted": dict(c.predicted),
+                "latent": None if c.latent is None or c.probe else c.latent.tolist(),
+            }
             for c in candidates
         ]
         self._commit(number, np.stack([c.field for c in candidates]) if candidates else np.empty(0), rows)

@@ -135,10 +135,10 @@ def invert(
     out: Out = Path("designs"),
     count: Annotated[int, typer.Option(min=1, max=10_000, help="Candidates wanted.")] = 16,
     tolerance: Annotated[float, typer.Option(help="Relative tolerance of every '='.")] = 0.01,
-    simulate: Annotated[bool, typer.Option(help="Simulate the candidates and move the cut of those that miss.")] = True,
-    cut_steps: Annotated[
-        int, typer.Option(min=0, max=1000, help="Simulations spent on one candidate's cut, at most.")
-    ] = 4,
+    simulate: Annotated[bool, typer.Option(help="Simulate the candidates and refine those that miss.")] = True,
+    refine_steps: Annotated[
+        int, typer.Option(min=0, max=1000, help="Simulations spent on refining one candidate, at most.")
+    ] = 8,
     swarm: Annotated[int, typer.Option(min=1, max=1000, help="Latent vectors inverted for each candidate.")] = 2,
     seed: Seed = 0,
     workers: Workers = 0,
@@ -147,7 +147,7 @@ def invert(
     force: Force = False,
     json_: Json = False,
 ) -> None:
-    """Microstructures for a target: inverted, simulated, and brought to the target by moving the cut.
+    """Microstructures for a target: inverted, simulated, and refined until they meet it.
 
     Exit 3 if fewer than --count meet it by simulation (with --no-simulate: were found); those there are are written.
 
@@ -160,7 +160,7 @@ def invert(
     from loop.studies.means import Means
     from loop.studies.single import Request, invert_target
 
-    request = Request(wanted, simulate, cut_steps, swarm, seed)
+    request = Request(wanted, simulate, refine_steps, swarm, seed)
     with Progress() as progress:
         result = invert_target(model, request, out, Means(_device(device, threads), workers, progress), force)
     candidates = result["candidates"]
@@ -178,7 +178,7 @@ def invert(
         print(
             f"{met} of {len(candidates)} candidates meet it by simulation"
             + (f" ({failed} could not be simulated)" if failed else "")
-            + "; more --cut-steps, a larger --swarm or a wider target may help",
+            + "; more --refine-steps, a larger --swarm or a wider target may help",
             file=sys.stderr,
         )
     enough = (met if simulate else len(candidates)) >= count

@@ -1,20 +1,21 @@
-"""Candidates: from a generator and targets to proposed images, and from these to simulated ones."""
+"""Candidates: from a generator and targets to proposed images, and what is known of each."""
 
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.material import Material
+from janus_al.material import Boundary
 from janus_al.properties import FRACTION, row_of
 from janus_al.samples import content_hash
-from loop.design.cut import Trial, cut, first_count, next_count
+from loop.design.cut import first_count
 from loop.design.doors import guarded
 from loop.design.generators import Generator
+from loop.design.geometry import shaped
 from loop.design.measures import NONE, Geometry
 from loop.design.pool import EMPTY, Image, Known, Pool, Wanted, check_pool
 from loop.design.select import Rules, select
@@ -25,15 +26,37 @@ TABLES = {"": "values", "_fv": "plain", "_lower": "lower", "_upper": "upper"}
 """ends of a property's names in JSON, and the tables of a `Result`"""
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One simulated image of a candidate.
+
+    Attributes:
+        image: labels.
+        properties: as in JSON.
+        sensitivity: see `Result`.
+        latent: the vector of whose decode it is the cut, if it is one.
+    """
+
+    image: Image
+    properties: Mapping[str, float]
+    sensitivity: Mapping[str, NDArray[np.floating]]
+    latent: NDArray[np.float32] | None = None
+
+
 @dataclass
 class Candidate:
-    """A proposal on its way to a design: the decoder's grey field and the cuts of it simulated so far."""
+    """A proposal on its way to a design: the generator's grey field, and what was simulated of it so far."""
 
     target: Target
     probe: bool
     field: NDArray[np.float32]
     predicted: Mapping[str, float]
+    latent: NDArray[np.float32] | None = None
+    """the vector that was decoded into the field, where the generator has one"""
+    boundary: Boundary = "dirichlet"
     trials: list[Trial] = dataclasses.field(default_factory=list)
+    best: int = 0
+    """which trial is nearest to the target"""
     verdict: str | None = None
     """of the verification, if there was one: confirmed, refuted or undecided"""
     reason: str = ""
@@ -41,8 +64,8 @@ class Candidate:
 
     @property
     def met(self) -> bool:
-        """Whether the last cut meets the target."""
-        return bool(self.trials) and self.target.met(self.trials[-1].properties)
+        """Whether the best trial meets the target."""
+        return bool(self.trials) and self.target.met(self.trials[self.best].properties)
 
     @property
     def error(self) -> float | None:
@@ -53,12 +76,14 @@ class Candidate:
     @property
     def score(self) -> float:
         """See `Target.score`, of what it has become."""
-        return self.target.score(self.trials[-1].properties) if self.trials else -math.inf
+        return self.target.score(self.trials[self.best].properties) if self.trials else -math.inf
 
     @property
     def image(self) -> Image:
-        """The last cut simulated, or the first to be."""
-        return cut(self.field, self.trials[-1].count if self.trials else first_count(self.field, self.target))
+        """The best image simulated, or the first to be."""
+        if self.trials:
+            return self.trials[self.best].image
+        return shaped(self.field, first_count(self.field, self.target), self.target, self.boundary)
 
 
 def propose(
@@ -71,16 +96,18 @@ def propose(
     """
     pool = _pool(generator, wanted, known, seed)
     rows, passed_over = select(pool, wanted, known, rules, seed)
-    return [_candidate(pool, row, wanted, probe=False) for row in rows], passed_over
+    return [_candidate(pool, row, wanted, rules.boundary) for row in rows], passed_over
 
 
-def answer(generator: Generator, targets: Sequence[Target], known: Known, seed: Sequence[int]) -> list[Candidate]:
+def answer(
+    generator: Generator, targets: Sequence[Target], known: Known, boundary: Boundary, seed: Sequence[int]
+) -> list[Candidate]:
     """The generator's best for each target, whatever is known: how it answers a question is what a probe measures."""
     wanted = [(target, 1) for target in targets]
     pool = _pool(generator, wanted, known, seed)
     rows = [np.flatnonzero(pool.target == index) for index in range(len(targets))]
     best = [own[np.argmin(pool.miss[own])] for own in rows if len(own)]
-    return [_candidate(pool, row, wanted, probe=True) for row in best]
+    return [dataclasses.replace(_candidate(pool, row, wanted, boundary), probe=True) for row in best]
 
 
 def _pool(generator: Generator, wanted: Wanted, known: Known, seed: Sequence[int]) -> Pool:
@@ -92,40 +119,15 @@ def _pool(generator: Generator, wanted: Wanted, known: Known, seed: Sequence[int
     return pool
 
 
-def _candidate(pool: Pool, row: int, wanted: Wanted, probe: bool) -> Candidate:
+def _candidate(pool: Pool, row: int, wanted: Wanted, boundary: Boundary) -> Candidate:
     return Candidate(
         target=wanted[pool.target[row]][0],
-        probe=probe,
+        probe=False,
         field=pool.field[row],
         predicted={n: v for n, v in zip(pool.names, pool.predicted[row].tolist(), strict=True) if math.isfinite(v)},
+        latent=None if pool.latent is None else pool.latent[row],
+        boundary=boundary,
     )
-
-
-def shoot(
-    candidates: Sequence[Candidate],
-    simulate: Callable[[list[Image]], Sequence[Result | None]],
-    material: Material,
-    cut_steps: int,
-) -> None:
-    """Simulate the first shots of all candidates, then move the cuts of those that miss, probes excepted.
-
-    A candidate that `simulate` answers with None goes no further.
-    """
-    going = [(c, first_count(c.field, c.target)) for c in candidates]
-    for _ in range(1 + cut_steps):
-        images = [cut(c.field, count) for c, count in going]
-        after = []
-        for (candidate, count), image, result in zip(going, images, simulate(images), strict=True):
-            if result is None:
-                continue
-            properties = properties_of(result, image, candidate.target.geometry)
-            candidate.trials.append(Trial(count, properties, result.sensitivity))
-            following = None
-            if not candidate.probe:
-                following = next_count(candidate.field, candidate.trials, candidate.target, material)
-            if following is not None:
-                after.append((candidate, following))
-        going = after
 
 
 def probe_targets(ranges: Mapping[str, tuple[float, float]], count: int) -> list[Target]:
@@ -157,9 +159,9 @@ def table_row(candidate: Candidate) -> dict[str, object]:
         "wanted": candidate.target.wanted(),
         "predicted": dict(candidate.predicted),
         "first_shot": dict(candidate.trials[0].properties),
-        "final": dict(candidate.trials[-1].properties),
+        "final": dict(candidate.trials[candidate.best].properties),
         "error": candidate.error,
-        "hash": content_hash(candidate.image),
+        "hash": content_hash(candidate.trials[candidate.best].image),
         "simulations": len(candidate.trials),
         "met": candidate.met,
         "verdict": candidate.verdict,

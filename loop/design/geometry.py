@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.material import Boundary
-from loop.design.cut import cut
+from loop.design.cut import allowed, cut
 from loop.design.feasible import count_range
 from loop.design.measures import AXES, Geometry, disc, joins, opened
 from loop.design.targets import Target
@@ -43,7 +43,7 @@ def shaped(field: NDArray[np.floating], count: int, target: Target, boundary: Bo
         boundary: of the images; one that is periodic is judged repeated.
     """
     geometry = target.geometry.under(boundary)
-    best = plain = cut(field, count)
+    best = plain = cut(field, allowed(count, target, field.size))
     if geometry.obeyed(plain):
         return plain
     low, high = count_range(target, plain.size)

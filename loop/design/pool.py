@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.inversion import InversionConfig, aimed_at
-from janus_al.properties import row_of
+from janus_al.material import Boundary
+from janus_al.properties import FRACTION
+from janus_al.quantities import quantity
 from janus_al.samples import Samples
-from loop.design.cut import cut, first_count
+from loop.design.cut import first_count
 from loop.design.doors import DoorError
+from loop.design.feasible import count_range
+from loop.design.geometry import shaped
 from loop.design.targets import Target
 
 Image = NDArray[np.uint8]
@@ -44,6 +48,7 @@ class Pool:
         names: of the properties.
         miss: distance of the prediction from the goal, (n,); smaller is better, in any unit.
         target: which of the targets wanted each row is for, (n,).
+        latent: vectors of which the fields are decodes, (n, any), where the generator has them.
     """
 
     field: NDArray[np.float32]
@@ -51,23 +56,42 @@ class Pool:
     names: tuple[str, ...]
     miss: NDArray[np.float64]
     target: NDArray[np.intp]
+    latent: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.field)
 
     def take(self, rows: Any) -> "Pool":
         """The rows at an index array, a mask or a slice."""
-        arrays: dict[str, Any] = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "names"}
-        return replace(self, **arrays)
+        arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "names"}
+        return replace(self, **{name: array[rows] for name, array in arrays.items() if array is not None})
 
     def images(self) -> NDArray[np.uint8]:
         """The fields cut at 0.5."""
         return (self.field > 0.5).astype(np.uint8)
 
-    def cuts(self, wanted: Wanted) -> NDArray[np.uint8]:
+    def cuts(self, wanted: Wanted, boundary: Boundary) -> NDArray[np.uint8]:
         """What will be simulated first: the fields cut where each one's target lets them."""
         targets = [wanted[index][0] for index in self.target]
-        return np.stack([cut(f, first_count(f, t)) for f, t in zip(self.field, targets, strict=True)])
+        pairs = zip(self.field, targets, strict=True)
+        return np.stack([shaped(f, first_count(f, t), t, boundary) for f, t in pairs])
+
+
+@dataclass(frozen=True)
+class Shot:
+    """What was simulated of a latent vector, and for what.
+
+    Attributes:
+        target: that it is to meet.
+        latent: the vector, (any,).
+        image: that was simulated of it.
+        properties: of the image, by simulation.
+    """
+
+    target: Target
+    latent: NDArray[np.float32]
+    image: Image
+    properties: Mapping[str, float]
 
 
 EMPTY = Pool(np.empty((0, 0, 0), np.float32), np.empty((0, 0)), (), np.empty(0), np.empty(0, np.intp))
@@ -85,7 +109,7 @@ def check_pool(pool: Pool, wanted: Wanted) -> None:
             f"a pool of {n} fields with predicted {pool.predicted.shape}, miss {pool.miss.shape} and target "
             f"{pool.target.shape}: they must be ({n}, {len(pool.names)}), ({n},) and ({n},)"
         )
-    if n and (lacking := {name for target, _ in wanted for name in target.intervals} - set(pool.names)):
+    if n and (lacking := {name for target, _ in wanted for name in target.properties} - set(pool.names)):
         raise DoorError(
             f"a pool that predicts {', '.join(pool.names)}: it must predict {', '.join(sorted(lacking))}, too"
         )
@@ -98,25 +122,35 @@ def check_pool(pool: Pool, wanted: Wanted) -> None:
 
 def joined(pools: Sequence[Pool]) -> Pool:
     """All rows of several pools of the same properties, in order."""
-    arrays: dict[str, Any] = {
-        f.name: np.concatenate([getattr(p, f.name) for p in pools]) for f in fields(Pool) if f.name != "names"
-    }
-    return replace(pools[0], **arrays)
+    arrays = {f.name: [getattr(p, f.name) for p in pools] for f in fields(Pool) if f.name != "names"}
+    kept: dict[str, Any] = {name: np.concatenate(a) for name, a in arrays.items() if all(x is not None for x in a)}
+    return replace(pools[0], **{"latent": None, **kept})
 
 
-def gaps(target: Target, values: Mapping[str, Any], config: InversionConfig) -> dict[str, NDArray[np.float64]]:
-    """How far values must rise, or fall if negative, into the part of each interval that is aimed at.
+def gaps(target: Target, values: Mapping[str, Any], config: InversionConfig | None) -> dict[str, NDArray[np.float64]]:
+    """How far values must rise, or fall if negative, into the part of each interval that is aimed at; None: into all.
 
-    In logarithms where a property is asked for on a log scale.
+    On the scale on which a quantity is a linear form: in logarithms, of what is above 0.
     """
     found = {}
-    for name, interval in target.intervals.items():
-        ends, value = aimed_at(interval, config), np.asarray(values[name], dtype=float)
-        if row_of(name).log:
-            with np.errstate(divide="ignore"):
-                ends, value = np.log(ends), np.log(value)
-        found[name] = np.maximum(ends[0] - value, 0) - np.maximum(value - ends[1], 0)
+    for name in target.intervals:
+        low, high = ends_of(name, target, config)
+        value = quantity(name).scaled(quantity(name).of(values))
+        found[name] = np.maximum(low - value, 0) - np.maximum(value - high, 0)
     return found
+
+
+def ends_of(name: str, target: Target, config: InversionConfig | None, pixels: int = 0) -> tuple[float, float]:
+    """The part of a quantity's interval that is aimed at, or all of it, on its scale.
+
+    Of the volume fraction, what so many pixels can have.
+    """
+    if name == FRACTION.name and pixels:
+        least, most = count_range(target, pixels)
+        return least / pixels, most / pixels
+    interval = np.array(target.intervals[name])
+    low, high = quantity(name).scaled(interval if config is None else aimed_at(target.intervals[name], config))
+    return float(low), float(high)
 
 
 def distance(parts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

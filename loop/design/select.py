@@ -60,7 +60,7 @@ def select(
     rows, fell = list[int](), Counter[str]()
     if not len(pool):
         return rows, fell
-    images = pool.cuts(wanted)
+    images = pool.cuts(wanted, rules.boundary)
     for index, (target, count) in enumerate(wanted):
         own = np.flatnonzero(pool.target == index)
         left = _new_and_possible(pool, images, own, known, rules, fell)

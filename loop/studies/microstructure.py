@@ -135,7 +135,7 @@ def _samples(path: Path, data: Data, means: Means, test: bool = False) -> Sample
 
 
 def in_range(tools: Tools, execution: Execution, progress: Say) -> dict[str, Any]:
-    """First shots across the data's 5th to 95th percentile, and the same candidates after moving the cut."""
+    """First shots across the data's 5th to 95th percentile, and the same candidates refined."""
     targets, began = probe_targets(tools.model()[1].property_range, PROBES), time.perf_counter()
     shots = shots_at(dataclasses.replace(tools, progress=partial(progress, "inversion")), targets, 0, execution)
     report: dict[str, Any] = {
@@ -147,9 +147,9 @@ def in_range(tools: Tools, execution: Execution, progress: Say) -> dict[str, Any
     }
     for tolerance in (0.01, 0.002):
         exact = [_with_tolerance(t, tolerance) for t in targets]
-        moved = shots_at(tools, exact, 0, execution, cut_steps=6)
+        moved = shots_at(tools, exact, 0, execution, refine_steps=6)
         report[f"cut_moved_to_{tolerance:g}"] = {
-            **summary([c.target.error(c.trials[-1].properties) for c in moved]),
+            **summary([c.target.error(c.trials[c.best].properties) for c in moved]),
             "met": sum(c.met for c in moved),
             "simulations_mean": float(np.mean([len(c.trials) for c in moved])),
             "simulations_median": float(np.median([len(c.trials) for c in moved])),
@@ -163,7 +163,7 @@ def property_sweep(tools: Tools, test: Samples, execution: Execution) -> tuple[l
     inside = np.percentile(k, [10, 30, 50, 70, 90])
     values = [0.85 * k.min(), *inside, 1.2 * k.max()]
     targets = [Target("sweep", {"kxx": interval("kxx", float(v), tolerance=0.01)}) for v in values for _ in range(EACH)]
-    shots = shots_at(tools, targets, 1, execution, cut_steps=4)
+    shots = shots_at(tools, targets, 1, execution, refine_steps=4)
     rows = []
     for number, value in enumerate(values):
         own = shots[number * EACH : (number + 1) * EACH]
@@ -177,7 +177,7 @@ def diversity_sweep(tools: Tools, test: Samples, execution: Execution) -> tuple[
     k = test.properties[:, 0]
     value = float(np.median(k))
     target = Target("diversity", {"kxx": interval("kxx", value, tolerance=0.01)})
-    shots = shots_at(tools, [target] * DIVERSE, 2, execution, cut_steps=4)
+    shots = shots_at(tools, [target] * DIVERSE, 2, execution, refine_steps=4)
     images = np.stack([c.image for c in shots])
     alike = test.image[np.argsort(np.abs(k - value))[:DIVERSE]]
     report = {
@@ -186,7 +186,7 @@ def diversity_sweep(tools: Tools, test: Samples, execution: Execution) -> tuple[
         "distance": summary(_distances(images)),
         "distance_of_data": summary(_distances(alike)),
     }
-    return report, (images, [f"{c.trials[-1].properties['kxx']:.3f}" for c in shots], 8)
+    return report, (images, [f"{c.trials[c.best].properties['kxx']:.3f}" for c in shots], 8)
 
 
 def latent_traversal(tools: Tools, test: Samples, execution: Execution) -> tuple[list[dict[str, float]], pictures.Grid]:
@@ -222,7 +222,7 @@ def _of_shots(shots: Sequence[Candidate]) -> dict[str, Any]:
     return {
         "by_head": summary([c.target.error(c.predicted) for c in shots]),
         "first_shot": summary([c.target.error(c.trials[0].properties) for c in shots]),
-        "cut_moved": summary([c.target.error(c.trials[-1].properties) for c in shots]),
+        "cut_moved": summary([c.target.error(c.trials[c.best].properties) for c in shots]),
         "met": sum(c.met for c in shots),
         "simulations_mean": float(np.mean([len(c.trials) for c in shots])),
     }

@@ -21,11 +21,12 @@ from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash
 from loop.campaign.extremes import aimed, to_limit
 from loop.design.acquisition import nearest
-from loop.design.candidates import Candidate, answer, probe_targets, propose, shoot, table_row
+from loop.design.candidates import Candidate, answer, probe_targets, propose, table_row
 from loop.design.feasible import check_reachable, check_shape, to_limits
 from loop.design.generators import Tools
 from loop.design.generators.janus import JanusGenerator
 from loop.design.pool import Image, Known
+from loop.design.refine import Refinement, refine
 from loop.design.select import Rules, aligned_distance
 from loop.design.targets import Target
 from loop.files.outputs import check_folder, claim
@@ -50,16 +51,19 @@ def first_shot_errors(model: Janus, card: checkpoint.Card, count: int, seed: int
 
 
 def shots_at(
-    tools: Tools, targets: Sequence[Target], seed: int, execution: Execution, cut_steps: int = 0
+    tools: Tools, targets: Sequence[Target], seed: int, execution: Execution, refine_steps: int = 0
 ) -> list[Candidate]:
-    """One inversion for each target, simulated, its cut then moved in at most `cut_steps` further simulations.
+    """One inversion for each target, simulated, then refined in at most `refine_steps` further simulations.
 
     Raises:
         HomogenizationError: an inversion could not be simulated.
     """
     janus = JanusGenerator(tools)
-    candidates = [dataclasses.replace(c, probe=False) for c in answer(janus, targets, Known(), (seed, 0))]
-    shoot(candidates, physics_of(tools.material, execution), tools.material, cut_steps)
+    candidates = [
+        dataclasses.replace(c, probe=False) for c in answer(janus, targets, Known(), tools.boundary, (seed, 0))
+    ]
+    how = Refinement(tools.material, refine_steps, tools.inversion, lambda: janus)
+    refine(candidates, physics_of(tools.material, execution), how)
     if failed := [c for c in candidates if not c.trials]:
         raise HomogenizationError(f"{len(failed)} inversions of {len(targets)} could not be simulated")
     return candidates
@@ -102,21 +106,21 @@ class Request:
 
     Attributes:
         target: what its designs must meet, and how many are wanted.
-        simulated: whether candidates are simulated, and the cut of those that miss moved.
-        cut_steps: simulations spent on one candidate's cut, at most.
+        simulated: whether candidates are simulated, and those that miss refined.
+        refine_steps: simulations spent on refining one candidate after its first shot, at most.
         swarm: latent vectors inverted for each candidate.
         seed: of the latent vectors.
     """
 
     target: Target
     simulated: bool = True
-    cut_steps: int = 4
+    refine_steps: int = 8
     swarm: int = 2
     seed: int = 0
 
 
 def invert_target(model_folder: Path, request: Request, out: Path, means: Means, force: bool = False) -> dict[str, Any]:
-    """Invert, simulate unless told not to, move cuts, and write one image for each candidate.
+    """Invert, simulate unless told not to, refine, and write one image for each candidate.
 
     Raises:
         TargetError: no mixture of the model's phases reaches the target; nothing was written.
@@ -130,7 +134,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     reach = check_reachable(target, card.material.names, limits, side**2)
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
     run |= {"model": str(model_folder)}
-    run |= {name: getattr(request, name) for name in ("simulated", "cut_steps", "swarm")}
+    run |= {name: getattr(request, name) for name in ("simulated", "refine_steps", "swarm")}
     names = [f"candidate-{number:03d}" for number in range(1, target.designs + 1)]
     files = ["candidates.json", *(name + suffix for name in names for suffix in (".npy", ".png"))]
     check_folder(out, run, [model_folder], force, "candidates.json", files)
@@ -146,7 +150,8 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         with open_executor("process", means.workers) as executor:
             execution = Execution(executor, cached=True)
             physics = physics_of(card.material, execution, partial(means.progress, "simulation"))
-            shoot(candidates, physics, card.material, request.cut_steps)
+            how = Refinement(card.material, request.refine_steps, janus.tools.inversion, lambda: janus)
+            refine(candidates, physics, how)
         candidates = _distinct(candidates, passed_over)
         candidates.sort(key=lambda c: -c.score)
         seconds["simulation"] = time.perf_counter() - began
@@ -188,11 +193,11 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
 
 
 def _distinct(candidates: Sequence[Candidate], passed_over: Counter[str]) -> list[Candidate]:
-    """Those whose cuts, once moved, still differ from each other; of two alike the one that meets the target."""
+    """Those that, once refined, still differ from each other; of two alike the one that meets the target."""
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: not c.met):
         if kept and aligned_distance(candidate.image, np.stack([k.image for k in kept])).min() < MIN_DISTANCE / 2:
-            passed_over["like a better one once its cut was moved"] += 1
+            passed_over["like a better one once refined"] += 1
         else:
             kept.append(candidate)
     return [candidate for candidate in candidates if any(candidate is other for other in kept)]

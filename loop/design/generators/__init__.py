@@ -68,6 +68,10 @@ class Generator(Protocol):
     A class with `needs_model = True` has a network trained on the samples before every round; one with
     `needs_samples = True` is refused where a campaign begins with none. Whatever it proposes
     must follow from its arguments, and from what `tools.simulate` answers, alone: a round that was killed asks again.
+
+    One whose pools have latent vectors may have a method `corrected(shots: Sequence[Shot]) -> Pool`: after a simulation
+    it proposes a row for each shot, in order and near it, that should meet the target if its own predictions are wrong
+    by what they were wrong by there; what it then predicts is corrected, too.
     """
 
     def fit(self, known: Known) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from loop.design.generators import Tools
-from loop.design.pool import Known, Pool, Wanted
+from loop.design.pool import Known, Pool, Shot, Wanted
 
 
 class JanusGenerator:
@@ -28,4 +28,14 @@ class JanusGenerator:
         target = np.repeat(np.arange(len(wanted)), [self.tools.swarm * count for _, count in wanted])
         goals = [wanted[int(index)][0].goal for index in target]
         found = invert(model, goals, seed, self.tools.inversion, self.tools.progress)
-        return Pool(found.field, found.predicted, found.names, found.miss, target)
+        return Pool(found.field, found.predicted, found.names, found.miss, target, found.latent)
+
+    def corrected(self, shots: Sequence[Shot]) -> Pool:
+        """Some more descent from where each was, with what the head was wrong by added to its opinion."""
+        from janus_al.inversion import correct
+
+        model, _ = self.tools.model()
+        latent, images = (np.stack([getattr(shot, name) for shot in shots]) for name in ("latent", "image"))
+        goals = [shot.target.goal for shot in shots]
+        found = correct(model, goals, latent, images, [shot.properties for shot in shots], self.tools.inversion)
+        return Pool(found.field, found.predicted, found.names, found.miss, np.arange(len(shots)), found.latent)

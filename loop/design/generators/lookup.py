@@ -108,7 +108,7 @@ class LookupGenerator:
     def propose(self, wanted: Wanted, known: Known, seed: Sequence[int]) -> Pool:
         """A row for each sample looked at."""
         moved = [
-            self._moved(target, index, sample)
+            self.moved(target, index, sample)
             for index, (target, _) in enumerate(wanted)
             for sample in self.nearest(target)
         ]
@@ -117,11 +117,11 @@ class LookupGenerator:
 
     def nearest(self, target: Target) -> list[Sample]:
         """Samples by their distance from a target, of those of which all that it asks is known."""
-        known = [sample for sample in self.samples if set(target.intervals) <= set(sample.values)]
+        known = [sample for sample in self.samples if set(target.properties) <= set(sample.values)]
         far = [float(distance(gaps(target, sample.values, self.tools.inversion))) for sample in known]
         return [known[row] for row in np.argsort(far, kind="stable")[:LARGEST]]
 
-    def _moved(self, target: Target, index: int, sample: Sample) -> Pool | None:
+    def moved(self, target: Target, index: int, sample: Sample) -> Pool | None:
         """One sample at the cut that its sensitivities favour, never its own; None if none is within reach."""
         field, count = level(sample.image, self.tools.boundary), int((sample.image == 1).sum())
         n = field.size

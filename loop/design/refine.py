@@ -1,0 +1,182 @@
+"""Refinement: each simulation of a candidate corrects the next, until it meets its target.
+
+    first shot -> simulate -> flips along sensitivities | corrected goal -> simulate -> ... -> the best trial
+
+*Flips*: pixels near the interface of the best trial are turned over, so many and such that their simulated
+sensitivities, times what flips brought before beside what was predicted, close all gaps together (`loop.design.step`).
+A property without sensitivities but with a known trend counts as if all pixels were alike: then a step moves the cut.
+*Corrected goal*, where a gap's quantity has no sensitivities and the generator has a network, or where flips lead
+nowhere: what its prediction was wrong by is added to it, and it proposes again near where it was (space mapping,
+Bandler et al. 1994; trust-region model management, Alexandrov et al. 1998). What each is worth:
+docs/results/refinement.md.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from janus_al.inversion import InversionConfig
+from janus_al.material import Material
+from janus_al.properties import FRACTION
+from janus_al.quantities import quantity
+from loop.design.candidates import Candidate, Trial, properties_of
+from loop.design.cut import first_count
+from loop.design.geometry import shaped
+from loop.design.pool import Image, Shot, distance, gaps
+from loop.design.step import CAUTION, REACH, Way, gaps_of, map_of, step
+from loop.design.targets import Target
+from simulators import Result
+
+Simulate = Callable[[list[Image]], Sequence[Result | None]]
+OWN = 0.7
+"""weight, on a log scale, of what a candidate's own last flips brought against what those of all have brought"""
+GAINS = (0.1, 5.0)
+"""between what the ratio of what came to what was predicted is believed"""
+RAISE = 3.0
+"""times this caution after a step that did not help"""
+IDLE = 8
+"""steps without a gain after which the most or least of a quantity is not looked for any longer"""
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """How to refine.
+
+    Attributes:
+        material: of the images.
+        steps: simulations of a candidate after its first, at most.
+        inversion: how close to the middle of an interval to aim.
+        generator: makes that of the candidates, which may have corrected goals; asked only where one is needed.
+    """
+
+    material: Material
+    steps: int
+    inversion: InversionConfig = field(default_factory=InversionConfig)
+    generator: Callable[[], Any] = lambda: None
+
+
+@dataclass
+class Run:
+    """A candidate under way: what it simulates next, and what its flips have taught."""
+
+    candidate: Candidate
+    image: Image
+    latent: NDArray[np.float32] | None
+    promised: Mapping[str, float] = field(default_factory=dict)
+    """changes that the flips to the next image bring to the best trial if sensitivities are right"""
+    gain: float | None = None
+    """what its last flips brought, by that"""
+    caution: float = CAUTION
+    reach: float = REACH
+    seen: set[bytes] = field(default_factory=set)
+
+    @property
+    def base(self) -> Trial:
+        """The trial from which it goes on."""
+        return self.candidate.trials[self.candidate.best]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more is to be gained."""
+        c = self.candidate
+        if c.target.best and not c.probe:
+            return len(c.trials) - 1 - c.best >= IDLE
+        return c.probe or c.met
+
+
+def refine(candidates: Sequence[Candidate], simulate: Simulate, how: Refinement) -> None:
+    """Simulate the first shots of all candidates, then refine those that miss, probes excepted.
+
+    A candidate that `simulate` answers with None goes no further.
+    """
+    going = [Run(c, c.image, c.latent) for c in candidates]
+    gains = [1.0]
+    for _ in range(how.steps):
+        going = [run for run in _simulated(going, simulate, gains) if not run.finished]
+        flips = [run for run in going if _sensitive(run, how) and _flip(run, how, gains)]
+        others = [run for run in going if not any(run is other for other in flips)]
+        corrected = _correct([run for run in others if run.base.latent is not None], how)
+        others = [run for run in others if not any(run is other for other in corrected)]
+        going = [*flips, *corrected, *(run for run in others if not _sensitive(run, how) and _flip(run, how, gains))]
+        if not going:
+            return
+    _simulated(going, simulate, gains)
+
+
+def rank(target: Target, properties: Mapping[str, float]) -> tuple[float, float]:
+    """What is smaller the better: how far outside the intervals, then how far from the extreme."""
+    far = float(distance(gaps(target, properties, None)))
+    best = sum(-way * float(quantity(n).scaled(quantity(n).of(properties))) for n, way in target.best.items())
+    return (np.inf if np.isnan(far) else far), best
+
+
+def _simulated(runs: Sequence[Run], simulate: Simulate, gains: list[float]) -> list[Run]:
+    """The runs that were simulated, each with its trial."""
+    results = simulate([run.image for run in runs])
+    found = [(run, result) for run, result in zip(runs, results, strict=True) if result is not None]
+    for run, result in found:
+        c = run.candidate
+        properties = properties_of(result, run.image, c.target.geometry)
+        run.seen.add(run.image.tobytes())
+        if run.promised and (ratio := _ratio(run.promised, run.base.properties, properties)) is not None:
+            run.gain = ratio
+            gains.append(ratio)
+        c.trials.append(Trial(run.image, properties, result.sensitivity, run.latent))
+        if len(c.trials) == 1 or rank(c.target, properties) < rank(c.target, run.base.properties):
+            c.best, run.caution, run.reach = len(c.trials) - 1, CAUTION, min(1.5 * run.reach, REACH)
+        else:
+            run.caution, run.reach = run.caution * RAISE, run.reach / 2
+    return [run for run, _ in found]
+
+
+def _ratio(promised: Mapping[str, float], before: Mapping[str, float], after: Mapping[str, float]) -> float | None:
+    """What came, by what was promised."""
+    qs = [quantity(name) for name in promised]
+    asked = np.array(list(promised.values()))
+    came = np.array([q.scaled(q.of(after)) - q.scaled(q.of(before)) for q in qs])
+    if not np.isfinite(came).all() or not asked.any():
+        return None
+    return float(np.clip(came @ asked / (asked @ asked), *GAINS))
+
+
+def _correct(runs: Sequence[Run], how: Refinement) -> list[Run]:
+    """Those of the runs for which the generator has another proposal, which is their next image."""
+    corrected = getattr(how.generator(), "corrected", None) if runs else None
+    if corrected is None:
+        return []
+    held = [(run, run.base) for run in runs]
+    pool = corrected(
+        [Shot(r.candidate.target, b.latent, b.image, b.properties) for r, b in held if b.latent is not None]
+    )
+    found = []
+    for run, grey, latent in zip(runs, pool.field, pool.latent, strict=True):
+        target = run.candidate.target
+        image = shaped(grey, first_count(grey, target), target, how.material.boundary)
+        if image.tobytes() not in run.seen:
+            run.image, run.latent, run.promised = image, latent, {}
+            found.append(run)
+    return found
+
+
+def _sensitive(run: Run, how: Refinement) -> bool:
+    """Whether physics says of all that is to be changed what a flip brings."""
+    wanted = gaps_of(run.candidate.target, run.base, how.inversion)
+    return all(name == FRACTION.name or map_of(name, run.base, how.material) is not None for name in wanted)
+
+
+def _flip(run: Run, how: Refinement, gains: Sequence[float]) -> bool:
+    """Give a run the image to which flips along sensitivities lead; False where they lead nowhere."""
+    target, everyone = run.candidate.target, float(np.exp(np.mean(np.log(gains))))
+    gain = everyone if run.gain is None else run.gain**OWN * everyone ** (1 - OWN)
+    found = step(target, run.base, Way(how.material, how.inversion, gain, run.caution, run.reach))
+    if found is None:
+        return False
+    image = shaped(found.level, int((found.level > 0).sum()), target, how.material.boundary)
+    if image.tobytes() in run.seen:
+        return False
+    run.image, run.latent = image, None
+    run.promised = {name: change / gain for name, change in found.promised.items() if name != FRACTION.name}
+    return True
