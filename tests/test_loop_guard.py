@@ -64,7 +64,7 @@ def harmed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("harmed") / "c"
     overrides = [
         "target=[{name='t', designs=3, kxx={value=0.3, tolerance=0.001}}]",
-        "loop.cut_steps=1",
+        "loop.refine_steps=1",
         "budget.rounds=2",
         "training.steps=60",
         "budget.simulations=60",
