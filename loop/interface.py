@@ -43,7 +43,7 @@ class Design:
     lineage: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        parts = [f"{n} {self.properties[n]:.4g} {self.units.get(n, '')}".strip() for n in self.target.intervals]
+        parts = [f"{n} {self.properties[n]:.4g} {self.units.get(n, '')}".strip() for n in self.target.properties]
         return f"<design {self.name}: {', '.join(parts)}>"
 
 

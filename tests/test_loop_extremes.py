@@ -76,12 +76,12 @@ def test_earlier_candidates_stand_in_line_with_those_of_the_round():
 def test_generators_aim_between_the_best_known_and_the_limit():
     low, high = aimed(MOST, None, 0.55).goal["kxx"]
     assert high == 0.55
-    assert low == pytest.approx(math.exp(2 / 3 * math.log(0.9 * 0.55) + 1 / 3 * math.log(0.55)))
+    assert low == pytest.approx(math.exp(0.1 * math.log(0.9 * 0.55) + 0.9 * math.log(0.55)))
     samples = unlabelled(np.zeros((3, 8, 8), np.uint8), conduction((0.1, 1.0)))
     samples.meta["status"][:] = SIMULATED
     samples.properties[:] = [[0.3, 0.2, 0.3], [0.4, 0.2, 0.5], [0.6, 0.2, 0.7]]
     low, _ = aimed(MOST, samples, 0.55).goal["kxx"]
-    assert low == pytest.approx(math.exp(2 / 3 * math.log(0.4) + 1 / 3 * math.log(0.55)))
+    assert low == pytest.approx(math.exp(0.1 * math.log(0.4) + 0.9 * math.log(0.55)))
     assert aimed(MOST, samples, math.nan).goal["kxx"] == (pytest.approx(0.42), math.inf)
     assert aimed(LEAST, samples, 0.2).goal["kxx"][0] == 0.2
     assert aimed(parse_targets(["kxx=0.3"], 0.01), samples, math.nan).aims == {}

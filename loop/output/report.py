@@ -122,7 +122,7 @@ def _agreement(rounds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
 
 
 def _fronts(samples: Samples, designs: Sequence[dict[str, Any]], targets: Sequence[Target]) -> Any:
-    wanted = {name for target in targets for name in target.intervals}
+    wanted = {name for target in targets for name in target.properties}
     return fronts.figure(samples, [(d["target"]["name"], d["properties"]) for d in designs], wanted)
 
 
