@@ -99,7 +99,7 @@ def test_a_design_of_another_target_than_its_candidates_is_damage(folder, tmp_pa
     next(e for e in events if e["event"] == "round")["designs"][0]["target"] = "nope"
     (copy / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
     for command in ("status", "report"):
-        refused(janus("campaign", command, copy), 4, "is damaged (", "for nope is none of the round's candidates")
+        refused(janus("campaign", command, copy), 4, "is damaged (", "for nope is none of the candidates so far")
 
 
 # --- designs/

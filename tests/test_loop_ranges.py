@@ -67,6 +67,8 @@ def with_value(path, value):
         key, *rest = path
         if isinstance(table, list):
             return [put(table[0], rest) if rest else value, *table[1:]]
+        if rest[:1] == [0] and key not in table:
+            return {**table, key: [put({}, rest[1:])]}
         return {**table, key: put(table.get(key, {}), rest) if rest else value}
 
     return put(small, path)
