@@ -73,8 +73,9 @@ class TrainingConfig:
     few as they are, they are what the next round needs"""
     checks: Count = 20
     """how often the validation loss is computed"""
-    calibrate: bool = False
-    """at the end, fit the scaling of properties to the simulated samples; worth it where there are thousands of them"""
+    calibrate: bool = True
+    """at the end, fit the scaling of properties to the simulated samples: sensitivities that are finer than the latent
+    space can follow shrink a head's range by some percent"""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""

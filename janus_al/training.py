@@ -21,6 +21,8 @@ from janus_al.properties import orbits
 from janus_al.samples import Samples
 
 Array = NDArray[np.float64]
+FEWEST = 16
+"""values to which a scaling is fitted; fewer are not worth it"""
 
 
 def train(
@@ -102,6 +104,8 @@ def calibrate(model: Janus, samples: Samples) -> None:
     for group, signed in orbits(model.config.properties, 2):
         x, y = (values[:, group].ravel() for values in (said, truth))
         x, y = x[np.isfinite(y)], y[np.isfinite(y)]
+        if len(x) < FEWEST:
+            continue
         slope, offset = ((x @ y) / (x @ x), 0.0) if signed else np.polyfit(x, y, 1)
         if slope > 0:
             model.log_std[group] *= float(slope)
