@@ -111,7 +111,7 @@ def test_its_network_is_the_models(started, model):
             r"start from, .*, is of another material: property kxx: .*\(0.1, 1.0\).*\(0.1, 2.0\)",
         ),
         (["microstructure.boundary=periodic"], "of another material: boundary dirichlet and periodic"),
-        (["loop.retrain=warm"], "loop.retrain 'warm': a round's simulations alone would ruin the model"),
+        (["loop.retrain=scratch"], "loop.retrain 'scratch': a round's simulations alone do not train a model"),
         (["network.start=3"], "network.start: must be a path"),
         (["network.begin=3"], "network.begin: unknown key"),
     ],
@@ -215,3 +215,24 @@ def test_with_data_beside_it_learns_from_rounds(folder, model, tmp_path):
     assert set(before.images) <= set(after.images)
     assert len(after.images) > len(dataset.read(folder / "dataset.h5"))
     assert after.property_range == before.property_range
+
+
+def test_without_data_it_may_learn_beside_what_it_remembers(model, tmp_path):
+    """Its own decodes stand for the data that is not there; probes judge instead of teaching."""
+    wanted = ["loop.retrain=warm", "loop.retrain_rate=1e-4", "loop.probes=4", "budget.rounds=2"]
+    hard = "target=[{name='t', designs=3, kxx={value=0.3, tolerance=0.001}}]"
+    campaign = run_campaign(tmp_path / "c", configuration(model, tmp_path, hard, *wanted), Progress())
+    guard = campaign.journal.of("trained")[1]["guard"]
+    assert guard["test"]["samples"] == 4
+    trained = campaign.models._samples(1)
+    origins = trained.meta["origin"].tolist()
+    assert b"probe" not in origins
+    assert guard["proposals"]["samples"] == origins.count(b"candidate") > 0
+    assert origins.count(b"remembered") > 100
+    _, card = campaign.models._train(1)
+    assert (
+        card.simulated
+        == len(campaign.ledger.samples(through=1))
+        == campaign.journal.of("trained")[1]["dataset"]["simulated"]
+    )
+    assert campaign.journal.of("trained")[1]["dataset"]["digest"] == card.dataset_digest

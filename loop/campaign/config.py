@@ -115,8 +115,8 @@ class Loop(Section):
     min_distance: Annotated[float, Field(strict=True, ge=0, lt=0.5)] = 0.05
     """part of the pixels in which two designs of a target differ, at least, at the best translation"""
     retrain: Literal["warm", "scratch", "never"] = "warm"
-    """how a model learns from a round: from the last one's weights or from new ones; never, if there is no dataset
-    beside the model to start from"""
+    """how a model learns from a round: from the last one's weights or from new ones; never, unless something else is
+    said, if there is no dataset beside the model to start from"""
     retrain_steps: Annotated[int, Field(strict=True, ge=1, le=100_000_000)] = 400
     """training steps after a round, when warm"""
     retrain_rate: Rate = 1e-3
@@ -211,6 +211,11 @@ class CampaignConfig(Section):
         limits, names, pixels = limits_of(self.material, trusted=True), self.material.names, self.microstructure.size**2
         return {target.name: check_reachable(target, names, limits, pixels) for target in self.targets()}
 
+    @property
+    def has_samples(self) -> bool:
+        """Whether it begins with samples, and not with a model alone."""
+        return self.dataset.source is not None or self.dataset.generate is not None
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.microstructure.phase_conductivity is None) == (not self.physics):
@@ -224,13 +229,13 @@ class CampaignConfig(Section):
             raise ValueError(
                 "dataset: give either 'source' or a [dataset.generate] section, or a model in network.start"
             )
-        if given[:2] == [None, None] and self.loop.retrain != "never":
-            if "retrain" in self.loop.model_fields_set:
-                raise ValueError(
-                    f"loop.retrain '{self.loop.retrain}': a round's simulations alone would ruin the model to start "
-                    "from; give a [dataset] beside it, or say 'never'"
-                )
+        if not self.has_samples and "retrain" not in self.loop.model_fields_set:
             object.__setattr__(self, "loop", self.loop.model_copy(update={"retrain": "never"}))
+        if not self.has_samples and self.loop.retrain == "scratch":
+            raise ValueError(
+                "loop.retrain 'scratch': a round's simulations alone do not train a model; give a [dataset] beside the "
+                "one to start from, or say 'warm' or 'never'"
+            )
         object.__setattr__(
             self,
             "network",

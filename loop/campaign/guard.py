@@ -12,6 +12,8 @@ from janus_al.evaluation import relative_errors
 from janus_al.networks.janus import Janus
 from janus_al.samples import Samples
 
+PROBE = b"probe"
+"""origin of samples that answer a probe"""
 FEWEST = 4
 """images on which two models can be told apart"""
 WORST = 1e6
@@ -45,12 +47,17 @@ def grounds(samples: Samples, test: Samples | None, part: float) -> dict[str, Sa
 
     Args:
         samples: all that they are trained on.
-        test: the campaign's test set; without one, what training holds out of the first samples stands for it.
+        test: the campaign's test set; without one, what training holds out of the first samples stands for it, and
+            without first samples the probes, which are the same questions each round and do not teach then.
         part: that training holds out.
     """
-    proposed, known = samples.meta["round"] > 0, samples.simulated
-    first = samples.take(known & ~proposed & held_out(samples, part)) if test is None else test
-    return {"test": first, "proposals": samples.take(known & proposed)}
+    proposed, probes = samples.meta["round"] > 0, samples.meta["origin"] == PROBE
+    first = samples.simulated & ~proposed
+    apart = first & held_out(samples, part) if first.any() else samples.simulated & probes
+    return {
+        "test": samples.take(apart) if test is None else test,
+        "proposals": samples.take(samples.simulated & proposed & ~apart),
+    }
 
 
 def compare(old: Janus, new: Janus, where: Mapping[str, Samples]) -> dict[str, Comparison]:

@@ -13,17 +13,20 @@ from janus_al.checkpoint import Card
 from janus_al.errors import DatasetError
 from janus_al.evaluation import evaluate
 from janus_al.fitting import Run, StateError
+from janus_al.memory import remembered
 from janus_al.networks.janus import Janus
-from janus_al.samples import Samples
+from janus_al.samples import Samples, concatenate
 from janus_al.training import train
 from loop.campaign.config import CampaignConfig
-from loop.campaign.guard import compare, grounds, verdict, words
+from loop.campaign.guard import PROBE, compare, grounds, verdict, words
 from loop.campaign.journal import Journal
 from loop.campaign.ledger import Ledger
 from loop.simulation.progress import Progress
 
 STAGE = 1
 """of a round's seeds, that of training"""
+MEMORIES = 1000
+"""images of a model to start from that stand for those it learned from"""
 
 
 class Models:
@@ -99,10 +102,22 @@ class Models:
     def _new(self, number: int) -> tuple[Janus, Card]:
         return self._start() if number == 0 and self.start is not None else self._train(number)
 
+    def _samples(self, number: int) -> Samples:
+        """What a round's model is trained on.
+
+        Where the campaign has no first samples, what the model to start from remembers stands for them; probes are no
+        part of them then: the models are compared on these.
+        """
+        samples = self.ledger.samples(through=number)
+        if self.config.has_samples:
+            return samples
+        taught = samples.take(samples.meta["origin"] != PROBE)
+        return concatenate([remembered(*self._start(), MEMORIES, self.config.seed), taught])
+
     def _train(self, number: int) -> tuple[Janus, Card]:
         folder = self._folder(number)
         folder.parent.mkdir(exist_ok=True)
-        samples = self.ledger.samples(through=number)
+        samples, known = self._samples(number), self.ledger.samples(through=number)
         seed = int(np.random.SeedSequence([self.config.seed, number, STAGE]).generate_state(1)[0])
         training, start = self.config.training, None
         if number > 0 and self.config.loop.retrain == "warm":
@@ -126,6 +141,7 @@ class Models:
             _, first = self._start()
             images = [*dict.fromkeys([*first.images, *card.images])]
             card = dataclasses.replace(card, images=images, property_range=first.property_range)
+            card = dataclasses.replace(card, simulated=int(known.simulated.sum()), dataset_digest=known.digest())
         return model, card
 
 
