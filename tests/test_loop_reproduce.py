@@ -8,6 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from janus_al import checkpoint, dataset
 from janus_al.digits.classes import Labelled
 from janus_al.errors import DatasetError
 from loop.studies.mnist import _trained, read_idx, read_mnist, training_config
@@ -138,7 +139,7 @@ def test_a_damaged_run_is_refused(tmp_path, text):
 def test_reproduce_microstructure(tmp_path, janus, monkeypatch):
     for name, number in {"TEST": 48, "PROBES": 12, "EACH": 2, "DIVERSE": 4}.items():
         monkeypatch.setattr(f"loop.studies.microstructure.{name}", number)
-    small = ["--size", "16", "--count", "24", "--simulated", "12"]
+    small = ["--size", "16", "--count", "24", "--simulated", "12", "--contrast", "20", "--set", "network.media=2"]
     small += [
         w
         for k, v in {"steps": 20, "batch": 8, "simulated": 4, "cycled": 4}.items()
@@ -149,6 +150,9 @@ def test_reproduce_microstructure(tmp_path, janus, monkeypatch):
     assert code == 0, words
     report = json.loads(text)
     assert report["trained"]["simulations"] == 12
+    assert report["model"]["media"] == 2
+    assert checkpoint.load(out / "model")[1].phase_conductivity == (0.1, 2.0)
+    assert dataset.read(out / "test.h5").phase_conductivity == (0.1, 2.0)
     assert report["in_range"]["shots"] == 12
     sweep = report["sweep"]
     assert [row["in_range"] for row in sweep] == [False, *[True] * 5, False]
