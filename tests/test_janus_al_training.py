@@ -23,7 +23,12 @@ from janus_al.training import build, encode, train
 from simulators import Conductivity, DirectHomogenizer, FipyHomogenizer, generate, run
 
 SMALL = JanusConfig(size=16, latent=16, channels=4, rank=4)
-both = pytest.mark.parametrize("network", [SMALL, dataclasses.replace(SMALL, architecture="vit")], ids=["conv", "vit"])
+KINDS = {
+    "conv": SMALL,
+    "media": dataclasses.replace(SMALL, media=2),
+    "vit": dataclasses.replace(SMALL, architecture="vit"),
+}
+every = pytest.mark.parametrize("network", KINDS.values(), ids=KINDS.keys())
 QUICK = TrainingConfig(steps=12, batch=8, simulated=4, cycled=4, checks=4)
 
 
@@ -90,7 +95,7 @@ def test_learning_rate_cycle():
     assert rates[3] == pytest.approx(1e-4)
 
 
-@both
+@every
 def test_interrupted_training_resumes_bit_exactly(samples, tmp_path, network):
     whole, card = train(samples, network, QUICK, seed=3)
     state = tmp_path / "state.pt"
@@ -186,7 +191,7 @@ def test_unlabelled_rows_never_enter_the_task(samples):
     assert torch.equal(weights(one), weights(two))
 
 
-@both
+@every
 def test_checkpoint_round_trip(samples, tmp_path, network):
     model, card = train(samples, network, QUICK, seed=0)
     checkpoint.save(tmp_path / "m", model, card)
