@@ -1,7 +1,7 @@
 """A conditional variational autoencoder, trained on the simulated samples, decoded under the properties wanted.
 
-With `swarm = 1` and `refine_steps = 0` each of its T decodes is simulated, as the error r_T of inverse models is defined
-(Ren, Padilla & Malof 2020); a larger swarm is screened by the network's own head.
+With `swarm = 1` and `refine_steps = 0` each of its T decodes is simulated, as the error r_T of inverse models is
+defined (Ren, Padilla & Malof 2020); a larger swarm is screened by the network's own head.
 """
 
 from collections.abc import Sequence
