@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -86,11 +87,18 @@ def test_likeness_knows_phase_fields_from_noise():
 
 def test_likeness_leaves_one_out():
     """Of two images each is as far from the other as the class reaches: the root mean square of what differs."""
-    two = [stripes(2), stripes(4)]
+    two = [stripes(width) ^ stripes(width).T for width in (2, 4)]  # transposed they are the same
     likeness = Likeness.of(two, "periodic")
     far = np.sqrt(np.mean((two_point(two[0], "periodic") - two_point(two[1], "periodic")) ** 2))
     assert likeness.most[0] == pytest.approx(far)
+    assert far > 0
     assert likeness.realistic(two[0])
+
+
+@pytest.mark.parametrize(("most", "realistic"), [([1, 1], True), ([0, 1], False), ([1, 0], False)])
+def test_realistic_by_both_statistics(most, realistic):
+    likeness = replace(Likeness.of([stripes(2), stripes(4)], "periodic"), most=np.array(most))
+    assert likeness.realistic(stripes(8)) is realistic
 
 
 def test_what_is_novel():
