@@ -147,10 +147,10 @@ class Cut(Exception):
     pass
 
 
-def test_an_arena_cut_off_goes_on(tmp_path):
+def test_an_arena_cut_off_goes_on(tmp_path, janus):
     from janus_al import checkpoint
     from loop.campaign.journal import read_events
-    from loop.studies.arena.page import page, summary, write_page
+    from loop.studies.arena.page import page, summary
     from loop.studies.arena.plan import load_arena
     from loop.studies.arena.runner import run_arena
     from loop.studies.means import Means
@@ -188,17 +188,17 @@ def test_an_arena_cut_off_goes_on(tmp_path):
     assert [part.scored.steps[0].seconds for part in parts] == [network.seconds, 0.0]
     assert parts[1].scored.last.seconds > 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "runs").rglob("journal.jsonl")}
-    run("cut")
+    code, out, _ = janus("arena", tmp_path / "arena.toml", "--dir", tmp_path / "cut", "--json")
     assert before == {path: path.stat().st_mtime_ns for path in before}
+    report = json.loads(out)
+    assert (code, report["tracks"]) == (0, json.loads(json.dumps(summary(arena, parts)["tracks"])))
+    assert report["tracks"] == json.loads((tmp_path / "cut" / "arena.json").read_text())["tracks"]
     journal = tmp_path / "cut/runs/T3/lookup/0/journal.jsonl"
     assert next(e for e in read_events(journal) if e["event"] == "campaign")["source"]["simulated"] == 16
 
-    report = summary(arena, parts)
     (track,) = report["tracks"]
     assert track["best_baseline"] == "lookup"
     assert ["ratio" in row for row in track["strategies"]] == [True, False]
-    write_page(report, tmp_path / "arena", "today")
-    assert json.loads((tmp_path / "arena.json").read_text())["tracks"] == json.loads(json.dumps(report["tracks"]))
     track["strategies"][0]["counted"], track["strategies"][1]["counted"] = 3, 5
     assert "the baseline lookup wins**, 5 designs that count against 3 of frozen" in page(report, "arena")[:200]
 
