@@ -84,4 +84,10 @@ def gap_closing(gain: Floats, cost: Floats, gap: Floats) -> NDArray[np.bool_]:
             price = price + length * way
             if np.abs(slope).max() < 1e-3:
                 break
-    return price @ gain > cost
+    # Softened, they add up; those of the dearest price first, as many as come nearest.
+    worth = price @ gain / cost
+    order = np.argsort(-worth, kind="stable")[: max(1, int((worth > 0.5).sum()))]
+    left = gap[:, None] - np.cumsum(gain[:, order], axis=1)
+    chosen = np.zeros(len(cost), dtype=bool)
+    chosen[order[: int(np.argmin((left**2).sum(axis=0))) + 1]] = True
+    return chosen
