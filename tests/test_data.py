@@ -64,20 +64,26 @@ def test_rebuilds_whole(name):
     assert np.array_equal(generate(count, 32, seed), dataset.read(DATA / name).image)
 
 
-def test_model_is_as_good_as_its_card():
-    """On the first 48 images of the test set that its figures are from; they vary by more than a third."""
-    folder = DATA / "janus-64"
-    assert sum(f.stat().st_size for f in folder.iterdir()) <= 8e6
-    model, card = checkpoint.load(folder)
-    assert (card.simulated, card.phase_conductivity, card.boundary) == (8192, (0.1, 1.0), "dirichlet")
-    images, material = generate(48, 64, 1), conduction((0.1, 1.0))
+@pytest.mark.parametrize(
+    ("name", "simulated", "phases", "r2", "error", "pixels"),
+    [
+        ("janus-64", 8192, (0.1, 1.0), 0.995, 0.015, 0.02),
+        ("janus-64-contrast100", 512, (0.1, 10.0), 0.99, 0.055, 0.03),
+    ],
+)
+def test_model_is_as_good_as_its_card(name, simulated, phases, r2, error, pixels):
+    """On 48 images that it has not seen; figures of so few vary by more than a third."""
+    assert sum(f.stat().st_size for folder in DATA.glob("janus-64*") for f in folder.iterdir()) <= 8e6
+    model, card = checkpoint.load(DATA / name)
+    assert (card.simulated, card.phase_conductivity, card.boundary) == (simulated, phases, "dirichlet")
+    images, material = generate(48, 64, 1), conduction(phases)
     with open_executor("process", 1) as executor:
         parts = simulate_samples(images, material, Execution(executor, "direct", cached=True), lambda *_: None)
     report = evaluate(model, concatenate(parts))
     for conductivity in report["properties"].values():
-        assert conductivity["r2"] > 0.995
-        assert conductivity["relative_error_mean"] < 0.015
-    assert report["pixel_mae"] < 0.02
+        assert conductivity["r2"] > r2
+        assert conductivity["relative_error_mean"] < error
+    assert report["pixel_mae"] < pixels
 
 
 def test_small_model_is_as_good_as_its_card():
