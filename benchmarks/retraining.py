@@ -1,0 +1,427 @@
+"""How a model learns from a campaign's rounds: the same first model and the same shards, several ways of retraining.
+
+    OMP_NUM_THREADS=1 python benchmarks/retraining.py [--seeds 5] [--ways kept,...] [--rounds 8]
+        [--out docs/results/retraining.json] [--cache campaigns/retraining] [--table] [--smoke]
+
+2,000 images of 32 x 32 pixels, of which 128 were simulated, contrast 10, and a model trained on them. Each round brings
+24 simulated first shots at kxx and kyy wanted together, of ratio 1 to 3 within the joint bounds of the plane; who
+proposes them is the model of the way `REFERENCE`, so that every way gets the same shards. Judged on 512 other images,
+and by the first shots at 60 pairs that no round asked for, four latent vectors each. What is done is kept and not
+repeated; `--table` prints what there is.
+"""
+
+import os
+
+os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
+
+import argparse
+import dataclasses
+import json
+import sys
+import tempfile
+from contextlib import nullcontext
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean, stdev
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from janus_al import checkpoint, dataset
+from janus_al.fitting import Fit, TrainingConfig
+from janus_al.material import conduction
+from janus_al.networks.janus import JanusConfig
+from janus_al.training import build, calibrate, train
+
+sys.path.insert(0, str(Path(__file__).parent))
+from common.header import ROOT, header
+
+PHASES = (0.1, 1.0)
+REFERENCE = "kept, replay"
+SHOTS = ("shot_median", "shot_mean", "hits")
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """A way of retraining: what it starts from, and how it goes on."""
+
+    shrink: float | None = 1.0
+    """what old weights are multiplied by; None: new weights"""
+    perturb: float = 0.0
+    """what new random weights are multiplied by and added"""
+    rate: float = 1e-3
+    steps: float = 400 / 1500
+    """of those of the first training"""
+    replay: float = 0.0
+    average: float = 0.0
+    """decay of averaged weights, which are what is used; 0: none"""
+    level: bool = False
+    """a level rate that decays over the last fifth of a round, with the optimiser's state kept"""
+    calibrate: bool = True
+    """fit the head's scale at the end of every training, the first one's, too"""
+    only: tuple[int, ...] = ()
+    """rounds after which it is trained; all"""
+    memories: int | None = None
+    """begins with `data/janus-32` and no samples, but so many of its own decodes with its own opinion of them"""
+
+
+WAYS = {
+    "shrunk, not calibrated": Way(shrink=0.9, perturb=0.05, rate=3e-3, calibrate=False),
+    "shrunk": Way(shrink=0.9, perturb=0.05, rate=3e-3),
+    "kept, not calibrated": Way(calibrate=False),
+    "kept": Way(),
+    "kept, rate 3e-3": Way(rate=3e-3),
+    "kept, rate 3e-4": Way(rate=3e-4),
+    "kept, replay": Way(replay=0.5),
+    "kept, rate 3e-3, replay": Way(rate=3e-3, replay=0.5),
+    "averaged, replay": Way(rate=3e-3, replay=0.5, average=0.98),
+    "level, replay": Way(replay=0.5, level=True),
+    "scratch, replay": Way(shrink=None, rate=3e-3, steps=1.0, replay=0.5, only=(8,)),
+    "scratch, all steps": Way(shrink=None, rate=3e-3, steps=1 + 8 * 400 / 1500, replay=0.5, only=(8,)),
+    "shipped, alone": Way(memories=0),
+    "shipped, remembering": Way(memories=1000, replay=0.5),
+    "shipped, remembering, replay 0.2": Way(memories=1000, replay=0.2),
+    "shipped, remembering, rate 3e-4": Way(memories=1000, replay=0.5, rate=3e-4),
+    "shipped, remembering, rate 1e-4": Way(memories=1000, replay=0.5, rate=1e-4),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "retraining.json")
+    parser.add_argument("--cache", type=Path, default=ROOT / "campaigns" / "retraining")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--ways", default=";".join(WAYS), help="separated by ;")
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--new", type=int, default=24, help="simulations a round")
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=750, help="of the first training; those after rounds follow")
+    parser.add_argument("--channels", type=int, default=8)
+    parser.add_argument("--reach", action="store_true", help="measure how far first shots reach instead")
+    parser.add_argument("--table", action="store_true", help="print what there is, run nothing")
+    parser.add_argument("--smoke", action="store_true", help="seconds instead of hours, in a temporary folder")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.smoke:
+            vars(arguments).update(cache=Path(folder), out=Path(folder) / "out.json", seeds=1, rounds=2, new=3)
+            vars(arguments).update(pairs=3, steps=4, ways="shrunk;averaged, replay;level, replay;shipped, remembering")
+            for name in WAYS:
+                WAYS[name] = dataclasses.replace(WAYS[name], steps=1.0)
+        if not arguments.table:
+            for seed in range(arguments.seeds):
+                for name in arguments.ways.split(";"):
+                    (reach if arguments.reach else retrain)(arguments, name, seed)
+        show(arguments)
+
+
+def retrain(arguments, name, seed):
+    """One way, one seed, all rounds; a row after each."""
+    way, test = WAYS[name], simulated(arguments, "test", 512, 101)
+    rows, begun = [], ("shipped" if way.memories is not None else "calibrated" if way.calibrate else "not calibrated")
+    if any((r["way"], r["seed"], r["round"]) == (name, seed, arguments.rounds) for r in kept(arguments, "rows")):
+        return
+    for number in range(arguments.rounds + 1):
+        if way.only and number not in (0, *way.only):
+            continue
+        model, card = model_after(arguments, name, seed, number)
+        row = {"way": name, "seed": seed, "round": number, "first": begun, "seconds": round(card.seconds, 1)}
+        row |= figures(model, test)
+        if number in (0, arguments.rounds):
+            # The first model is the same for all ways.
+            same = [r for r in kept(arguments, "rows") if (r["seed"], r["round"], r["first"]) == (seed, number, begun)]
+            known = same and not number
+            row |= {k: v for k, v in same[0].items() if k in SHOTS} if known else first_shots(model, arguments, seed)
+        print(row, file=sys.stderr, flush=True)
+        rows.append(row)
+    keep(arguments, "rows", rows)
+
+
+def kept(arguments, part):
+    return json.loads(arguments.out.read_text()).get(part, []) if arguments.out.exists() else []
+
+
+def keep(arguments, part, rows):
+    """Add rows to a part of the JSON, in place of those of the same way and seed."""
+    done = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    old = [r for r in done.get(part, []) if (r["way"], r["seed"]) != (rows[0]["way"], rows[0]["seed"])]
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps({**done, "made": header("torch"), part: [*old, *rows]}, indent=1))
+
+
+def model_after(arguments, name, seed, number):
+    """The model of a way after a round, made once; that of round 0 is the same for all, or the shipped one."""
+    way, shipped = WAYS[name], WAYS[name].memories is not None
+    folder = arguments.cache / (f"{name}-{seed}-{number}" if number else f"first-{seed}")
+    folder = ROOT / "data" / "janus-32" if shipped and number == 0 else folder
+    if not (folder / "model.json").exists():
+        checkpoint.save(folder, *trained(arguments, name, seed, number))
+    model, card = checkpoint.load(folder)
+    if number == 0 and way.calibrate and not shipped:
+        calibrate(model, first_samples(arguments, way, seed))
+    return model, card
+
+
+def trained(arguments, name, seed, number):
+    """Train the model of a way after a round; the first one is not calibrated."""
+    way, network = WAYS[name], JanusConfig(stem=4, channels=arguments.channels)
+    if number == 0:
+        return train(first_samples(arguments, way, seed), network, settings(arguments.steps), seed)
+    start = None if way.shrink is None else shrunk(model_after(arguments, name, seed, number - 1)[0], way, number)
+    state = arguments.cache / f"{name}-{seed}.pt"
+    own = patch("janus_al.training.fit", lambda *a: another_fit(way, state, *a))
+    with own if way.average or way.level else nullcontext():
+        samples, config = shards(arguments, way, seed, number), again(arguments, way)
+        return train(samples, network, config, 100 * seed + number, start=start)
+
+
+def shrunk(model, way, seed):
+    """Old weights, shrunk and perturbed as the way says (Ash & Adams 2020), in place."""
+    fresh = build(model.config, seed)
+    with torch.no_grad():
+        for weight, random in zip(model.parameters(), fresh.parameters(), strict=True):
+            weight.mul_(way.shrink).add_(way.perturb * random)
+    return model
+
+
+def another_fit(way, state, model, terms, validate, config, identity, run):
+    """In place of `janus_al.fitting.fit`: averaged weights, or a level rate with the optimiser's state kept."""
+    from janus_al.fitting import learning_rate
+
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), config.rate, (0.9, 0.98), weight_decay=config.weight_decay)
+    if way.level and state.exists():
+        optimizer.load_state_dict(torch.load(state))
+    average = {k: v.clone() for k, v in model.state_dict().items()}
+    for step in range(config.steps):
+        left = (config.steps - step) / (0.2 * config.steps)
+        rate = config.rate * min(1.0, left) if way.level else max(learning_rate(step, config), 0.2 * config.rate)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = sum(getattr(config, f"l_{name}") * value for name, value in terms(step).items())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        for key, value in model.state_dict().items():
+            average[key].lerp_(value, 1 - way.average)
+    torch.save(optimizer.state_dict(), state)
+    if way.average:
+        model.load_state_dict(average)
+    model.eval()
+    return Fit([], 0.0)
+
+
+def settings(steps):
+    return TrainingConfig(steps=steps, batch=32, simulated=16, cycled=8, checks=5, replay=0.0, calibrate=False)
+
+
+def again(arguments, way):
+    """Settings of a training after a round."""
+    changed = {"rate": way.rate, "replay": way.replay, "calibrate": way.calibrate}
+    return dataclasses.replace(settings(round(way.steps * arguments.steps)), **changed)
+
+
+def simulated(arguments, name, count, seed):
+    """Simulated phase-field images, made once."""
+    from janus_al.samples import concatenate
+    from loop.simulation.executors import open_executor
+    from loop.simulation.rows import simulate_samples
+    from loop.simulation.simulate import Execution
+    from simulators import generate
+
+    count = min(count, 8) if arguments.smoke else count
+    path = arguments.cache / f"{name}-{count}.h5"
+    if not path.exists():
+        with open_executor("process", 1) as executor:
+            execution = Execution(executor, "direct")
+            images = generate(count, 32, seed)
+            meta = {"origin": b"generated", "seed": seed}
+            parts = simulate_samples(images, conduction(PHASES), execution, lambda *_: None, **meta)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset.write(path, concatenate(parts), "retraining.py")
+    return dataset.read(path)
+
+
+def first_samples(arguments, way, seed):
+    """2,000 images, other ones for each seed, of which 128 were simulated; or what the shipped model remembers."""
+    from janus_al.memory import remembered
+    from janus_al.samples import concatenate, unlabelled
+    from simulators import generate
+
+    if way.memories is not None:
+        return remembered(*checkpoint.load(ROOT / "data" / "janus-32"), way.memories, seed) if way.memories else None
+    known = simulated(arguments, f"first-{seed}", 128, 200 + seed)
+    others = generate(40 if arguments.smoke else 1872, 32, 300 + seed)
+    return concatenate([known, unlabelled(others, conduction(PHASES))])
+
+
+def shards(arguments, way, seed, number):
+    """All samples through a round, made once: first shots of the way `REFERENCE`, or of the shipped model."""
+    from janus_al.samples import concatenate
+    from loop.simulation.rows import to_samples
+
+    parts, shipped = [first_samples(arguments, way, seed)], way.memories is not None
+    for n in range(1, number + 1):
+        path = arguments.cache / f"{'shipped' if shipped else 'shard'}-{seed}-{n}.h5"
+        if not path.exists():
+            asks = (next(w for w in WAYS if WAYS[w].memories is not None), 0) if shipped else (REFERENCE, n - 1)
+            model, _ = model_after(arguments, asks[0], seed, asks[1])
+            _, images, results = shots(model, pairs(arguments.new, 1000 * seed + n), [seed, n])
+            meta = {"origin": b"candidate", "round": n, "seed": seed}
+            dataset.write(path, to_samples(images, results, conduction(PHASES), **meta), "retraining.py")
+        parts.append(dataset.read(path))
+    return concatenate([part for part in parts if part is not None])
+
+
+def pairs(count, seed):
+    """Targets of kxx and kyy together, of ratio 1 to 3, that some volume fraction allows with 3 % to spare."""
+    from loop.design.targets import Target, interval
+
+    rng, found = np.random.default_rng([seed, 11]), []
+    while len(found) < count:
+        middle, ratio = np.exp(rng.uniform(np.log(0.2), np.log(0.5))), rng.uniform(1, 3) ** rng.choice([-1, 1])
+        x, y = middle * ratio**0.5, middle * ratio**-0.5
+        spare = 1.03 if x > y else 1 / 1.03
+        if possible(x * spare, y / spare):
+            found.append(Target("pair", {"kxx": interval("kxx", x, 0.01), "kyy": interval("kyy", y, 0.01)}))
+    return found
+
+
+def possible(x, y):
+    """Whether two-phase conductors of some volume fraction reach both (Lurie and Cherkaev; Tartar)."""
+    low, high = PHASES
+    f = np.linspace(0.2, 0.8, 601)
+    a, h = low + f * (high - low), 1 / ((1 - f) / low + f / high)
+    inside = (h <= min(x, y)) & (max(x, y) <= a)
+    inside &= 1 / (x - low) + 1 / (y - low) <= 1 / (h - low) + 1 / (a - low)
+    inside &= 1 / (high - x) + 1 / (high - y) <= 1 / (high - h) + 1 / (high - a)
+    return bool(inside.any())
+
+
+def shots(model, targets, seed, steps=0):
+    """The best of four inversions for each target, refined; and all images that were simulated, with their results."""
+    from loop.design.candidates import answer
+    from loop.design.generators import Tools
+    from loop.design.generators.janus import JanusGenerator
+    from loop.design.pool import Known
+    from loop.design.refine import Refinement, refine
+    from simulators import make, run
+
+    images, results, material = [], [], conduction(PHASES)
+    simulator = make("conduction", "dirichlet", {"conductivity": PHASES, "solver": "direct"})
+
+    def simulate(asked):
+        images.extend(asked)
+        results.extend(found := run(simulator, asked))
+        return found
+
+    janus = JanusGenerator(Tools(grid=(32, 32), material=material, swarm=4, model=lambda: (model, None)))
+    candidates = answer(janus, targets, Known(), material.boundary, seed)
+    candidates = [dataclasses.replace(c, probe=False) for c in candidates]
+    refine(candidates, simulate, Refinement(material, steps, generator=lambda: janus))
+    return candidates, images, results
+
+
+def reach(arguments, name, seed):
+    """How far first shots reach when refinement goes beyond the decoder, and is trained on: a row after each round."""
+    from janus_al.samples import concatenate
+    from loop.design.targets import Target, interval
+    from loop.simulation.rows import to_samples
+
+    steep = [
+        Target("ratio", {"kxx": interval("kxx", low=0.3 * r**0.5), "kyy": interval("kyy", high=0.3 * r**-0.5)})
+        for r in np.linspace(1.8, 2.9, 8)
+    ]
+    little = {"volume_fraction": interval("volume_fraction", high=0.3)}
+    thrifty = [Target("kxx", {"kxx": interval("kxx", low=k), **little}) for k in np.linspace(0.2, 0.34, 8)]
+    way, rows, parts = WAYS[name], [], [first_samples(arguments, WAYS[name], seed)]
+    model, _ = model_after(arguments, name, seed, 0)
+    for number in range(arguments.rounds // 2 + 1):
+        candidates, images, results = shots(model, [*steep, *thrifty], [seed, number, 9], steps=4)
+        first = [c.trials[0] for c in candidates]
+        row = {"way": name, "seed": seed, "round": number, "simulations": len(images)}
+        row |= extremes([(t.properties["kxx"], t.properties["kyy"], t.image.mean()) for t in first], "")
+        told = [(r.values["kxx"], r.values["kyy"], i.mean()) for r, i in zip(results, images, strict=True)]
+        row |= extremes(told, "_refined")
+        print(row, file=sys.stderr, flush=True)
+        rows.append(row)
+        meta = {"origin": b"candidate", "round": number + 1, "seed": seed}
+        parts.append(to_samples(images, results, conduction(PHASES), **meta))
+        model, _ = train(concatenate(parts), model.config, again(arguments, way), 100 * seed + number, start=model)
+    keep(arguments, "reach", rows)
+
+
+def extremes(found, end):
+    """The largest ratio, and the largest kxx with no more than 30 % of label 1, or none."""
+    thrifty = [x for x, _, fraction in found if fraction <= 0.3]
+    return {f"ratio{end}": max(x / y for x, y, _ in found), f"kxx{end}": max(thrifty, default=None)}
+
+
+def first_shots(model, arguments, seed):
+    """Errors of the first shots at fresh pairs."""
+    candidates, _, _ = shots(model, pairs(arguments.pairs, 10_000 + seed), [seed, 0])
+    errors = np.array([c.error for c in candidates])
+    return {
+        "shot_median": float(np.median(errors)),
+        "shot_mean": float(errors.mean()),
+        "hits": float((errors <= 0.01).mean()),
+    }
+
+
+def figures(model, test):
+    from janus_al.evaluation import evaluate
+
+    report = evaluate(model, test)
+    return {
+        "test_error": mean(p["relative_error_mean"] for p in report["properties"].values()),
+        "pixel_mae": report["pixel_mae"],
+    }
+
+
+def show(arguments):
+    """Mean and spread over the seeds, each against its own first model."""
+    rows = kept(arguments, "rows")
+    print(f"{header('torch')}\n")
+    print(
+        "| way | seeds | test error, first -> last | change | worst round | first shot, first -> last | change | 1 % |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for name in [w for w in WAYS if any(r["way"] == w for r in rows)]:
+        courses = [[r for r in rows if (r["way"], r["seed"]) == (name, s)] for s in sorted({r["seed"] for r in rows})]
+        courses = [c for c in courses if c]
+        test, shot = ([(c[0][k], c[-1][k]) for c in courses] for k in ("test_error", "shot_median"))
+        hits = " -> ".join(f"{mean(c[at]['hits'] for c in courses):.0%}" for at in (0, -1))
+        worst = max(b["test_error"] / a["test_error"] - 1 for c in courses for a, b in pairwise(c))
+        print(
+            f"| {name} | {len(courses)} | {course(test)} | {change(test)} | {worst:+.0%} | {course(shot)} "
+            f"| {change(shot)} | {hits} |"
+        )
+    rows = kept(arguments, "reach")
+    names = [w for w in WAYS if any(r["way"] == w for r in rows)]
+    for figure, words in (("ratio", "largest kxx/kyy"), ("kxx", "largest kxx at 30 %")) if rows else ():
+        print(f"\n| {words}, first shots (refined) after round | {' | '.join(names)} |")
+        print(f"|{'---|' * (len(names) + 1)}")
+        for number in sorted({r["round"] for r in rows}):
+            cells = [[r for r in rows if (r["way"], r["round"]) == (name, number)] for name in names]
+            told = [f"{most(c, figure)} ({most(c, f'{figure}_refined')})" for c in cells]
+            print(f"| {number} | {' | '.join(told)} |")
+
+
+def most(rows, figure):
+    found = [r[figure] for r in rows if r[figure] is not None]
+    return f"{mean(found):.3f}" if found else "none"
+
+
+def course(ends):
+    return f"{mean(a for a, _ in ends):.2%} -> {mean(b for _, b in ends):.2%}"
+
+
+def change(ends):
+    found = [b / a - 1 for a, b in ends]
+    return f"{mean(found):+.0%}" + (f" ± {stdev(found):.0%}" if len(found) > 1 else "")
+
+
+if __name__ == "__main__":
+    main()
