@@ -198,6 +198,8 @@ def test_an_arena_cut_off_goes_on(tmp_path, janus):
 
     (track,) = report["tracks"]
     assert track["best_baseline"] == "lookup"
+    words = "16 of 40 phase fields were simulated before, none has kxx >= 0.42; 10 simulations could be spent."
+    assert track["data"] == words
     assert ["ratio" in row for row in track["strategies"]] == [True, False]
     track["strategies"][0]["counted"], track["strategies"][1]["counted"] = 3, 5
     assert "the baseline lookup wins**, 5 designs that count against 3 of frozen" in page(report, "arena")[:200]

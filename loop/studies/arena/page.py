@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from janus_al.files import atomic_path
+from loop.design.targets import describe
 from loop.studies.arena.plan import Arena, Track
 from loop.studies.arena.runner import Part
 from loop.studies.arena.score import Scored, ratio
@@ -30,13 +31,15 @@ def summary(arena: Arena, parts: Sequence[Part]) -> Report:
             tracks.append(
                 _track(arena, track, {s.name: [found[track.name, s.name, n] for n in seeds] for s in arena.strategy})
             )
-    return {"name": arena.name, "tracks": tracks}
+    return {"name": arena.name, "campaign": arena.campaign, "tracks": tracks}
 
 
 def _track(arena: Arena, track: Track, scores: dict[str, list[Scored]]) -> Report:
     counts = {name: [s.last.counted for s in own] for name, own in scores.items()}
     baselines = [s.name for s in arena.strategy if s.baseline]
     best = max(baselines, key=lambda name: mean(counts[name]), default=None)
+    config = arena.config(track, arena.strategy[0], 0, Path("data.h5"), None)
+    targets, budget = config.targets(), config.budget.simulations
     rows = []
     for strategy in arena.strategy:
         own = scores[strategy.name]
@@ -56,10 +59,22 @@ def _track(arena: Arena, track: Track, scores: dict[str, list[Scored]]) -> Repor
     return {
         "name": track.name,
         "what": track.what,
+        "targets": [str(target) for target in targets],
+        "data": _data(arena, track, budget),
         "seeds": len(next(iter(scores.values()))),
         "best_baseline": best,
         "strategies": rows,
     }
+
+
+def _data(arena: Arena, track: Track, budget: int) -> str:
+    """What was known, and what could be spent, in words."""
+    data = arena.data_of(track)
+    out = [describe(name, (ends.min, ends.max)) for name, ends in data.without.items()]
+    words = f"{data.simulated} of {data.count} phase fields were simulated before"
+    words += f", none has {' or '.join(out)}" if out else ""
+    words += f", and these {data.simulated} count" if data.charged else ""
+    return f"{words}; {budget} simulations could be spent{' on top' if data.charged else ''}."
 
 
 def write_page(report: Report, stem: Path, header: str = "") -> None:
@@ -74,18 +89,20 @@ def write_page(report: Report, stem: Path, header: str = "") -> None:
 
 def page(report: Report, name: str, header: str = "") -> str:
     """The page: who wins comes first."""
+    import tomli_w
+
     parts = [
         "# The arena",
         "\n".join(verdicts(report)),
         INTRO.format(header=f"{header}\n" if header else "", name=name),
     ]
     for track in report["tracks"]:
+        best = f" The best baseline is {track['best_baseline']}." if track["best_baseline"] else ""
+        seeds = "One seed" if track["seeds"] == 1 else f"Means over {track['seeds']} paired seeds"
         lines = [
             f"## {track['name']}: {track['what']}",
             "",
-            f"Means over {track['seeds']} paired seeds; the best baseline is {track['best_baseline']}."
-            if track["best_baseline"]
-            else f"Means over {track['seeds']} paired seeds.",
+            f"{'; '.join(track['targets'])}. {track['data']} {seeds}.{best}",
             "",
             "| strategy | " + " | ".join(COLUMNS) + " |",
             "|---|" + "---|" * len(COLUMNS),
@@ -99,27 +116,33 @@ def page(report: Report, name: str, header: str = "") -> str:
             )
         parts.append("\n".join(lines))
     names = [f"- {row['name']}: {row['what']}" for row in report["tracks"][0]["strategies"]] if report["tracks"] else []
-    return "\n\n".join([*parts, "## Strategies", "\n".join(names)]) + "\n"
+    common = "\n".join(f"    {line}".rstrip() for line in tomli_w.dumps(report["campaign"]).splitlines())
+    return "\n\n".join([*parts, "## Strategies", "\n".join(names), "All campaigns have", common]) + "\n"
 
 
 def verdicts(report: Report) -> list[str]:
-    """One line a track: the best of ours beside the best baseline."""
+    """One line a track: the first of ours, which is the product as it is, beside the best baseline."""
     lines = []
     for track in report["tracks"]:
-        rows = track["strategies"]
-        ours, theirs = ([r for r in rows if r["baseline"] is kind] for kind in (False, True))
+        ours, theirs = ([r for r in track["strategies"] if r["baseline"] is kind] for kind in (False, True))
         if not ours or not theirs:
             continue
-        a, b = (max(kind, key=lambda row: row["counted"]) for kind in (ours, theirs))
+        a, b, best = ours[0], max(theirs, key=_count), max(ours, key=_count)
         if a["counted"] == b["counted"]:
-            said = f"no winner: {a['name']} and {b['name']} both give {a['counted']:g}"
+            said = f"no winner, {a['name']} and {b['name']} both give {a['counted']:g} designs that count"
         else:
             first, second = (a, b) if a["counted"] > b["counted"] else (b, a)
             kind = "the baseline " if first is b else ""
             said = f"**{kind}{first['name']} wins**, {first['counted']:g} designs that count against "
             said += f"{second['counted']:g} of {second['name']}"
-        lines.append(f"- {track['name']}, {track['what']}: {said}, at an equal budget of simulations.")
+        said += f" ({best['name']}: {best['counted']:g})" if best["counted"] > a["counted"] else ""
+        lines.append(f"- {track['name']}, {track['what']}: {said}.")
     return lines
+
+
+def _count(row: Report) -> float:
+    counted: float = row["counted"]
+    return counted
 
 
 def _rate(unit: float, own: Sequence[Scored], paid: str) -> float:

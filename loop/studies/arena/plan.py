@@ -1,12 +1,13 @@
 """An arena's configuration: one TOML file, from which the campaign of each track, strategy and seed follows."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from janus_al.samples import Samples
 from loop.campaign.campaign import check_doors
@@ -30,9 +31,11 @@ SHARED = {
 class Range(Section):
     """Values of a property."""
 
-    min: float = -1e12
+    model_config = ConfigDict(allow_inf_nan=True)
+
+    min: float = -math.inf
     """at least"""
-    max: float = 1e12
+    max: float = math.inf
     """at most"""
 
 
