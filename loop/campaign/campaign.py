@@ -35,6 +35,7 @@ from loop.design.generators import Generator, Tools, fitted, generator, needs_mo
 from loop.design.pool import Image, Known
 from loop.design.refine import Refinement, refine
 from loop.design.select import Rules
+from loop.design.shapes import shapes_for
 from loop.design.targets import Target
 from loop.simulation.progress import Clock, Progress
 from loop.simulation.simulate import Execution, limits_of
@@ -167,6 +168,8 @@ class Campaign:
             candidates, _ = propose(self._generator(tools, known), wanted, known, rules, (seed, number, STAGE))
             own = {target.name: target for target in self.targets}
             candidates = [dataclasses.replace(c, target=own[c.target.name]) for c in candidates]
+            if number == 1:
+                candidates += [c for target in self.targets for c in shapes_for(target, tools.grid, self.material)]
             probes = min(settings.probes, self.ledger.probes_left // self.ledger.price)
             if not self._needs_model() or not probes:
                 return candidates

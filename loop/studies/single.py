@@ -28,6 +28,7 @@ from loop.design.generators.janus import JanusGenerator
 from loop.design.pool import Image, Known
 from loop.design.refine import Refinement, refine
 from loop.design.select import Rules, aligned_distance
+from loop.design.shapes import shapes_for
 from loop.design.targets import Target
 from loop.files.outputs import check_folder, claim
 from loop.simulation.executors import open_executor
@@ -144,6 +145,8 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     sought = aimed(target, None, next(iter(reach.best.values()), math.nan))
     candidates, passed_over = propose(janus, [(sought, target.designs)], Known(), rules, (seed, 0))
     candidates = [dataclasses.replace(c, target=target) for c in candidates]
+    if request.simulated:
+        candidates += shapes_for(target, (side, side), card.material)
     seconds = {"inversion": time.perf_counter() - began, "simulation": 0.0}
     if request.simulated:
         began = time.perf_counter()
@@ -152,8 +155,9 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
             physics = physics_of(card.material, execution, partial(means.progress, "simulation"))
             how = Refinement(card.material, request.refine_steps, janus.tools.inversion, lambda: janus)
             refine(candidates, physics, how)
-        candidates = _distinct(candidates, passed_over)
-        candidates.sort(key=lambda c: -c.score)
+        if target.best:
+            candidates = sorted(candidates, key=lambda c: -c.score)
+        candidates = _distinct(candidates, passed_over)[: target.designs]
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
     rows = []
