@@ -69,8 +69,8 @@ class Run:
     """changes that the flips to the next image bring to the best trial if sensitivities are right"""
     gain: float | None = None
     """what its last flips brought, by that"""
-    caution: float = CAUTION
-    reach: float = REACH
+    caution: float = field(default_factory=lambda: CAUTION)
+    reach: float = field(default_factory=lambda: REACH)
     seen: set[bytes] = field(default_factory=set)
 
     @property

@@ -25,6 +25,7 @@ NARROW = 0.1
 """an interval no wider is held where it is met; a wider one is left alone until a step would leave it"""
 NEXT = 0.7
 """pixels, radius of the filter after which a sensitivity says best what a flip brings"""
+A0, A1 = 1.0, 0.5
 FLIP = 8 / 3
 """what flips of pixels at an interface bring, by their sensitivity times tanh(log contrast / 2); a disc deep in a phase
 brings 2 (its polarisation)"""
@@ -32,8 +33,11 @@ REACH = 0.05
 """part of the pixels flipped in one step, at most"""
 CAUTION = 30.0
 """levels that a flip costs more which would close the gap alone"""
-STEP = 0.2
-"""of the most or least of a quantity: the change that one step asks for"""
+STEP = 1.0
+"""of the most or least of a quantity: the change that one step asks for, more than it can bring"""
+WIDE = 2.5
+"""pixels, radius of the filter where the most or least is asked for: what wins in the long run is smooth; less where the
+reach has shrunk"""
 
 Gaps = dict[str, tuple[float, float]]
 """by quantity, the change wanted and how far off it may end, on the scale on which it is a linear form"""
@@ -76,8 +80,10 @@ def step(target: Target, base: Trial, way: Way) -> Step | None:
     surface = level(base.image, way.material.boundary)
     most = max(1, round(way.reach * base.image.size))
     wanted = gaps_of(target, base, way.inversion)
+    wide = max(NEXT, WIDE * (way.reach / REACH) ** 0.5)
     for _ in range(1 + len(target.intervals)):
-        rates = {name: rate for name in wanted if (rate := rate_of(name, base, way)) is not None}
+        radii = {name: wide if name in target.best else NEXT for name in wanted}
+        rates = {name: rate for name in wanted if (rate := rate_of(name, base, way, radii[name])) is not None}
         if not any(wanted[name][0] for name in rates):
             return None
         gap, tolerance = (np.array([wanted[name][i] for name in rates]) for i in (0, 1))
@@ -107,16 +113,21 @@ def gaps_of(target: Target, base: Trial, config: InversionConfig) -> Gaps:
 def map_of(name: str, base: Trial, material: Material) -> NDArray[np.float64] | None:
     """Change of a quantity predicted of making each pixel label 1, by its sensitivities, (*grid); None without."""
     contrast = {p: log_contrast(material, p) for p in base.sensitivity}
-    return quantity(name).derivative({p: FLIP * np.tanh(c / 2) * base.sensitivity[p] for p, c in contrast.items() if c})
+    return quantity(name).derivative({p: bring(c) * base.sensitivity[p] for p, c in contrast.items() if c})
 
 
-def rate_of(name: str, base: Trial, way: Way) -> NDArray[np.float64] | None:
+def bring(contrast: float) -> float:
+    """What a flip brings, by its sensitivity, at a log contrast: measured, of quiet pixels at the interface."""
+    return float(np.sign(contrast) * min(abs(contrast), A0 + A1 * abs(contrast)))
+
+
+def rate_of(name: str, base: Trial, way: Way, radius: float = NEXT) -> NDArray[np.float64] | None:
     """The same, filtered, times the gain, or by the trend alone; None where nothing is known."""
     shape, size = base.image.shape, base.image.size
     if name == FRACTION.name:
         return np.full(shape, 1 / size)
     if (found := map_of(name, base, way.material)) is not None:
-        return way.gain * smooth(found, NEXT, way.material.boundary)
+        return way.gain * smooth(found, radius, way.material.boundary)
     trend = sum(w * (way.material.contrast(p) or way.material.trend(p)) for p, w in quantity(name).terms)
     return np.full(shape, way.gain * trend / size) if trend else None
 
