@@ -47,6 +47,8 @@ class Card:
     history: list[dict[str, float]] = field(default_factory=list)
     property_range: dict[str, tuple[Finite, Finite]] = field(default_factory=dict)
     """5th and 95th percentile of each property among the simulated training samples"""
+    proposals: list[dict[str, dict[str, Finite]]] = field(default_factory=list)
+    """what its own proposals turned out to be, properties `predicted` and of the `first_shot`, by name; may be empty"""
     images: list[str] = field(default_factory=list)
     """first digits of the canonical hash of every training image, so that no test shares one"""
 

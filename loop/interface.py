@@ -29,8 +29,8 @@ class Design:
         image: labels (ny, nx), row 0 on top, read-only.
         properties: by name; certified bounds, where there are any, as `kxx_lower` and `kxx_upper`.
         units: of those that have one, by name.
-        verdict: whether certified bounds decide that the target is met: `confirmed`, or `undecided` where they reach
-            beyond its interval.
+        verdict: on what it rests that the target is met: `confirmed by interval`, or `by value` where physics
+            certifies nothing or was not asked to.
         lineage: campaign, round, seed, model, what was predicted, the first shot, and the image's hash.
     """
 

@@ -337,7 +337,10 @@ def test_what_is_ones_own_runs_by_its_import_path(mine, janus):
     ("override", "words"),
     [
         ("loop.generator=lokup", "'lokup': must be janus, phasefield, lookup, gradient, or your own as package"),
-        ("loop.acquisition=a:b:c", "'a:b:c': must be nearest, diverse, or your own as package.module:name"),
+        (
+            "loop.acquisition=a:b:c",
+            "'a:b:c': must be nearest, diverse, designs, random, or your own as package.module:name",
+        ),
         (
             "loop.generator=nowhere.at_all:Mine",
             "No module named 'nowhere'; install it, or add its folder to PYTHONPATH",

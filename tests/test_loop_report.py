@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 from loop.campaign.campaign import Campaign
 from loop.output.latent_map import FEW, plane
 from loop.output.projections import designs_of, status
-from loop.output.report import learning_sentence, write_report
+from loop.output.report import coverage_sentence, learning_sentence, write_report
 
 
 @pytest.mark.parametrize(
@@ -37,12 +37,24 @@ def test_every_design_and_figure_is_there(folder):
     assert designs
     for design in designs:
         caption = page[page.index(f"<b>{design['name']}</b>") :][:600]
+        assert "confirmed by interval" in caption
         for name in ("kxx", "kyy"):
-            for suffix in ("", "_lower", "_upper"):
-                assert f"{design['properties'][name + suffix]:.4f}" in caption
+            assert f"{design['properties'][name]:.4f}" in caption
+            for suffix in ("_lower", "_upper"):
+                assert f"{design['certificate']['properties'][name + suffix]:.4f}" in caption
+    assert f"{len(designs)} of {len(designs)} designs confirmed by simulation,\nall of them by interval" in page
+    assert "undecided" not in page
     for event in campaign.journal.of("round"):
         assert f"{100 * event['probe_error_median']:.2f} %" in page
     assert learning_sentence([e["probe_error_median"] for e in campaign.journal.of("round")]) in page
+
+
+def test_the_report_says_how_far_its_intervals_could_be_trusted():
+    rounds = [None, {"level": 0.9, "values": 20, "held": 17, "shots": 10, "hits_expected": 2.5, "hits": 3}]
+    words = coverage_sentence([*rounds, rounds[1]])
+    assert "hold 90% of what simulations find: it held 34 of 40 (85%). Of 20 first shots 5.0 were expected" in words
+    assert words.endswith("6 did.")
+    assert coverage_sentence([None]) == ""
 
 
 def test_it_is_one_file(folder):

@@ -24,13 +24,15 @@ from loop.campaign.acceptance import Acceptance, accept
 from loop.campaign.beginning import begin
 from loop.campaign.config import CampaignConfig, ConfigError
 from loop.campaign.extremes import Search, aimed, best_of, ended, ranked
-from loop.campaign.journal import Journal
+from loop.campaign.journal import Journal, given_up
 from loop.campaign.ledger import Ledger
 from loop.campaign.models import Models
 from loop.campaign.proposals import Proposals
 from loop.campaign.toml import check_unchanged, dump_config, load_stored, retired
+from loop.campaign.worth import promised
 from loop.design.acquisition import acquisition
 from loop.design.candidates import Candidate, answer, probe_targets, propose, table_row
+from loop.design.confidence import Past, coverage, past_of
 from loop.design.generators import Generator, Tools, fitted, generator, needs_model
 from loop.design.pool import Image, Known
 from loop.design.refine import Refinement, refine
@@ -64,7 +66,7 @@ class Campaign:
         self.models = Models(folder, self.config, self.journal, self.ledger, self.clock)
         side, execution = self.config.microstructure.size, self.config.execution
         self.solver = choose((side, side), 1, boundary) if execution.solver == "auto" else execution.solver
-        self.check = Check(self.material, self.solver, self.config.certify, execution.timeout)
+        self.check = Check(self.material, self.solver, self.config.certify is not False, execution.timeout)
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
@@ -77,7 +79,7 @@ class Campaign:
         for key in retired(next((e["config"] for e in self.journal.of("begun")), {})):
             progress.say(f"{self.folder / 'campaign.toml'}: {key} is no more; models to come are trained without it")
         if end := self.journal.end:
-            if end["state"] == "done" or len(rounds) >= budget.rounds or not self.ledger.left:
+            if end["state"] == "done" or len(rounds) >= budget.rounds or not self.ledger.left or not self._open():
                 if end["state"] == "stopped" and end["reason"] != (reason := self._why_stopped()):
                     self.journal.append("finished", state="stopped", reason=reason)
                 if self.journal.events[-1]["event"] != "projected":
@@ -91,7 +93,7 @@ class Campaign:
             project()
         for number in range(1, budget.rounds + 1):
             affordable = self.ledger.left or self.ledger.spent_in(number) or self.proposals.begun(number)
-            if number > len(rounds) and self._unmet() and affordable:
+            if number > len(rounds) and self._open() and affordable:
                 self._round(number)
                 if self._goes_on(number):
                     project()
@@ -101,8 +103,10 @@ class Campaign:
         return state
 
     def _why_stopped(self) -> str:
+        given, left = self._given_up(), self._open()
         what = "rounds" if self.ledger.left else "simulations"
-        return f"{what} spent before {', '.join(t.name for t, _ in self._unmet())}"
+        spent = [f"{what} spent before {', '.join(t.name for t, _ in left)}"] if left else []
+        return "; ".join([*spent, *(f"{name} given up: {reason}" for name, reason in given.items())])
 
     # --- one round ---------------------------------------------------------------------------------------
 
@@ -112,6 +116,8 @@ class Campaign:
         candidates = self.proposals.candidates(number, self.targets)
         if candidates is None:
             candidates = self._propose(number)
+            if not self._open():
+                return
             self.proposals.commit_candidates(number, candidates)
         with self.clock("simulation"):
             how = Refinement(
@@ -129,6 +135,7 @@ class Campaign:
             self.models.of(number)
         first = [c.error for c in candidates if c.error is not None and not c.probe]
         probes = [c.error for c in candidates if c.error is not None and c.probe]
+        table = [table_row(c) for c in candidates if c.trials]
         seconds["other"] = time.perf_counter() - began - sum(seconds.values())
         self.journal.append(
             "round",
@@ -141,9 +148,10 @@ class Campaign:
             hits=len([c for c in candidates if c.met and len(c.trials) == 1 and not c.probe]),
             simulations=self.ledger.spent_in(number),
             spent=self.ledger.spent,
+            coverage=coverage(table),
             seconds=seconds,
             designs=designs,
-            candidates_table=[table_row(c) for c in candidates if c.trials],
+            candidates_table=table,
         )
 
     def _propose(self, number: int) -> list[Candidate]:
@@ -160,14 +168,21 @@ class Campaign:
             tools.min_distance,
             acquisition(settings.acquisition),
         )
-        wanted = [
-            (self._aimed(t, known), settings.candidates if t.best else min(settings.candidates, missing))
-            for t, missing in self._unmet()
-        ]
         with self.clock("inversion"):
-            candidates, _ = propose(self._generator(tools, known), wanted, known, rules, (seed, number, STAGE))
-            own = {target.name: target for target in self.targets}
-            candidates = [dataclasses.replace(c, target=own[c.target.name]) for c in candidates]
+            while open_ := self._open():
+                wanted = [
+                    (self._aimed(t, known), settings.candidates if t.best else min(settings.candidates, missing))
+                    for t, missing in open_
+                ]
+                candidates, _ = propose(self._generator(tools, known), wanted, known, rules, (seed, number, STAGE))
+                own = {target.name: target for target in self.targets}
+                candidates = [dataclasses.replace(c, target=own[c.target.name]) for c in candidates]
+                if not (hopeless := self._hopeless(candidates)):
+                    break
+                # What is left is proposed for again: as it would be had the round been killed here.
+                self.journal.append("given_up", round=number, budget=self._budget, targets=hopeless)
+            else:
+                return []
             if number == 1:
                 candidates += [c for target in self.targets for c in shapes_for(target, tools.grid, self.material)]
             probes = min(settings.probes, self.ledger.probes_left // self.ledger.price)
@@ -202,7 +217,17 @@ class Campaign:
     def _known(self, number: int) -> Known:
         """What is known before a round."""
         samples = self.ledger.samples(through=number - 1) if self.journal.of("shard") else None
-        return Known(samples, self.ledger.tried_before(number), self._images())
+        return Known(samples, self.ledger.tried_before(number), self._images(), self._past())
+
+    def _past(self) -> Past:
+        """First shots that were paid for; before all rounds, those on the card of a model to start from."""
+        own = self.config.loop.generator == "janus" and self.models.start is not None
+        rounds = [
+            self.models.of(0)[1].proposals if own else [],
+            *(e["candidates_table"] for e in self.journal.of("round")),
+        ]
+        learns = self.config.loop.retrain != "never" and self._needs_model()
+        return past_of(rounds, learns, limits_of(self.material, trusted=True))
 
     def _needs_model(self) -> bool:
         return needs_model(generator(self.config.loop.generator))
@@ -262,13 +287,33 @@ class Campaign:
         return found
 
     def _goes_on(self, number: int, more: Sequence[dict[str, Any]] = ()) -> bool:
-        """Whether another round follows one."""
-        return len(self._unmet(more)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
+        """Whether another round follows one, as far as can be said before it proposes."""
+        return len(self._open(more)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
 
     def _unmet(self, more: Sequence[dict[str, Any]] = ()) -> list[tuple[Target, int]]:
         """Targets with the number of designs still missing."""
         have = [d["target"] for d in [*self.designs(), *more]]
         return [(t, t.designs - have.count(t.name)) for t in self.targets if t.designs > have.count(t.name)]
+
+    def _open(self, more: Sequence[dict[str, Any]] = ()) -> list[tuple[Target, int]]:
+        """Those of them that were not given up."""
+        given = self._given_up()
+        return [(target, missing) for target, missing in self._unmet(more) if target.name not in given]
+
+    @property
+    def _budget(self) -> dict[str, Any]:
+        return self.config.budget.model_dump(mode="json")
+
+    def _given_up(self) -> dict[str, str]:
+        """Why targets were given up under this budget, by name."""
+        return given_up(self.journal.events, self._budget)
+
+    def _hopeless(self, candidates: Sequence[Candidate]) -> dict[str, str]:
+        """Targets whose candidates are not worth their price, and why; a search for the best ends by its own rule."""
+        least, most = self.config.budget.worth, self.config.loop.refine_steps
+        asked = [target for target, _ in self._open() if not target.best]
+        told = {target.name: promised(target, candidates, self.journal.events, most) for target in asked}
+        return {name: f"{p}, below budget.worth {least:g} for each" for name, p in told.items() if not p.worth(least)}
 
 
 def check_doors(config: CampaignConfig) -> None:

@@ -90,6 +90,9 @@ class Budget(Section):
     """for candidates, and for the first dataset where it is generated"""
     probes: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 24
     """more simulations, for probes"""
+    worth: Annotated[float, Field(strict=True, ge=0, le=1)] = 0.02
+    """designs that a target's next candidates have to promise for each simulation; a target that promises less is given
+    up, until the budget is changed; 0: none ever is"""
 
 
 class Loop(Section):
@@ -98,7 +101,8 @@ class Loop(Section):
     generator: Annotated[str, AfterValidator(partial(check_name, "generator", GENERATORS))] = "janus"
     """who proposes: janus, phasefield, lookup, gradient, or your own class as package.module:Class"""
     acquisition: Annotated[str, AfterValidator(partial(check_name, "acquisition", ACQUISITIONS))] = "nearest"
-    """in which order proposals are taken: nearest, diverse, or your own function as package.module:function"""
+    """in which order proposals are taken: nearest, diverse, designs, random, or your own function as
+    package.module:function"""
     candidates: Few = 6
     """simulated for each unmet target and round, at most, and no more than designs are missing"""
     swarm: Few = 4
@@ -170,8 +174,9 @@ class CampaignConfig(Section):
     """of the campaign, in MLflow and in the report"""
     seed: Annotated[int, Field(strict=True, ge=0, le=SEED_MAX)] = 0
     """of everything random"""
-    certify: bool = False
-    """decide by the certified interval, refined until it decides, instead of by the best value"""
+    certify: bool | None = None
+    """whether designs are decided by their certified intervals, refined until these decide, instead of by the best
+    value; left out, where physics has them, which conduction has"""
     microstructure: Microstructure
     """what is designed"""
     physics: tuple[PhysicsSection, ...] = ()

@@ -118,6 +118,8 @@ class _Proposal(_Table):
     probe: bool
     predicted: Values
     latent: list[float] | None = None
+    interval: dict[Property, Range] = {}
+    p_hit: float | None = None
 
 
 class _Proposed(_Event):
@@ -162,6 +164,8 @@ class _Candidate(_Table):
     target: str
     hash: Hash
     predicted: Values
+    interval: dict[Property, Range] = {}
+    p_hit: float | None = None
     first_shot: Values
     error: float | None
     simulations: Count
@@ -174,6 +178,15 @@ class _Design(_Table):
     hash: Hash
 
 
+class _Coverage(_Table):
+    level: float
+    values: Count
+    held: Count
+    shots: Count
+    hits_expected: float
+    hits: Count
+
+
 class _Round(_Event):
     round: Count
     candidates: Count
@@ -184,9 +197,16 @@ class _Round(_Event):
     hits: Count
     simulations: Count
     spent: Count
+    coverage: _Coverage | None = None
     seconds: dict[str, float]
     designs: list[_Design]
     candidates_table: list[_Candidate]
+
+
+class _GivenUp(_Event):
+    round: Count
+    budget: dict[str, float]
+    targets: Annotated[dict[str, str], Field(min_length=1)]
 
 
 class _Finished(_Event):
@@ -202,6 +222,7 @@ KINDS: dict[str, type[_Event]] = {
     "campaign": _Campaign,
     "trained": _Trained,
     "round": _Round,
+    "given_up": _GivenUp,
     "finished": _Finished,
 }
 

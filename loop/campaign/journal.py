@@ -83,6 +83,12 @@ def proposed_as(events: Sequence[Event]) -> dict[tuple[str, str], tuple[int, Eve
     return {(row["hash"], row["target"]): (e["round"], row) for e in rounds for row in e["candidates_table"]}
 
 
+def given_up(events: Sequence[Event], budget: Event) -> dict[str, str]:
+    """Why targets were given up under a budget, by name."""
+    found = [e["targets"] for e in events if e["event"] == "given_up" and e["budget"] == budget]
+    return {name: reason for targets in found for name, reason in targets.items()}
+
+
 def committed(folder: Path, event: Event) -> bytes:
     """The bytes of the file that an event vouches for.
 

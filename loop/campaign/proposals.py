@@ -16,7 +16,7 @@ from janus_al.errors import DatasetError
 from janus_al.files import atomic_path
 from janus_al.material import Boundary
 from loop.campaign.journal import Journal, committed
-from loop.design.candidates import Candidate
+from loop.design.candidates import Candidate, prediction
 from loop.design.targets import Target
 
 MEND = "restore the journal from a copy"
@@ -71,6 +71,8 @@ class Proposals:
                 predicted=row["predicted"],
                 latent=np.array(row["latent"], np.float32) if row.get("latent") else None,
                 boundary=self.boundary,
+                interval={name: (low, high) for name, (low, high) in row.get("interval", {}).items()},
+                p_hit=row.get("p_hit"),
             )
             for row, field in zip(rows, fields, strict=True)
         ]
@@ -82,7 +84,7 @@ class Proposals:
                 "target": c.target.name,
                 "wanted": c.target.wanted(),
                 "probe": c.probe,
-                "predicted": dict(c.predicted),
+                **prediction(c),
                 "latent": None if c.latent is None or c.probe else c.latent.tolist(),
             }
             for c in candidates

@@ -129,7 +129,10 @@ def _print_status(report: dict[str, Any]) -> None:
             print(f"{t['name']}: best {best['quantity']} {best['value']:.5g}{limit}")
     if report["rounds_table"]:
         columns = ["round", "candidates", "first_shot_error_median", "probe_error_median", "hits", "simulations"]
-        print_table(columns, [[r[c] for c in columns] for r in report["rounds_table"]])
+        held = [r["coverage"] for r in report["rounds_table"]]
+        told = [f"{c['held']} of {c['values']}" if c else None for c in held]
+        rows = [[*(r[c] for c in columns), words] for r, words in zip(report["rounds_table"], told, strict=True)]
+        print_table([*columns, "in_interval"], rows)
     for row in report["models"]:
         print(f"model after round {row['round']}: {words(row)}")
     for row in report["unconfirmed"]:

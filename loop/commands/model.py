@@ -1,6 +1,5 @@
 """The commands on models: train, evaluate, invert, tune. A command's parameters are its options."""
 
-import math
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,6 +72,12 @@ def evaluate(
     probes: Annotated[
         int, typer.Option(min=0, max=10_000, help="Also invert for so many conductivities and simulate.")
     ] = 0,
+    calibrate: Annotated[
+        int,
+        typer.Option(
+            min=0, max=10_000, help="Also simulate so many proposals and keep them in the model's card, for intervals."
+        ),
+    ] = 0,
     seed: Seed = 0,
     workers: Workers = 0,
     device: Device = "auto",
@@ -81,7 +86,10 @@ def evaluate(
 ) -> None:
     """R^2, relative error, pixel and cycle error of a model on a dataset; with --probes, its first-shot error.
 
-    janus-al evaluate model data/quickstart-test.h5 --probes 48
+    --calibrate writes what the model's own proposals turn out to be into its model.json, half of them for one property,
+    half for all properties of a sample at once: `invert` and campaigns that start from it then know before they pay.
+
+    janus-al evaluate model data/quickstart-test.h5 --probes 48 --calibrate 100
     """
     from janus_al import checkpoint, dataset
     from janus_al.evaluation import evaluate as evaluate_model
@@ -111,6 +119,15 @@ def evaluate(
         with open_executor("process", workers) as executor:
             errors = first_shot_errors(network, card, probes, seed, executor)
         report["first_shot"] = {"probes": probes, "error_mean": mean(errors), "error_median": median(errors)}
+    if calibrate:
+        from loop.simulation.executors import open_executor
+        from loop.simulation.simulate import Execution
+        from loop.studies.calibration import calibrated
+
+        with open_executor("process", workers) as executor:
+            card = calibrated(network, card, samples, calibrate, Execution(executor, cached=True))
+        checkpoint.save(model, network, card)
+        report["calibrated"] = len(card.proposals)
     if json_:
         print_json(report)
         return
@@ -120,6 +137,8 @@ def evaluate(
     if probes:
         shot = report["first_shot"]
         print(f"first-shot error by simulation: median {shot['error_median']:.2%}, mean {shot['error_mean']:.2%}")
+    if calibrate:
+        print(f"{model}: {report['calibrated']} proposals simulated and kept in its card")
 
 
 @model_app.command()
@@ -173,7 +192,16 @@ def invert(
             "tries more",
             file=sys.stderr,
         )
-    met, failed = (sum(c["met"] is answer for c in candidates) for answer in (True, None))
+    if not result["calibrated"]:
+        print(
+            f"no intervals: {model} was never calibrated; `janus-al evaluate {model} DATA.h5 --calibrate 100` does it",
+            file=sys.stderr,
+        )
+    met = sum(c["met"] is True and c["verdict"] in (None, "confirmed") for c in candidates)
+    failed = sum(c["met"] is None for c in candidates)
+    for c in candidates:
+        if c["verdict"] in ("refuted", "undecided"):
+            print(f"{c['image']} {c['verdict']} by interval: {c['reason']}", file=sys.stderr)
     if simulate and met < len(candidates):
         print(
             f"{met} of {len(candidates)} candidates meet it by simulation"
@@ -187,15 +215,19 @@ def invert(
         raise typer.Exit(0 if enough else 3)
     names = [n for n in wanted.quantities if n != "volume_fraction"]
     ends = [f"{n}_{side}" for n in names if "/" not in n for side in ("lower", "upper")]
-    columns = [*names, "volume_fraction", *ends]
+    columns, told = [*names, "volume_fraction", *ends], ("p_hit", "simulations", "met", "verdict")
     rows = []
     for candidate in candidates:
-        final = candidate.get("final") or candidate["predicted"]
-        figures = [*(quantity(n).of(final) for n in names), *(final.get(c, math.nan) for c in columns[len(names) :])]
+        final = candidate.get("final") or dict(candidate["predicted"])
+        if "final" not in candidate:
+            # In place of certified bounds those between which nine in ten simulations shall come out.
+            for name, (lower, upper) in candidate["interval"].items():
+                final |= {f"{name}_lower": lower, f"{name}_upper": upper}
+        figures = [*(quantity(n).of(final) for n in names), *(final.get(c) for c in columns[len(names) :])]
         distance = candidate.get("to_limit")
         from_limit = "" if distance is None else f"{distance:.1%}"
-        rows.append([candidate["image"], *figures, from_limit, candidate["simulations"], candidate["met"]])
-    print_table(["image", *columns, "to_limit", "simulations", "met"], rows)
+        rows.append([candidate["image"], *figures, from_limit, *(candidate[c] for c in told)])
+    print_table(["image", *columns, "to_limit", *told], rows)
     for name, limit in result["limit"].items():
         print(f"{wanted}: the limit of {name} is {limit:.5g}")
     raise typer.Exit(0 if enough else 3)

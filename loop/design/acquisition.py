@@ -16,6 +16,8 @@ from loop.design.select import Acquisition, aligned_distance
 BUILT_IN = {
     "nearest": "loop.design.acquisition:nearest",
     "diverse": "loop.design.acquisition:diverse",
+    "designs": "loop.design.acquisition:designs",
+    "random": "loop.design.acquisition:random",
 }
 """import paths of those that the program brings, by name"""
 
@@ -51,3 +53,36 @@ def diverse(pool: Pool, count: int, known: Known, rng: np.random.Generator) -> S
         taken.append(int(np.argmax(nearness)))
     rest = np.setdiff1d(np.arange(len(order)), taken)
     return [*order[taken].tolist(), *order[rest].tolist()]
+
+
+def designs(pool: Pool, count: int, known: Known, rng: np.random.Generator) -> Sequence[int]:
+    """Those that promise the most new designs: by P(hit), less where one taken, or a design, is near.
+
+    What counts fully is as far from these as rows of the pool are from each other in the median. Where no chance is
+    known, or all are alike, the nearest.
+    """
+    order = np.argsort(pool.miss, kind="stable")
+    chance = np.zeros(len(pool)) if pool.p_hit is None else np.nan_to_num(pool.p_hit)
+    if np.ptp(chance) == 0:
+        return nearest(pool, count, known, rng)
+    images = pool.images()
+    usual = float(np.median(aligned_distance(images[order[0]], images[order[1:]]))) or 1.0
+    farness = np.full(len(pool), np.inf)
+    for design in (image for own in known.designs.values() for image in own):
+        farness = np.minimum(farness, aligned_distance(design, images))
+    taken = list[int]()
+    left = order.tolist()
+    while left and len(taken) < count:
+        value = chance * np.minimum(farness / usual, 1)
+        # Of equals the nearest: `left` is in the order of the miss.
+        best = max(left, key=lambda row: value[row])
+        left.remove(best)
+        taken.append(best)
+        farness = np.minimum(farness, aligned_distance(images[best], images))
+    return [*taken, *left]
+
+
+def random(pool: Pool, count: int, known: Known, rng: np.random.Generator) -> Sequence[int]:
+    """As they come: what any order has to beat."""
+    rows: list[int] = rng.permutation(len(pool)).tolist()
+    return rows

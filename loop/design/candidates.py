@@ -19,7 +19,7 @@ from loop.design.geometry import shaped
 from loop.design.measures import NONE, Geometry
 from loop.design.pool import EMPTY, Image, Known, Pool, Wanted, check_pool
 from loop.design.select import Rules, select
-from loop.design.targets import Target, interval
+from loop.design.targets import Interval, Target, interval
 from simulators import Result
 
 TABLES = {"": "values", "_fv": "plain", "_lower": "lower", "_upper": "upper"}
@@ -54,6 +54,10 @@ class Candidate:
     latent: NDArray[np.float32] | None = None
     """the vector that was decoded into the field, where the generator has one"""
     boundary: Boundary = "dirichlet"
+    interval: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
+    """between what each property of the first shot will lie, as far as the past can say"""
+    p_hit: float | None = None
+    """chance that the first shot meets the target, as far as the past can say"""
     trials: list[Trial] = dataclasses.field(default_factory=list)
     best: int = 0
     """which trial is nearest to the target"""
@@ -94,7 +98,7 @@ def propose(
     Raises:
         DoorError: the generator or the acquisition fails, or gives what cannot be used.
     """
-    pool = _pool(generator, wanted, known, seed)
+    pool = _pool(generator, wanted, known, rules.boundary, seed)
     rows, passed_over = select(pool, wanted, known, rules, seed)
     return [_candidate(pool, row, wanted, rules.boundary) for row in rows], passed_over
 
@@ -104,22 +108,23 @@ def answer(
 ) -> list[Candidate]:
     """The generator's best for each target, whatever is known: how it answers a question is what a probe measures."""
     wanted = [(target, 1) for target in targets]
-    pool = _pool(generator, wanted, known, seed)
+    pool = _pool(generator, wanted, known, boundary, seed)
     rows = [np.flatnonzero(pool.target == index) for index in range(len(targets))]
     best = [own[np.argmin(pool.miss[own])] for own in rows if len(own)]
     return [dataclasses.replace(_candidate(pool, row, wanted, boundary), probe=True) for row in best]
 
 
-def _pool(generator: Generator, wanted: Wanted, known: Known, seed: Sequence[int]) -> Pool:
+def _pool(generator: Generator, wanted: Wanted, known: Known, boundary: Boundary, seed: Sequence[int]) -> Pool:
     if not wanted:
         return EMPTY
     with guarded("generator", generator):
         pool = generator.propose(wanted, known, seed)
         check_pool(pool, wanted)
-    return pool
+    return pool.foretold(wanted, known.past, boundary)
 
 
 def _candidate(pool: Pool, row: int, wanted: Wanted, boundary: Boundary) -> Candidate:
+    chance = math.nan if pool.p_hit is None else float(pool.p_hit[row])
     return Candidate(
         target=wanted[pool.target[row]][0],
         probe=False,
@@ -127,6 +132,8 @@ def _candidate(pool: Pool, row: int, wanted: Wanted, boundary: Boundary) -> Cand
         predicted={n: v for n, v in zip(pool.names, pool.predicted[row].tolist(), strict=True) if math.isfinite(v)},
         latent=None if pool.latent is None else pool.latent[row],
         boundary=boundary,
+        interval=pool.interval(row),
+        p_hit=None if math.isnan(chance) else chance,
     )
 
 
@@ -152,12 +159,18 @@ def properties_of(result: Result, image: NDArray[np.integer], geometry: Geometry
     return {**found, FRACTION.name: float(np.mean(np.asarray(image) == 1)), **geometry.measured(image)}
 
 
+def prediction(candidate: Candidate) -> dict[str, object]:
+    """What was known of a candidate before it was paid for, as JSON."""
+    interval = {name: list(ends) for name, ends in candidate.interval.items()}
+    return {"predicted": dict(candidate.predicted), "interval": interval, "p_hit": candidate.p_hit}
+
+
 def table_row(candidate: Candidate) -> dict[str, object]:
     """A simulated candidate as JSON."""
     return {
         "target": candidate.target.name,
         "wanted": candidate.target.wanted(),
-        "predicted": dict(candidate.predicted),
+        **prediction(candidate),
         "first_shot": dict(candidate.trials[0].properties),
         "final": dict(candidate.trials[candidate.best].properties),
         "error": candidate.error,

@@ -12,6 +12,7 @@ from janus_al.material import Boundary
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
 from janus_al.samples import Samples
+from loop.design.confidence import Past
 from loop.design.cut import first_count
 from loop.design.doors import DoorError
 from loop.design.feasible import count_range
@@ -31,11 +32,13 @@ class Known:
         samples: images and what physics says of those that were simulated; None if there are none.
         tried: canonical hashes of everything ever simulated.
         designs: by target name, images from which new ones must differ.
+        past: first shots that were paid for, which say how far to trust the next.
     """
 
     samples: Samples | None = None
     tried: Collection[str] = frozenset()
     designs: Mapping[str, Sequence[Image]] = field(default_factory=dict)
+    past: Past = field(default_factory=Past)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,9 @@ class Pool:
         miss: distance of the prediction from the goal, (n,); smaller is better, in any unit.
         target: which of the targets wanted each row is for, (n,).
         latent: vectors of which the fields are decodes, (n, any), where the generator has them.
+        lower: between which and `upper` a property will lie, as `predicted`; the program fills in what follows.
+        upper: see `lower`; NaN, as `p_hit`, where the past is too short to say.
+        p_hit: chance that the first shot meets the target, (n,).
     """
 
     field: NDArray[np.float32]
@@ -57,6 +63,9 @@ class Pool:
     miss: NDArray[np.float64]
     target: NDArray[np.intp]
     latent: NDArray[np.float32] | None = None
+    lower: NDArray[np.float64] | None = None
+    upper: NDArray[np.float64] | None = None
+    p_hit: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.field)
@@ -75,6 +84,23 @@ class Pool:
         targets = [wanted[index][0] for index in self.target]
         pairs = zip(self.field, targets, strict=True)
         return np.stack([shaped(f, first_count(f, t), t, boundary) for f, t in pairs])
+
+    def foretold(self, wanted: Wanted, past: Past, boundary: Boundary) -> "Pool":
+        """The same, with what the past says of each row; see `loop.design.confidence`."""
+        if not len(self):
+            return self
+        predicted = dict(zip(self.names, self.predicted.T, strict=True))
+        fraction = self.cuts(wanted, boundary).mean(axis=(1, 2))
+        told = past.forecast(predicted, fraction, [target for target, _ in wanted], self.target)
+        lower, upper = (np.column_stack([ends[name] for name in self.names]) for ends in (told.lower, told.upper))
+        return replace(self, lower=lower, upper=upper, p_hit=told.p_hit)
+
+    def interval(self, row: int) -> dict[str, tuple[float, float]]:
+        """Between what each property of a row will lie, as far as that is known."""
+        if self.lower is None or self.upper is None:
+            return {}
+        ends = zip(self.names, self.lower[row].tolist(), self.upper[row].tolist(), strict=True)
+        return {name: (low, high) for name, low, high in ends if np.isfinite(high - low)}
 
 
 @dataclass(frozen=True)
@@ -123,8 +149,10 @@ def check_pool(pool: Pool, wanted: Wanted) -> None:
 def joined(pools: Sequence[Pool]) -> Pool:
     """All rows of several pools of the same properties, in order."""
     arrays = {f.name: [getattr(p, f.name) for p in pools] for f in fields(Pool) if f.name != "names"}
-    kept: dict[str, Any] = {name: np.concatenate(a) for name, a in arrays.items() if all(x is not None for x in a)}
-    return replace(pools[0], **{"latent": None, **kept})
+    kept: dict[str, Any] = {
+        name: None if any(part is None for part in parts) else np.concatenate(parts) for name, parts in arrays.items()
+    }
+    return replace(pools[0], **kept)
 
 
 def gaps(target: Target, values: Mapping[str, Any], config: InversionConfig | None) -> dict[str, NDArray[np.float64]]:

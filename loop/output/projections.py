@@ -16,7 +16,7 @@ from janus_al.samples import content_hash
 from loop import CREATED_BY
 from loop.campaign.campaign import Campaign
 from loop.campaign.extremes import best_of, distance, to_limit
-from loop.campaign.journal import charged, end_of, probed, proposed_as, read_events, spent_on
+from loop.campaign.journal import charged, end_of, given_up, probed, proposed_as, read_events, spent_on
 from loop.campaign.toml import check_unchanged, load_stored
 from loop.design.candidates import properties_of
 from loop.design.feasible import Reach, to_limits
@@ -25,8 +25,9 @@ from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside
 from loop.simulation.rows import result_at
 from loop.simulation.simulate import limits_of
-from loop.simulation.verify import verdict
+from loop.simulation.verify import confirmed
 
+FORETOLD = ("predicted", "interval", "p_hit")
 DESIGN_FILES = ("design.json", "image.npy", "image.png")
 
 
@@ -107,6 +108,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
             target = targets[entry["target"]]
             properties = properties_of(result_at(samples, row), samples.image[row], target.geometry)
             number, proposed = table[entry["hash"], target.name]
+            certificate: dict[str, Any] = entry.get("certificate", {})
             between = to_limits(properties, target.properties, limits)
             designs.append(
                 {
@@ -122,14 +124,14 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                         "flux_imbalance": _or_none(float(samples.meta["flux_imbalance"][row])),
                         "boundary": samples.boundary,
                     },
-                    "verdict": verdict(target.intervals, properties),
+                    "verdict": confirmed(target.intervals, properties, certificate.get("properties", {})),
                     **{part: entry[part] for part in ("reference", "certificate") if part in entry},
                     "lineage": {
                         "campaign": campaign.identity,
                         "round": number,
                         "seed": campaign.config.seed,
                         "model": f"models/r{number - 1 if learns else 0:04d}",
-                        "predicted": proposed["predicted"],
+                        **{part: proposed[part] for part in FORETOLD if part in proposed},
                         "first_shot": proposed["first_shot"],
                         "simulations": proposed["simulations"],
                         "hash": entry["hash"],
@@ -177,6 +179,7 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
         state, reason = "running", None
     else:
         state, reason = "interrupted", f"go on with `janus-al campaign resume {shlex.quote(str(folder))}`"
+    given = given_up(events, config.budget.model_dump(mode="json"))
     columns = ["round", "candidates", "probes", "first_shot_error_median", "probe_error_median"]
     columns += ["probe_error_mean", "hits", "simulations", "seconds"]
     return {
@@ -200,6 +203,7 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
                 "designs_wanted": t.designs,
                 "best": _best(t, rounds, config.reach[t.name]),
                 "warning": config.reach[t.name].warning,
+                "given_up": given.get(t.name),
             }
             for t in config.targets()
         ],
@@ -210,7 +214,7 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
             if row.get("verdict") in ("refuted", "undecided")
         ],
         "models": [{"round": e["round"], **e["guard"]} for e in events if e["event"] == "trained" and e.get("guard")],
-        "rounds_table": [{c: e[c] for c in columns} for e in rounds],
+        "rounds_table": [{**{c: e[c] for c in columns}, "coverage": e.get("coverage")} for e in rounds],
         "dataset": str(folder / "dataset.h5"),
         "report": str(folder / "report.html"),
     }

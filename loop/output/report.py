@@ -44,6 +44,8 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
         status=status(campaign.folder, running=False),
         rounds=rounds,
         designs=[{**d, "picture": _picture(d["image"])} for d in designs],
+        sure=sum(d["verdict"] == "confirmed by interval" for d in designs),
+        foretold=coverage_sentence([r.get("coverage") for r in rounds]),
         learning=learning_sentence([r["probe_error_median"] for r in rounds]),
         trained=campaign.journal.of("trained"),
         models={e["round"]: words(e["guard"]) for e in campaign.journal.of("trained") if e.get("guard")},
@@ -73,6 +75,20 @@ def learning_sentence(errors: Sequence[float | None]) -> str:
     if last < first:
         return f"The first-shot error at the probes (median, by simulation) fell {figures}."
     return f"The first-shot error at the probes (median, by simulation) did not fall: it went {figures}."
+
+
+def coverage_sentence(rounds: Sequence[dict[str, Any] | None]) -> str:
+    """How often simulations came out within what was foretold; empty where nothing was."""
+    told = [found for found in rounds if found]
+    values, held, shots = (sum(found[key] for found in told) for key in ("values", "held", "shots"))
+    if not values:
+        return ""
+    promised, hits = (sum(found[key] for found in told) for key in ("hits_expected", "hits"))
+    return (
+        f"Before it was paid for, each proposal had an interval for each property that should hold "
+        f"{told[0]['level']:.0%} of what simulations find: it held {held} of {values} ({held / values:.0%}). "
+        f"Of {shots} first shots {promised:.1f} were expected to hit; {hits} did."
+    )
 
 
 def _picture(image: NDArray[np.integer]) -> str:

@@ -1,6 +1,8 @@
 """The last word on a design: FiPy's own solve where a faster backend found it, and the certified interval.
 
-A verification that fails, for whatever reason, leaves its design undecided; it never ends a campaign.
+A design has one verdict, which says on what it rests: confirmed by interval, which was refined until all of it lay in
+the one wanted, or by value, where physics certifies nothing or nobody asked. What is refuted, or left undecided because
+refinement came to no end or because the verification failed, is no design, and never ends a campaign.
 """
 
 from collections.abc import Mapping
@@ -13,11 +15,12 @@ from numpy.typing import NDArray
 
 from janus_al.material import Material
 from janus_al.properties import FRACTION
+from janus_al.quantities import quantity
 from loop.design.candidates import properties_of
 from loop.design.targets import Interval, Target
 from loop.simulation.executors import Limited, outcome
 from loop.simulation.simulate import TIMEOUT
-from simulators import SOLVERS, HomogenizationError, certify
+from simulators import SOLVERS, HomogenizationError, Homogenized, certify, choose
 from simulators.solvers.conductivity import result_of
 
 AGREEMENT = 1e-8
@@ -28,7 +31,7 @@ Verdict = Literal["confirmed", "refuted", "undecided"]
 
 @dataclass(frozen=True)
 class Check:
-    """What to ask of a design: a second solve by FiPy, a decision by interval, or both."""
+    """What to ask of a design: a second solve by FiPy, a decision by interval where physics certifies one, or both."""
 
     material: Material
     solver: str
@@ -43,22 +46,48 @@ class Check:
 
 
 def conducts(material: Material, name: str) -> bool:
-    """Whether a property is found by our own conduction, or without simulation: what FiPy can say anything about."""
-    return name == FRACTION.name or material.of(name).simulator == "conduction"
+    """Whether a quantity is found by our own conduction, or without simulation: what FiPy can say anything about."""
+    return all(n == FRACTION.name or material.of(n).simulator == "conduction" for n in quantity(name).properties)
+
+
+def bounds_of(name: str, properties: Mapping[str, float]) -> Interval:
+    """Between what a quantity lies: its properties' certified intervals, or their values where they have none."""
+    own = quantity(name)
+    ends = [dict[str, float](), dict[str, float]()]
+    for part, weight in own.terms:
+        for end, side in enumerate(("_lower", "_upper") if weight > 0 else ("_upper", "_lower")):
+            ends[end][part] = properties.get(part + side, properties[part])
+    return own.of(ends[0]), own.of(ends[1])
 
 
 def verdict(intervals: Mapping[str, Interval], properties: Mapping[str, float]) -> Verdict:
     """Confirmed if every certified interval lies in the one wanted, refuted if one lies outside of it."""
-    bounds = {
-        n: (properties.get(n + "_lower", properties[n]), properties.get(n + "_upper", properties[n]))
-        for n in intervals
-        if n in properties
-    }
-    intervals = {n: intervals[n] for n in bounds}
-    if any(bounds[n][1] < low or bounds[n][0] > high for n, (low, high) in intervals.items()):
+    bounds = {n: bounds_of(n, properties) for n in intervals if set(quantity(n).properties) <= set(properties)}
+    wanted = {n: intervals[n] for n in bounds}
+    if any(bounds[n][1] < low or bounds[n][0] > high for n, (low, high) in wanted.items()):
         return "refuted"
-    inside = all(low <= bounds[n][0] and bounds[n][1] <= high for n, (low, high) in intervals.items())
+    inside = all(low <= bounds[n][0] and bounds[n][1] <= high for n, (low, high) in wanted.items())
     return "confirmed" if inside else "undecided"
+
+
+def confirmed(
+    intervals: Mapping[str, Interval], properties: Mapping[str, float], certified: Mapping[str, float]
+) -> str:
+    """The verdict on a design, in words: "confirmed by interval", "confirmed by value", or by what each quantity is.
+
+    Args:
+        intervals: wanted.
+        properties: as simulated, with their bounds.
+        certified: the same after refinement; empty if nothing was refined.
+    """
+    finest, kinds = {**properties, **certified}, dict[str, list[str]]()
+    for name in [n for n in intervals if n != FRACTION.name] or intervals:
+        exact = all(n == FRACTION.name or n + "_lower" in finest for n in quantity(name).properties)
+        sure = exact and verdict({name: intervals[name]}, finest) == "confirmed"
+        kinds.setdefault("by interval" if sure else "by value", []).append(name)
+    if len(kinds) < 2:
+        return f"confirmed {next(iter(kinds), 'by value')}"
+    return "confirmed: " + ", ".join(f"{' and '.join(names)} {kind}" for kind, names in sorted(kinds.items()))
 
 
 def verify(image: NDArray[np.uint8], target: Target, check: Check, executor: Executor) -> dict[str, Any]:
@@ -69,21 +98,23 @@ def verify(image: NDArray[np.uint8], target: Target, check: Check, executor: Exe
         return {"failed": str(error)}
 
 
-def _own(target: Target, check: Check) -> dict[str, Interval]:
-    return {n: ends for n, ends in target.intervals.items() if conducts(check.material, n)}
-
-
 def judge(found: Mapping[str, Any], target: Target, check: Check) -> tuple[Verdict, str]:
     """Whether a verification confirms a design, and why not."""
     if "failed" in found:
         return "undecided", found["failed"]
-    if check.certify:
-        decided = found["certificate"]["verdict"]
-        missed = "the target lies outside the certified interval" if decided == "refuted" else ""
-        return decided, missed or found["certificate"]["reason"]
+    if "certificate" in found:
+        decided: Verdict = found["certificate"]["verdict"]
+        if decided == "refuted":
+            return decided, "the certified interval lies outside the one wanted"
+        return decided, found["certificate"]["reason"]
     reference = found.get("reference", {"properties": {}})["properties"]
-    met = all(low <= reference[n] <= high for n, (low, high) in _own(target, check).items() if n in reference)
+    known = {n: ends for n, ends in _own(target, check).items() if set(quantity(n).properties) <= set(reference)}
+    met = Target(target.name, known).met(reference)
     return ("confirmed", "") if met else ("refuted", "FiPy's values miss the target")
+
+
+def _own(target: Target, check: Check) -> dict[str, Interval]:
+    return {n: ends for n, ends in target.intervals.items() if conducts(check.material, n)}
 
 
 def _verify(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check) -> dict[str, Any]:
@@ -98,24 +129,18 @@ def _verify(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Che
 def _ask(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check) -> dict[str, Any]:
     found: dict[str, Any] = {}
     phases, boundary = check.material.phase_conductivity, check.material.boundary
-    homogenizer = SOLVERS[check.solver](boundary)
+    # Refinement takes the fast backend, which has to agree with FiPy on the image as it is.
+    solver = choose(image.shape, 1, boundary) if check.solver in ("fipy", "auto") else check.solver
+    homogenizer, reference = SOLVERS[solver](boundary), SOLVERS["fipy"](boundary)(image, phases)
+    _compare(homogenizer(image, phases), reference, solver)
     if check.solver != "fipy":
-        reference = SOLVERS["fipy"](boundary)(image, phases)
-        own = homogenizer(image, phases)
-        diagonal = dict(zip("xyz", reference.k, strict=False))
-        scale = np.sqrt([diagonal[name[1]] * diagonal[name[2]] for name in reference.names])
-        if not float(np.max(np.abs(own.k - reference.k) / scale)) <= AGREEMENT:
-            raise HomogenizationError(
-                f"solver {check.solver} gives {own.k} where FiPy gives {reference.k}: they must agree "
-                f"to {AGREEMENT:g}; use solver fipy and report this image"
-            )
         found["reference"] = {
             "solver": reference.solver,
             "version": reference.solver_version,
             "flux_imbalance": reference.flux_imbalance,
             "properties": properties_of(result_of(reference), image),
         }
-    if check.certify:
+    if check.certify and intervals:
         certificate = certify(
             image, phases, homogenizer, lambda r: verdict(intervals, properties_of(result_of(r), image)) != "undecided"
         )
@@ -128,3 +153,13 @@ def _ask(image: NDArray[np.uint8], intervals: dict[str, Interval], check: Check)
             "properties": properties,
         }
     return found
+
+
+def _compare(own: Homogenized, reference: Homogenized, solver: str) -> None:
+    diagonal = dict(zip("xyz", reference.k, strict=False))
+    scale = np.sqrt([diagonal[name[1]] * diagonal[name[2]] for name in reference.names])
+    if not float(np.max(np.abs(own.k - reference.k) / scale)) <= AGREEMENT:
+        raise HomogenizationError(
+            f"solver {solver} gives {own.k} where FiPy gives {reference.k}: they must agree "
+            f"to {AGREEMENT:g}; use solver fipy, certify = false, and report this image"
+        )

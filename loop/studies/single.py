@@ -21,7 +21,8 @@ from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash
 from loop.campaign.extremes import aimed, to_limit
 from loop.design.acquisition import nearest
-from loop.design.candidates import Candidate, answer, probe_targets, propose, table_row
+from loop.design.candidates import Candidate, answer, prediction, probe_targets, propose, table_row
+from loop.design.confidence import past_of
 from loop.design.feasible import check_reachable, check_shape, to_limits
 from loop.design.generators import Tools
 from loop.design.generators.janus import JanusGenerator
@@ -33,6 +34,7 @@ from loop.design.targets import Target
 from loop.files.outputs import check_folder, claim
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution, limits_of, simulate
+from loop.simulation.verify import Check, judge, verify
 from loop.studies.means import Means
 from simulators import HomogenizationError, Result, write_png
 
@@ -143,7 +145,8 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     janus = JanusGenerator(tools_of(model, card, request.swarm, partial(means.progress, "inversion")))
     rules = Rules(limits, card.boundary, MIN_DISTANCE, nearest)
     sought = aimed(target, None, next(iter(reach.best.values()), math.nan))
-    candidates, passed_over = propose(janus, [(sought, target.designs)], Known(), rules, (seed, 0))
+    known = Known(past=past_of([card.proposals], trained=False, limits=limits))
+    candidates, passed_over = propose(janus, [(sought, target.designs)], known, rules, (seed, 0))
     candidates = [dataclasses.replace(c, target=target) for c in candidates]
     if request.simulated:
         candidates += shapes_for(target, (side, side), card.material)
@@ -155,9 +158,10 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
             physics = physics_of(card.material, execution, partial(means.progress, "simulation"))
             how = Refinement(card.material, request.refine_steps, janus.tools.inversion, lambda: janus)
             refine(candidates, physics, how)
-        if target.best:
-            candidates = sorted(candidates, key=lambda c: -c.score)
-        candidates = _distinct(candidates, passed_over)[: target.designs]
+            if target.best:
+                candidates = sorted(candidates, key=lambda c: -c.score)
+            candidates = _distinct(candidates, passed_over)[: target.designs]
+            decide([c for c in candidates if c.met], Check(card.material, "auto", certify=True), executor)
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
     rows = []
@@ -169,9 +173,10 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
             write_png(temporary, candidate.image)
         row: dict[str, Any] = {
             "image": str(path),
-            "predicted": dict(candidate.predicted),
+            **prediction(candidate),
             "simulations": 0,
             "met": None,
+            "verdict": None,
         }
         if candidate.trials:
             row |= table_row(candidate)
@@ -185,6 +190,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         "wanted": target.designs,
         "limit": dict(reach.best),
         "warning": reach.warning,
+        "calibrated": bool(card.proposals),
         "candidates": rows,
         "inversions": request.swarm * target.designs,
         "passed_over": dict(passed_over),
@@ -194,6 +200,13 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     with atomic_path(out / "candidates.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1))
     return result
+
+
+def decide(candidates: Sequence[Candidate], check: Check, executor: Executor) -> None:
+    """Let intervals decide on candidates whose values meet their target, where physics certifies any."""
+    for candidate in candidates if check.needed else []:
+        verified = verify(candidate.image, candidate.target, check, executor)
+        candidate.verdict, candidate.reason = judge(verified, candidate.target, check)
 
 
 def _distinct(candidates: Sequence[Candidate], passed_over: Counter[str]) -> list[Candidate]:

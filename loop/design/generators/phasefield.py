@@ -10,6 +10,7 @@ from loop.design.cut import cut
 from loop.design.feasible import count_range
 from loop.design.generators import Tools
 from loop.design.generators.level import level, ranked
+from loop.design.generators.opinion import second_opinion
 from loop.design.pool import Known, Pool, Wanted, distance, gaps, joined
 from loop.design.targets import Target
 
@@ -49,7 +50,8 @@ class PhaseFieldGenerator:
             best = np.argsort(far, kind="stable")[: KEPT * rows]
             moved = self._moved(target, index, images[best])
             pools.append(moved.take(np.argsort(moved.miss, kind="stable")[:rows]))
-        return joined(pools)
+        model, _ = self.tools.model()
+        return second_opinion(joined(pools), wanted, model, self.tools)
 
     def _moved(self, target: Target, index: int, images: NDArray[np.uint8]) -> Pool:
         """Structures at the cut that the head favours."""
