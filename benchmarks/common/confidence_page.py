@@ -25,14 +25,14 @@ Of the same first shots.
 {reliability}"""
 OPINIONS = """## What ranks errors
 
-{proposals} proposals of each kind, all simulated. Errors are of log k, median / root mean square; the columns after them
-are Spearman's correlation of what costs no simulation with the error of the mean of 8 copies.
+{proposals} proposals of each kind, all simulated. Errors are of log k, median / root mean square; the columns after
+them are Spearman's correlation of what costs no simulation with the error of the mean of 8 copies.
 
 {table}
 
-The 8 copies are the image mirrored and turned, the answers turned back; their mean is what the program predicts. The room
-is the distance from the prediction to the nearer of the limits that physics gives at the volume fraction (Wiener's): it
-ranks errors best, needs no network, and is what residuals are measured in."""
+The 8 copies are the image mirrored and turned, the answers turned back; their mean is what the program predicts. The
+room is the distance from the prediction to the nearer of the limits that physics gives at the volume fraction
+(Wiener's): it ranks errors best, needs no network, and is what residuals are measured in."""
 ACQUISITIONS = """## Acquisitions side by side
 
 First shots that hit, of those taken, from the same pools (24 rows a target, six taken), of which every row was
