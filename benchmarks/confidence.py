@@ -197,17 +197,17 @@ def acquisitions(arguments):
             for kind in ("one", "pair"):
                 asked = [(target, 1) for target in goals(samples, 24, kind, 0.02, rng)]
                 proposed = JanusGenerator(tools_of(model, card)).propose(asked, Known(), (seed, 0))
-                for row, image in enumerate(proposed.cuts(asked)):
+                for row, image in enumerate(proposed.cuts(asked, card.boundary)):
                     guess = dict(zip(proposed.names, proposed.predicted[row].tolist(), strict=True))
                     past.append({"predicted": guess, "first_shot": values_of(physics(image), image)})
-            known = Known(past=past_of([past], trained=False, limits=limits))
+            known = Known(past=past_of([past], [False], limits))
             for kind, tolerance in (("one", 0.02), ("pair", 0.02), ("pair", 0.1)):
                 asked = [
                     (dataclasses.replace(t, name=f"t{i}"), wanted)
                     for i, t in enumerate(goals(samples, 4, kind, tolerance, rng))
                 ]
-                pool = janus.propose(asked, known, (seed, 1)).foretold(asked, known.past)
-                shots = [values_of(physics(image), image) for image in pool.cuts(asked)]
+                pool = janus.propose(asked, known, (seed, 1)).foretold(asked, known.past, card.boundary)
+                shots = [values_of(physics(image), image) for image in pool.cuts(asked, card.boundary)]
                 hit = np.array([asked[i][0].met(shot) for i, shot in zip(pool.target, shots, strict=True)])
                 row = {"contrast": contrast, "seed": seed, "targets": kind, "tolerance": tolerance, "pool": len(pool)}
                 row |= {"hits_in_pool": int(hit.sum()), "expected_in_pool": float(pool.p_hit.sum())}
@@ -285,10 +285,8 @@ simulations = 10000
 probes = 1000
 worth = 0.0
 [loop]
-cut_steps = 0
+refine_steps = 0
 retrain_steps = {steps}
-shrink = 1.0
-perturb = 0.0
 [execution]
 solver = "direct"
 workers = 1

@@ -63,7 +63,7 @@ def test_intervals_cover_what_they_promise(law):
     rng, held = np.random.default_rng(0), []
     for _ in range(400):
         errors = 0.02 * (rng.standard_normal((31, 2)) if law == "normal" else rng.standard_cauchy((31, 2)))
-        found = told(past_of([shots(errors[:-1])], False, LIMITS), [PAIR])
+        found = told(past_of([shots(errors[:-1])], [False], LIMITS), [PAIR])
         truth = 0.3 * np.exp(errors[-1, 0])
         held.append(found.lower["kxx"][0] <= truth <= found.upper["kxx"][0])
     assert np.mean(held) == pytest.approx(LEVEL, abs=0.03)
@@ -72,8 +72,12 @@ def test_intervals_cover_what_they_promise(law):
 def test_a_past_too_short_says_nothing():
     """A tenth beyond takes nine to see; with eight, or where the newest rounds fade, there is no interval."""
     errors = [(0.01 * i, 0.01) for i in range(9)]
-    assert np.isfinite(told(past_of([shots(errors)], False, LIMITS), [PAIR]).lower["kxx"][0])
-    for past in (past_of([shots(errors[:8])], False, LIMITS), past_of([shots(errors[:5])] * 2, True, LIMITS), Past()):
+    assert np.isfinite(told(past_of([shots(errors)], [False], LIMITS), [PAIR]).lower["kxx"][0])
+    for past in (
+        past_of([shots(errors[:8])], [False], LIMITS),
+        past_of([shots(errors[:5])] * 2, [True] * 2, LIMITS),
+        Past(),
+    ):
         assert np.isnan(told(past, [PAIR]).lower["kxx"][0])
     assert np.isnan(told(Past(), [PAIR]).p_hit[0])
 
@@ -82,12 +86,13 @@ def test_chance_counts_the_past_that_would_hit_in_all_properties_at_once():
     """kxx misses with the second shot, kyy with the third; a round ago counts half where the model learned since."""
     errors = [(0.0, 0.0), (0.05, 0.0), (0.0, 0.1), (0.02, -0.03)]
     one, ratio = Target("one", {"kxx": (0.29, 0.31)}), Target("ratio", {"kxx/kyy": (0.74, 0.76)})
-    found = told(past_of([shots(errors)], True, LIMITS), [PAIR, one, ratio])
+    found = told(past_of([shots(errors)], [True], LIMITS), [PAIR, one, ratio])
     np.testing.assert_allclose(found.p_hit, [2.5 / 5, 3.5 / 5, 1.5 / 5])
-    faded = told(past_of([shots(errors), shots(errors[:1])], True, LIMITS), [PAIR])
-    np.testing.assert_allclose(faded.p_hit, (0.5 * 2 + 1 + 0.5) / (0.5 * 4 + 1 + 1))
+    two = [shots(errors), shots(errors[:1])]
+    np.testing.assert_allclose(told(past_of(two, [True, True], LIMITS), [PAIR]).p_hit, (0.5 * 2 + 1 + 0.5) / 4)
+    np.testing.assert_allclose(told(past_of(two, [True, False], LIMITS), [PAIR]).p_hit, (2 + 1 + 0.5) / 6)
     within = dataclasses.replace(PAIR, intervals={**PAIR.intervals, "volume_fraction": (0.0, 0.4)})
-    np.testing.assert_allclose(told(past_of([shots(errors)], True, LIMITS), [within]).p_hit, 0.5 / 5)
+    np.testing.assert_allclose(told(past_of([shots(errors)], [True], LIMITS), [within]).p_hit, 0.5 / 5)
 
 
 def test_coverage_counts_values_and_hits():

@@ -222,12 +222,13 @@ class Campaign:
     def _past(self) -> Past:
         """First shots that were paid for; before all rounds, those on the card of a model to start from."""
         own = self.config.loop.generator == "janus" and self.models.start is not None
-        rounds = [
-            self.models.of(0)[1].proposals if own else [],
-            *(e["candidates_table"] for e in self.journal.of("round")),
-        ]
-        learns = self.config.loop.retrain != "never" and self._needs_model()
-        return past_of(rounds, learns, limits_of(self.material, trusted=True))
+        rounds = self.journal.of("round")
+        accepted = {
+            e["round"] for e in self.journal.of("trained") if (e.get("guard") or {"accepted": True})["accepted"]
+        }
+        shots = [self.models.of(0)[1].proposals if own else [], *(e["candidates_table"] for e in rounds)]
+        learned = [False, *(e["round"] in accepted for e in rounds)]
+        return past_of(shots, learned, limits_of(self.material, trusted=True))
 
     def _needs_model(self) -> bool:
         return needs_model(generator(self.config.loop.generator))

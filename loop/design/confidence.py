@@ -139,16 +139,17 @@ class Past:
         return (hit @ weight + 0.5) / (weight.sum() + 1)
 
 
-def past_of(rounds: Sequence[Sequence[Shot]], trained: bool, limits: Limits) -> Past:
+def past_of(rounds: Sequence[Sequence[Shot]], learned: Sequence[bool], limits: Limits) -> Past:
     """The past of a campaign, or of a model.
 
     Args:
         rounds: first shots of each round, in order.
-        trained: whether a model learned between them, so that the newest say more.
+        learned: whether the model did after each of them, so that it says less of the next.
         limits: of the physics.
     """
-    ages = range(len(rounds) - 1, -1, -1)
-    weight = [FADING**age if trained else 1.0 for age, shots in zip(ages, rounds, strict=True) for _ in shots]
+    # Of the last round's model all of its own shots count, though it has learned from them since.
+    ages = [max(sum(learned[index:]) - 1, 0) for index in range(len(rounds))]
+    weight = [FADING**age for age, shots in zip(ages, rounds, strict=True) for _ in shots]
     every = [shot for shots in rounds for shot in shots]
     names = dict.fromkeys(n for shot in every for n in shot["predicted"] if n != FRACTION.name)
 

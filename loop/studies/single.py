@@ -145,7 +145,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     janus = JanusGenerator(tools_of(model, card, request.swarm, partial(means.progress, "inversion")))
     rules = Rules(limits, card.boundary, MIN_DISTANCE, nearest)
     sought = aimed(target, None, next(iter(reach.best.values()), math.nan))
-    known = Known(past=past_of([card.proposals], trained=False, limits=limits))
+    known = Known(past=past_of([card.proposals], [False], limits))
     candidates, passed_over = propose(janus, [(sought, target.designs)], known, rules, (seed, 0))
     candidates = [dataclasses.replace(c, target=target) for c in candidates]
     if request.simulated:
