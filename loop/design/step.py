@@ -36,8 +36,8 @@ CAUTION = 30.0
 STEP = 1.0
 """of the most or least of a quantity: the change that one step asks for, more than it can bring"""
 WIDE = 2.5
-"""pixels, radius of the filter where the most or least is asked for: what wins in the long run is smooth; less where the
-reach has shrunk"""
+"""pixels, radius of the filter where the most or least is asked for: what wins in the long run is smooth; less where
+the reach has shrunk"""
 
 Gaps = dict[str, tuple[float, float]]
 """by quantity, the change wanted and how far off it may end, on the scale on which it is a linear form"""
