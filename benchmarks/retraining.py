@@ -36,8 +36,8 @@ from janus_al.training import build, calibrate, train
 
 sys.path.insert(0, str(Path(__file__).parent))
 from common.header import ROOT, header
+from common.rounds import PHASES, extremes, figures, first_shots, pairs, shots, simulated
 
-PHASES = (0.1, 1.0)
 REFERENCE = "kept, replay"
 SHOTS = ("shot_median", "shot_mean", "hits")
 
@@ -99,6 +99,7 @@ def main():
     parser.add_argument("--steps", type=int, default=750, help="of the first training; those after rounds follow")
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--reach", action="store_true", help="measure how far first shots reach instead")
+    parser.add_argument("--guard", action="store_true", help="ask of models that are there which the guard refuses")
     parser.add_argument("--table", action="store_true", help="print what there is, run nothing")
     parser.add_argument("--smoke", action="store_true", help="seconds instead of hours, in a temporary folder")
     arguments = parser.parse_args()
@@ -112,7 +113,7 @@ def main():
         if not arguments.table:
             for seed in range(arguments.seeds):
                 for name in arguments.ways.split(";"):
-                    (reach if arguments.reach else retrain)(arguments, name, seed)
+                    (reach if arguments.reach else judge if arguments.guard else retrain)(arguments, name, seed)
         show(arguments)
 
 
@@ -136,6 +137,21 @@ def retrain(arguments, name, seed):
         print(row, file=sys.stderr, flush=True)
         rows.append(row)
     keep(arguments, "rows", rows)
+
+
+def judge(arguments, name, seed):
+    """What the guard says of each round's model, with 512 test images and as without any."""
+    from loop.campaign.guard import compare, grounds, verdict
+
+    rows, test, way = [], simulated(arguments, "test", 512, 101), WAYS[name]
+    for number in range(1, arguments.rounds + 1):
+        samples = shards(arguments, way, seed, number)
+        old, new = (model_after(arguments, name, seed, n)[0] for n in (number - 1, number))
+        row = {"way": name, "seed": seed, "round": number}
+        for words, given in (("with test", test), ("without test", None)):
+            row[words] = verdict(compare(old, new, grounds(samples, given, settings(1).validation)))
+        rows.append(row)
+    keep(arguments, "guard", rows)
 
 
 def kept(arguments, part):
@@ -223,27 +239,6 @@ def again(arguments, way):
     return dataclasses.replace(settings(round(way.steps * arguments.steps)), **changed)
 
 
-def simulated(arguments, name, count, seed):
-    """Simulated phase-field images, made once."""
-    from janus_al.samples import concatenate
-    from loop.simulation.executors import open_executor
-    from loop.simulation.rows import simulate_samples
-    from loop.simulation.simulate import Execution
-    from simulators import generate
-
-    count = min(count, 8) if arguments.smoke else count
-    path = arguments.cache / f"{name}-{count}.h5"
-    if not path.exists():
-        with open_executor("process", 1) as executor:
-            execution = Execution(executor, "direct")
-            images = generate(count, 32, seed)
-            meta = {"origin": b"generated", "seed": seed}
-            parts = simulate_samples(images, conduction(PHASES), execution, lambda *_: None, **meta)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.write(path, concatenate(parts), "retraining.py")
-    return dataset.read(path)
-
-
 def first_samples(arguments, way, seed):
     """2,000 images, other ones for each seed, of which 128 were simulated; or what the shipped model remembers."""
     from janus_al.memory import remembered
@@ -275,55 +270,6 @@ def shards(arguments, way, seed, number):
     return concatenate([part for part in parts if part is not None])
 
 
-def pairs(count, seed):
-    """Targets of kxx and kyy together, of ratio 1 to 3, that some volume fraction allows with 3 % to spare."""
-    from loop.design.targets import Target, interval
-
-    rng, found = np.random.default_rng([seed, 11]), []
-    while len(found) < count:
-        middle, ratio = np.exp(rng.uniform(np.log(0.2), np.log(0.5))), rng.uniform(1, 3) ** rng.choice([-1, 1])
-        x, y = middle * ratio**0.5, middle * ratio**-0.5
-        spare = 1.03 if x > y else 1 / 1.03
-        if possible(x * spare, y / spare):
-            found.append(Target("pair", {"kxx": interval("kxx", x, 0.01), "kyy": interval("kyy", y, 0.01)}))
-    return found
-
-
-def possible(x, y):
-    """Whether two-phase conductors of some volume fraction reach both (Lurie and Cherkaev; Tartar)."""
-    low, high = PHASES
-    f = np.linspace(0.2, 0.8, 601)
-    a, h = low + f * (high - low), 1 / ((1 - f) / low + f / high)
-    inside = (h <= min(x, y)) & (max(x, y) <= a)
-    inside &= 1 / (x - low) + 1 / (y - low) <= 1 / (h - low) + 1 / (a - low)
-    inside &= 1 / (high - x) + 1 / (high - y) <= 1 / (high - h) + 1 / (high - a)
-    return bool(inside.any())
-
-
-def shots(model, targets, seed, steps=0):
-    """The best of four inversions for each target, refined; and all images that were simulated, with their results."""
-    from loop.design.candidates import answer
-    from loop.design.generators import Tools
-    from loop.design.generators.janus import JanusGenerator
-    from loop.design.pool import Known
-    from loop.design.refine import Refinement, refine
-    from simulators import make, run
-
-    images, results, material = [], [], conduction(PHASES)
-    simulator = make("conduction", "dirichlet", {"conductivity": PHASES, "solver": "direct"})
-
-    def simulate(asked):
-        images.extend(asked)
-        results.extend(found := run(simulator, asked))
-        return found
-
-    janus = JanusGenerator(Tools(grid=(32, 32), material=material, swarm=4, model=lambda: (model, None)))
-    candidates = answer(janus, targets, Known(), material.boundary, seed)
-    candidates = [dataclasses.replace(c, probe=False) for c in candidates]
-    refine(candidates, simulate, Refinement(material, steps, generator=lambda: janus))
-    return candidates, images, results
-
-
 def reach(arguments, name, seed):
     """How far first shots reach when refinement goes beyond the decoder, and is trained on: a row after each round."""
     from janus_al.samples import concatenate
@@ -353,51 +299,24 @@ def reach(arguments, name, seed):
     keep(arguments, "reach", rows)
 
 
-def extremes(found, end):
-    """The largest ratio, and the largest kxx with no more than 30 % of label 1, or none."""
-    thrifty = [x for x, _, fraction in found if fraction <= 0.3]
-    return {f"ratio{end}": max(x / y for x, y, _ in found), f"kxx{end}": max(thrifty, default=None)}
-
-
-def first_shots(model, arguments, seed):
-    """Errors of the first shots at fresh pairs."""
-    candidates, _, _ = shots(model, pairs(arguments.pairs, 10_000 + seed), [seed, 0])
-    errors = np.array([c.error for c in candidates])
-    return {
-        "shot_median": float(np.median(errors)),
-        "shot_mean": float(errors.mean()),
-        "hits": float((errors <= 0.01).mean()),
-    }
-
-
-def figures(model, test):
-    from janus_al.evaluation import evaluate
-
-    report = evaluate(model, test)
-    return {
-        "test_error": mean(p["relative_error_mean"] for p in report["properties"].values()),
-        "pixel_mae": report["pixel_mae"],
-    }
-
-
 def show(arguments):
     """Mean and spread over the seeds, each against its own first model."""
     rows = kept(arguments, "rows")
     print(f"{header('torch')}\n")
-    print(
-        "| way | seeds | test error, first -> last | change | worst round | first shot, first -> last | change | 1 % |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    columns = ("test error", "change", "worst round", "first shot, median", "change", "mean", "change", "within 1 %")
+    print(f"| way | seeds | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 2)}")
     for name in [w for w in WAYS if any(r["way"] == w for r in rows)]:
         courses = [[r for r in rows if (r["way"], r["seed"]) == (name, s)] for s in sorted({r["seed"] for r in rows})]
         courses = [c for c in courses if c]
-        test, shot = ([(c[0][k], c[-1][k]) for c in courses] for k in ("test_error", "shot_median"))
-        hits = " -> ".join(f"{mean(c[at]['hits'] for c in courses):.0%}" for at in (0, -1))
+        ends = {k: [(c[0][k], c[-1][k]) for c in courses] for k in ("test_error", "shot_median", "shot_mean", "hits")}
         worst = max(b["test_error"] / a["test_error"] - 1 for c in courses for a, b in pairwise(c))
-        print(
-            f"| {name} | {len(courses)} | {course(test)} | {change(test)} | {worst:+.0%} | {course(shot)} "
-            f"| {change(shot)} | {hits} |"
-        )
+        cells = [course(ends["test_error"]), change(ends["test_error"]), f"{worst:+.0%}"]
+        cells += [cell for k in ("shot_median", "shot_mean") for cell in (course(ends[k]), change(ends[k]))]
+        print(f"| {name} | {len(courses)} | {' | '.join(cells)} | {course(ends['hits'])} |")
+    for name in [w for w in WAYS if any(r["way"] == w for r in kept(arguments, "guard"))]:
+        rows = [r for r in kept(arguments, "guard") if r["way"] == name]
+        refused = [sum(not r[words]["accepted"] for r in rows) for words in ("with test", "without test")]
+        print(f"\n{name}: {refused[0]} of {len(rows)} models refused with a test set, {refused[1]} without")
     rows = kept(arguments, "reach")
     names = [w for w in WAYS if any(r["way"] == w for r in rows)]
     for figure, words in (("ratio", "largest kxx/kyy"), ("kxx", "largest kxx at 30 %")) if rows else ():
