@@ -117,7 +117,7 @@ class Models:
     def _train(self, number: int) -> tuple[Janus, Card]:
         folder = self._folder(number)
         folder.parent.mkdir(exist_ok=True)
-        samples, known = self._samples(number), self.ledger.samples(through=number)
+        samples = self._samples(number)
         seed = int(np.random.SeedSequence([self.config.seed, number, STAGE]).generate_state(1)[0])
         training, start = self.config.training, None
         if number > 0 and self.config.loop.retrain == "warm":
@@ -137,11 +137,16 @@ class Models:
                 state.unlink()
                 model, card = train(samples, network, training, seed, run, start)
         if self.start is not None:
-            # It still knows what the first model was trained on, and is probed over the same range.
-            _, first = self._start()
-            images = [*dict.fromkeys([*first.images, *card.images])]
-            card = dataclasses.replace(card, images=images, property_range=first.property_range)
-            card = dataclasses.replace(card, simulated=int(known.simulated.sum()), dataset_digest=known.digest())
+            # It still knows what the first model was trained on, and is probed over the same range; memories are no
+            # simulations.
+            (_, first), known = self._start(), self.ledger.samples(through=number)
+            card = dataclasses.replace(
+                card,
+                images=[*dict.fromkeys([*first.images, *card.images])],
+                property_range=first.property_range,
+                simulated=int(known.simulated.sum()),
+                dataset_digest=known.digest(),
+            )
         return model, card
 
 
