@@ -161,7 +161,7 @@ def gaps(target: Target, values: Mapping[str, Any], config: InversionConfig | No
     On the scale on which a quantity is a linear form: in logarithms, of what is above 0.
     """
     found = {}
-    for name in target.intervals:
+    for name in target.goal:
         low, high = ends_of(name, target, config)
         value = quantity(name).scaled(quantity(name).of(values))
         found[name] = np.maximum(low - value, 0) - np.maximum(value - high, 0)
@@ -176,8 +176,8 @@ def ends_of(name: str, target: Target, config: InversionConfig | None, pixels: i
     if name == FRACTION.name and pixels:
         least, most = count_range(target, pixels)
         return least / pixels, most / pixels
-    interval = np.array(target.intervals[name])
-    low, high = quantity(name).scaled(interval if config is None else aimed_at(target.intervals[name], config))
+    goal = target.goal[name]
+    low, high = quantity(name).scaled(np.array(goal) if config is None else aimed_at(goal, config))
     return float(low), float(high)
 
 

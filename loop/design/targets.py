@@ -48,7 +48,8 @@ class Target:
     @property
     def goal(self) -> dict[str, Interval]:
         """Intervals to propose for: those that must be met, and where the best is looked for."""
-        return {**self.aims, **self.intervals}
+        aims = {n: (ends, self.intervals.get(n, ends)) for n, ends in self.aims.items()}
+        return {**self.intervals, **{n: (max(a[0], b[0]), min(a[1], b[1])) for n, (a, b) in aims.items()}}
 
     @property
     def quantities(self) -> tuple[str, ...]:
