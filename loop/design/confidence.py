@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
-from loop.design.feasible import Limits
+from loop.design.possible import Limits
 from loop.design.targets import Target
 
 LEVEL = 0.9

@@ -1,37 +1,24 @@
 """What physics can reach at all, and how near to that a target or a design is, before anything is paid.
 
-Everything is asked at each number of pixels of label 1 that a target allows, of `Limits`, which know between what
-properties lie where others lie in intervals. A ratio is cut into slices of its lower property, so that within one it
-follows from both; the best slice is cut again.
+Everything is asked at each number of pixels of label 1 that a target allows (`loop.design.possible`).
 """
 
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
+from loop.design.possible import FloatArray, Limits, ends_at, free, possible_at
 from loop.design.targets import Interval, Target, TargetError
 
-FloatArray = NDArray[np.float64]
-Box = Mapping[str, tuple[FloatArray, FloatArray]]
-"""between what properties lie, at each of n volume fractions"""
 NEAR = 0.03
 """relative distance from the edge of what is possible within which a target is hardly ever met"""
-ROUNDING = 1e-9
-ALL, SOME, SLICES, CUTS = 2**14, 2000, 16, 7
-
-
-class Limits(Protocol):
-    """Between what each property must lie, of those for which that is known."""
-
-    def __call__(self, fraction: FloatArray, given: Box | None = None) -> Box:
-        """At volume fractions (n,) of label 1, and where properties lie in given intervals (n,)."""
+ALL, SOME = 2**14, 2000
+"""numbers of pixels of which each is looked at; and, of more, towards either end and evenly between"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +59,7 @@ def check_reachable(target: Target, names: Sequence[str], limits: Limits, pixels
     fraction = _fractions(low, high, pixels)
     wanted = {n: ends for n, ends in target.intervals.items() if n != FRACTION.name}
     coarse = _coarse(wanted, fraction)
-    if not (_possible(wanted, limits, coarse).any() or _possible(wanted, limits, fraction).any()):
+    if not (possible_at(wanted, limits, coarse).any() or possible_at(wanted, limits, fraction).any()):
         alone = {n: extremes(n, limits, fraction) for n in wanted}
         reach = ", ".join(f"{n} {low:.4g}..{high:.4g}" for n, (low, high) in alone.items() if low > -math.inf)
         each = " each by itself" if len(alone) > 1 else ""
@@ -81,7 +68,7 @@ def check_reachable(target: Target, names: Sequence[str], limits: Limits, pixels
             f"reach {reach}{each}{_nearest(wanted, limits, coarse[::4])}; ask for values in there or change the phases"
         )
     best = {n: limit_of(target, n, limits, fraction) for n in target.best}
-    at_edge = any(not _possible(_moved(wanted, way, NEAR), limits, coarse).any() for way in _ways(wanted))
+    at_edge = any(not possible_at(_moved(wanted, way, NEAR), limits, coarse).any() for way in _ways(wanted))
     warning = f"target {target}: within {100 * NEAR:.0f} % of what is possible; only laminates come near"
     return Reach({n: value for n, value in best.items() if math.isfinite(value)}, warning if at_edge else "")
 
@@ -118,7 +105,7 @@ def to_limits(values: Mapping[str, float], names: Iterable[str], limits: Limits)
     for name in names:
         others = {n: ends for n, ends in known.items() if n != name}
         if name in known and name != FRACTION.name:
-            low, high = limits(fraction, others | {name: _free(1)})[name]
+            low, high = limits(fraction, others | {name: free(1)})[name]
             found[name] = [float(low[0]), float(high[0])]
     return found
 
@@ -132,8 +119,8 @@ def distance_to_limit(values: Mapping[str, float], found: Mapping[str, Sequence[
 def limit_of(target: Target, name: str, limits: Limits, fraction: FloatArray) -> float:
     """The most, or the least, that physics allows of a quantity beside all else that a target asks; NaN if unknown."""
     wanted, way = {n: ends for n, ends in target.intervals.items() if n != FRACTION.name}, target.best[name]
-    possible = _possible(wanted, limits, fraction)
-    ends = fraction if name == FRACTION.name else _ends(name, way, wanted, limits, fraction)
+    possible = possible_at(wanted, limits, fraction)
+    ends = fraction if name == FRACTION.name else ends_at(name, way, wanted, limits, fraction)
     ends = np.where(possible & np.isfinite(ends), ends, -way * math.inf)
     end = float(ends.max() if way > 0 else ends.min())
     return end if math.isfinite(end) else math.nan
@@ -158,7 +145,7 @@ def _step(wanted: Mapping[str, Interval], way: Mapping[str, int], limits: Limits
         step = next(steps, math.inf) if math.isinf(above) else (below + above) / 2
         if math.isinf(step):
             break
-        if _possible(_moved(wanted, way, step), limits, fraction).any():
+        if possible_at(_moved(wanted, way, step), limits, fraction).any():
             above = step
         else:
             below = step
@@ -203,78 +190,3 @@ def _fractions(low: int, high: int, pixels: int) -> FloatArray:
     steps = np.geomspace(1, high - low, SOME).round() - 1
     counts = np.concatenate([low + steps, high - steps, np.linspace(low, high, SOME).round(), [low, high]])
     return np.unique(counts) / pixels
-
-
-def _possible(wanted: Mapping[str, Interval], limits: Limits, fraction: FloatArray) -> NDArray[np.bool_]:
-    """At which volume fractions all of it may hold at once; of ratios, each beside what is asked of properties."""
-    alone = {n: ends for n, ends in wanted.items() if len(quantity(n).terms) == 1}
-    possible = _holds(_box(alone, limits, fraction))
-    for name, (low, high) in wanted.items():
-        if name not in alone:
-            most, least = (_ends(name, way, alone, limits, fraction) for way in (1, -1))
-            possible &= ~(most < low * (1 - ROUNDING)) & ~(least > high * (1 + ROUNDING))
-    return possible
-
-
-def _ends(name: str, way: int, wanted: Mapping[str, Interval], limits: Limits, fraction: FloatArray) -> FloatArray:
-    """The most or the least of a quantity, (n,): infinite the other way where nothing is possible, or it is unknown."""
-    ratios = [n for n in (name, *wanted) if len(quantity(n).terms) > 1]
-    if not ratios:
-        box = _box(wanted, limits, fraction)
-        ends = box.get(name, (np.full(len(fraction), -math.inf), np.full(len(fraction), math.inf)))
-        return np.where(_holds(box), ends[way > 0], -way * math.inf)
-    sliced = quantity(ratios[0]).properties[1]
-    low, high = limits(fraction).get(sliced, (np.zeros(len(fraction)), np.zeros(len(fraction))))
-    best = np.full(len(fraction), -way * math.inf)
-    low, high = np.array(low), np.array(high)
-    if not (low > 0).all():
-        return np.full(len(fraction), way * math.inf)
-    for _ in range(CUTS):
-        edges = np.geomspace(low, high, SLICES + 1, axis=1)
-        part = {sliced: (edges[:, :-1].ravel(), edges[:, 1:].ravel())}
-        box = _box(wanted, limits, np.repeat(fraction, SLICES), part)
-        over, under = (box[n] for n in quantity(name).properties) if "/" in name else (box[name], None)
-        end = over[way > 0] / (1.0 if under is None else under[way < 0])
-        end = np.where(_holds(box), end, -way * math.inf).reshape(-1, SLICES)
-        row = np.arange(len(fraction)), (way * end).argmax(1)
-        best = end[row]
-        low, high = edges[row[0], np.maximum(row[1] - 1, 0)], edges[row[0], np.minimum(row[1] + 2, SLICES)]
-    return best
-
-
-def _box(wanted: Mapping[str, Interval], limits: Limits, fraction: FloatArray, part: Box | None = None) -> Box:
-    """Between what properties lie where all of `wanted` holds; what is asked of ratios is carried over to both."""
-    n = len(fraction)
-    given = {name: _free(n) for name in limits(fraction[:1])}
-    for name, (low, high) in wanted.items():
-        if len(quantity(name).terms) == 1:
-            given[name] = np.full(n, low), np.full(n, high)
-    for name, ends in (part or {}).items():
-        given[name] = _meet(given[name], ends)
-    for name, (low, high) in wanted.items():
-        if len(quantity(name).terms) == 2:
-            over, under = quantity(name).properties
-            with np.errstate(divide="ignore", invalid="ignore"):
-                a, b = (np.maximum(end, 0) for end in given.get(under, _free(n)))
-                given[over] = _meet(given.get(over, _free(n)), (a * low, b * high))
-                a, b = (np.maximum(end, 0) for end in given[over])
-                given[under] = _meet(given.get(under, _free(n)), (a / high, b / low if low > 0 else b * math.inf))
-    found = limits(fraction, given)
-    return {name: _meet(ends, found.get(name, ends)) for name, ends in given.items()}
-
-
-def _free(n: int) -> tuple[FloatArray, FloatArray]:
-    return np.full(n, -math.inf), np.full(n, math.inf)
-
-
-def _meet(one: tuple[FloatArray, FloatArray], other: tuple[FloatArray, FloatArray]) -> tuple[FloatArray, FloatArray]:
-    """NaN, of 0 times infinity, says nothing."""
-    return np.fmax(one[0], other[0]), np.fmin(one[1], other[1])
-
-
-def _holds(box: Box) -> NDArray[np.bool_]:
-    """Where no interval is empty, but for rounding."""
-    with np.errstate(invalid="ignore"):
-        return np.logical_and.reduce(
-            [(low <= high) | (low <= high + ROUNDING * np.abs(high)) for low, high in box.values()]
-        )

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from janus_al.identity import canonical_hash, symmetric_copies
 from janus_al.material import Boundary
 from loop.design.doors import DoorError, guarded
-from loop.design.feasible import Limits
 from loop.design.pool import Image, Known, Pool, Wanted
+from loop.design.possible import Limits
 
 Acquisition = Callable[[Pool, int, Known, np.random.Generator], Sequence[int]]
 """(pool, count, known, rng) -> rows, the best first; see `loop.design.acquisition`"""

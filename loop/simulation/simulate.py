@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from janus_al.material import Material, Physics
 from janus_al.properties import row_of
 from janus_al.samples import content_hash
-from loop.design.feasible import Box, Limits
+from loop.design.possible import Box, Limits
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import Limited, outcome
 from simulators import Boundary, CatalogueError, Failure, HomogenizationError, Result, Simulator, foreign, make, run
