@@ -115,7 +115,7 @@ def test_examples_meet_their_targets(monkeypatch, tmp_path, example, trained):
     assert (campaign.journal.of("trained")[0]["seconds"] > 0) == trained
 
 
-@pytest.mark.parametrize("example", ["quickstart", "from-scratch", "conduct-and-flex"])
+@pytest.mark.parametrize("example", ["quickstart", "from-scratch", "conduct-and-flex", "max"])
 def test_examples_are_accepted(monkeypatch, example):
     monkeypatch.chdir(DATA.parent)
     check_source(load_config(Path("examples") / f"{example}.toml"))

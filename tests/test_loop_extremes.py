@@ -175,3 +175,14 @@ def test_a_killed_search_ends_as_it_would_have(campaign, tmp_path):
         lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
         (folder / "journal.jsonl").write_bytes(b"".join(lines[:keep]))
         assert gone_on_with(Campaign(folder)).designs() == campaign.designs()
+
+
+@pytest.mark.slow
+def test_no_simple_shape_beats_the_example(tmp_path):
+    """Nine rows of 32 conduct 7.21; of what must conduct 2 across as well, no shape is as good as what is found."""
+    config = load_config(Path(__file__).parents[1] / "examples" / "max.toml")
+    gone_on_with(start(tmp_path / "campaign", config))
+    most, across = (target["best"] for target in status(tmp_path / "campaign")["targets"])
+    assert most["value"] == pytest.approx(0.25 + 24.75 * 9 / 32, rel=0.01)
+    assert most["to_limit"] < 0.01
+    assert across["to_limit"] < 0.06

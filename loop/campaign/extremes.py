@@ -84,7 +84,8 @@ def to_limit(
     are (`loop.design.feasible.to_limits`).
     """
     for name, limit in reach.best.items():
-        return distance(float(quantity(name).of(values)), limit)
+        found = distance(float(quantity(name).of(values)), limit)
+        return found if math.isfinite(found) else None
     return distance_to_limit(values, between)
 
 
