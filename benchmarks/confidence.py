@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--proposals", type=int, default=250, help="of each kind, to rank errors of")
     parser.add_argument("--seeds", type=int, default=2, help="of campaigns and pools")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--smoke", action="store_true", help="a minute, in a temporary folder")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -285,6 +285,7 @@ simulations = 10000
 probes = 1000
 worth = 0.0
 [loop]
+swarm = 2
 refine_steps = 0
 retrain_steps = {steps}
 [execution]
@@ -305,13 +306,13 @@ def coverage(arguments):
         for contrast in CONTRASTS:
             _, _, samples = trained(arguments, contrast)
             rng = np.random.default_rng([11, seed])
-            asked = [*goals(samples, 2, "one", 0.02, rng), *goals(samples, 2, "pair", 0.02, rng)]
+            asked = [*goals(samples, 1, "one", 0.02, rng), *goals(samples, 2, "pair", 0.02, rng)]
             text = CAMPAIGN.format(
                 low=1 / contrast,
                 model=arguments.cache.resolve() / f"m{contrast}-0",
                 data=arguments.cache.resolve() / f"d{contrast}-0.h5",
                 rounds=arguments.rounds,
-                steps=2 if arguments.smoke else 60,
+                steps=2 if arguments.smoke else 30,
             )
             for number, target in enumerate(asked):
                 conditions = "\n".join(
@@ -327,7 +328,7 @@ def coverage(arguments):
                 told = [(row["p_hit"], campaign_hit(row)) for row in table if row["p_hit"] is not None]
                 row = {"contrast": contrast, "seed": seed, "round": event["round"], "coverage": event["coverage"]}
                 row |= {"first_shot": event["first_shot_error_median"], "probes": event["probe_error_median"]}
-                for kind, names in (("one", ("probe", "t0", "t1")), ("pair", ("t2", "t3"))):
+                for kind, names in (("one", ("probe", "t0")), ("pair", ("t1", "t2"))):
                     inside = [
                         row_["interval"][n][0] <= row_["first_shot"][n] <= row_["interval"][n][1]
                         for row_ in table

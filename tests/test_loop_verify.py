@@ -108,7 +108,7 @@ def test_campaign_goes_on_where_fipy_refuses(tmp_path, monkeypatch):
 
     settings = [
         "execution.solver=direct",
-        "budget.rounds=2",
+        "budget.rounds=4",
         "loop.probes=0",
         "training.steps=200",
         "loop.retrain_steps=20",

@@ -12,9 +12,10 @@ makes this page from confidence.json. Seconds are wall time, on a machine shared
 """
 COVERAGE = """## Coverage over rounds
 
-{seeds} campaigns at each contrast, 32 x 32 pixels: two targets for one conductivity and two for both (+- 2 %), six
-candidates each and six probes a round, no cut moved; the model learns 60 steps after every round. Intervals are made
-before their round is paid for, from the rounds before, so that the first round has none. The aim was 85 to 95 %.
+{seeds} campaign(s) at each contrast, 32 x 32 pixels: a target for one conductivity and two for both (+- 2 %), six
+candidates each and six probes a round, none refined; the model learns 30 steps after every round, if that makes it no
+worse. Intervals are made before their round is paid for, from the rounds before, so that the first round has none. The
+aim was 85 to 95 %.
 
 {table}
 

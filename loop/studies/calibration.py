@@ -8,7 +8,7 @@ from janus_al.checkpoint import Card
 from janus_al.networks.janus import Janus
 from janus_al.properties import FRACTION, row_of
 from janus_al.samples import Samples
-from loop.design.candidates import Candidate, probe_targets
+from loop.design.candidates import probe_targets
 from loop.design.targets import Target, interval
 from loop.simulation.simulate import Execution
 from loop.studies.single import shots_at, tools_of
@@ -36,10 +36,10 @@ def calibrated(model: Janus, card: Card, samples: Samples, count: int, execution
         Target("probe", {n: interval(n, v, 0.01) for n, v in zip(names, row.tolist(), strict=True)}) for row in rows
     ]
     shots = shots_at(tools_of(model, card), [*single, *joint], 1, execution)
-    proposals = [{"predicted": dict(c.predicted), "first_shot": _values(c, model)} for c in shots]
+    kept = (*model.config.properties, FRACTION.name)
+    tables = [{"predicted": c.predicted, "first_shot": c.trials[0].properties} for c in shots]
+    proposals = [
+        {told: {name: float(f"{t[name]:.6g}") for name in kept if name in t} for told, t in table.items()}
+        for table in tables
+    ]
     return dataclasses.replace(card, proposals=proposals)
-
-
-def _values(candidate: Candidate, model: Janus) -> dict[str, float]:
-    found = candidate.trials[0].properties
-    return {name: found[name] for name in (*model.config.properties, FRACTION.name) if name in found}
