@@ -4,7 +4,7 @@
 
 Goes on with what is in --dir; measure another state of the program in another one. Writes PAGE.md, PAGE.json and
 PAGE.png of all that is finished whenever a track of a seed is. `--only T3 T4` runs these tracks alone. Needs
-janus-al[botorch]. `--smoke` takes seconds, in a temporary folder.
+janus-al[botorch]. `--smoke` takes a minute, in a temporary folder.
 """
 
 import argparse
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from common.header import ROOT, header
 
-SMOKE = ["seeds=1", "campaign.training.steps=20", "campaign.loop.retrain_steps=5", "data.count=24", "data.simulated=16"]
+SMOKE = ["seeds=1", "campaign.training.steps=20", "campaign.loop.retrain_steps=5", "campaign.budget.simulations=6"]
+SMOKE += ["campaign.microstructure.size=16", "data.count=64", "data.simulated=16"]
 
 
 def main():
