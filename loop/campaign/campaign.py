@@ -123,6 +123,7 @@ class Campaign:
             how = Refinement(
                 self.material,
                 self.config.loop.refine_steps,
+                self.config.loop.best_steps,
                 self.config.inversion,
                 functools.cache(lambda: self._generator(self._tools(number), self._known(number))),
             )

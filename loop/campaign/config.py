@@ -116,6 +116,8 @@ class Loop(Section):
     """of a "max" or "min": rounds follow while one betters the best by this part of it"""
     near: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.01
     """or until the best is within this part of the exact limit"""
+    best_steps: Annotated[int, Field(strict=True, ge=0, le=1000)] = 40
+    """the same where the most or the least of a quantity is asked for"""
     min_distance: Annotated[float, Field(strict=True, ge=0, lt=0.5)] = 0.05
     """part of the pixels in which two designs of a target differ, at least, at the best translation"""
     retrain: Literal["warm", "scratch", "never"] = "warm"

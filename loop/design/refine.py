@@ -33,7 +33,7 @@ from simulators import Result
 Simulate = Callable[[list[Image]], Sequence[Result | None]]
 OWN = 0.7
 """weight, on a log scale, of what a candidate's own last flips brought against what those of all have brought"""
-GAINS = (0.1, 5.0)
+GAINS = (0.3, 3.0)
 """between what the ratio of what came to what was predicted is believed"""
 RAISE = 3.0
 """times this caution after a step that did not help"""
@@ -48,12 +48,14 @@ class Refinement:
     Attributes:
         material: of the images.
         steps: simulations of a candidate after its first, at most.
+        best_steps: the same where the most or least of a quantity is asked for.
         inversion: how close to the middle of an interval to aim.
         generator: makes that of the candidates, which may have corrected goals; asked only where one is needed.
     """
 
     material: Material
     steps: int
+    best_steps: int = 40
     inversion: InversionConfig = field(default_factory=InversionConfig)
     generator: Callable[[], Any] = lambda: None
 
@@ -69,22 +71,14 @@ class Run:
     """changes that the flips to the next image bring to the best trial if sensitivities are right"""
     gain: float | None = None
     """what its last flips brought, by that"""
-    caution: float = field(default_factory=lambda: CAUTION)
-    reach: float = field(default_factory=lambda: REACH)
+    caution: float = CAUTION
+    reach: float = REACH
     seen: set[bytes] = field(default_factory=set)
 
     @property
     def base(self) -> Trial:
         """The trial from which it goes on."""
         return self.candidate.trials[self.candidate.best]
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more is to be gained."""
-        c = self.candidate
-        if c.target.best and not c.probe:
-            return len(c.trials) - 1 - c.best >= IDLE
-        return c.probe or c.met
 
 
 def refine(candidates: Sequence[Candidate], simulate: Simulate, how: Refinement) -> None:
@@ -94,16 +88,13 @@ def refine(candidates: Sequence[Candidate], simulate: Simulate, how: Refinement)
     """
     going = [Run(c, c.image, c.latent) for c in candidates]
     gains = [1.0]
-    for _ in range(how.steps):
-        going = [run for run in _simulated(going, simulate, gains) if not run.finished]
+    while going:
+        going = [run for run in _simulated(going, simulate, gains) if not _finished(run.candidate, how)]
         flips = [run for run in going if _sensitive(run, how) and _flip(run, how, gains)]
         others = [run for run in going if not any(run is other for other in flips)]
         corrected = _correct([run for run in others if run.base.latent is not None], how)
         others = [run for run in others if not any(run is other for other in corrected)]
         going = [*flips, *corrected, *(run for run in others if not _sensitive(run, how) and _flip(run, how, gains))]
-        if not going:
-            return
-    _simulated(going, simulate, gains)
 
 
 def rank(target: Target, properties: Mapping[str, float]) -> tuple[float, float]:
@@ -111,6 +102,14 @@ def rank(target: Target, properties: Mapping[str, float]) -> tuple[float, float]
     far = float(distance(gaps(target, properties, None)))
     best = sum(-way * float(quantity(n).scaled(quantity(n).of(properties))) for n, way in target.best.items())
     return (np.inf if np.isnan(far) else far), best
+
+
+def _finished(candidate: Candidate, how: Refinement) -> bool:
+    """Whether nothing more is to be paid for."""
+    done = len(candidate.trials) - 1
+    if not candidate.target.best:
+        return candidate.probe or candidate.met or done >= how.steps
+    return candidate.probe or done - candidate.best >= IDLE or done >= how.best_steps
 
 
 def _simulated(runs: Sequence[Run], simulate: Simulate, gains: list[float]) -> list[Run]:

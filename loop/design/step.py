@@ -1,7 +1,8 @@
 """One step of a refinement: from a simulated image to that which, by its sensitivities, meets the target.
 
 Sensitivities are of small changes, and a flip is none. What it brings, beside what they say, saturates with the
-contrast as the polarisation of a disc does, and differs from image to image by a gain that the steps before have shown.
+contrast (that of a pixel deep in a phase as the polarisation of a disc does, at 2), and differs from image to image by
+a gain that the steps before have shown.
 """
 
 from collections.abc import Mapping
@@ -25,10 +26,6 @@ NARROW = 0.1
 """an interval no wider is held where it is met; a wider one is left alone until a step would leave it"""
 NEXT = 0.7
 """pixels, radius of the filter after which a sensitivity says best what a flip brings"""
-A0, A1 = 1.0, 0.5
-FLIP = 8 / 3
-"""what flips of pixels at an interface bring, by their sensitivity times tanh(log contrast / 2); a disc deep in a phase
-brings 2 (its polarisation)"""
 REACH = 0.05
 """part of the pixels flipped in one step, at most"""
 CAUTION = 30.0
@@ -117,8 +114,8 @@ def map_of(name: str, base: Trial, material: Material) -> NDArray[np.float64] | 
 
 
 def bring(contrast: float) -> float:
-    """What a flip brings, by its sensitivity, at a log contrast: measured, of quiet pixels at the interface."""
-    return float(np.sign(contrast) * min(abs(contrast), A0 + A1 * abs(contrast)))
+    """What a flip brings, by its sensitivity, at a log contrast: measured, of quiet pixels at interfaces."""
+    return float(np.sign(contrast) * min(abs(contrast), 1 + abs(contrast) / 2))
 
 
 def rate_of(name: str, base: Trial, way: Way, radius: float = NEXT) -> NDArray[np.float64] | None:

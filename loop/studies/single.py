@@ -65,7 +65,7 @@ def shots_at(
     candidates = [
         dataclasses.replace(c, probe=False) for c in answer(janus, targets, Known(), tools.boundary, (seed, 0))
     ]
-    how = Refinement(tools.material, refine_steps, tools.inversion, lambda: janus)
+    how = Refinement(tools.material, refine_steps, inversion=tools.inversion, generator=lambda: janus)
     refine(candidates, physics_of(tools.material, execution), how)
     if failed := [c for c in candidates if not c.trials]:
         raise HomogenizationError(f"{len(failed)} inversions of {len(targets)} could not be simulated")
@@ -156,7 +156,9 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         with open_executor("process", means.workers) as executor:
             execution = Execution(executor, cached=True)
             physics = physics_of(card.material, execution, partial(means.progress, "simulation"))
-            how = Refinement(card.material, request.refine_steps, janus.tools.inversion, lambda: janus)
+            how = Refinement(
+                card.material, request.refine_steps, inversion=janus.tools.inversion, generator=lambda: janus
+            )
             refine(candidates, physics, how)
             if target.best:
                 candidates = sorted(candidates, key=lambda c: -c.score)
