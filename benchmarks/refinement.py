@@ -6,8 +6,8 @@
 
 Targets, each ± 1 %, one candidate each: *pairs* are kxx and kyy of fresh phase fields; *apart* are kxx and kyy whose
 ratio is spread from 1 to 3; *one* is kxx from the 5th to the 95th percentile of fresh phase fields. `--most` instead
-looks for the most kxx at a volume fraction of 0.3 at most, conductivities 0.25 and 25, from random structures of so many
-pixels a side. Appends to OUT.json what was asked for, and writes OUT.md from all that is there.
+looks for the most kxx at a volume fraction of 0.3 at most, conductivities 0.25 and 25, from random structures of so
+many pixels a side. Appends to OUT.json what was asked for, and writes OUT.md from all that is there.
 
 Ways: *flips*, as the product does; *corrected goals* alone, as where a simulator gives no sensitivities; *the cut*
 moved alone, where there is no network either.
@@ -199,8 +199,8 @@ PAGE = """# Refinement: what each simulation of a candidate is worth
     OMP_NUM_THREADS=1 python benchmarks/refinement.py --model data/janus-32 --targets apart --count 60
     OMP_NUM_THREADS=1 python benchmarks/refinement.py --most 32 --count 24
 
-and so on, a row each ([refinement.json](refinement.json)); seeds are in the script. Every candidate is one inversion for
-one target, each property within 1 %; the ways start from the same first shots; *after n* is the part of all candidates
+and so on, a row each ([refinement.json](refinement.json)); seeds are in the script. A candidate is one inversion for
+one target, each property within 1 %; the ways start from the same first shots; *after n* is the part of the candidates
 that meet their target after n simulations at most, the first shot among them. *Flips* is what the product does.
 *Corrected goals* is what it does where a simulator gives no sensitivities, *the cut* where there is no network either.
 Networks other than the shipped ones were made by

@@ -3,7 +3,7 @@
     python examples/campaign_in_ten_lines.py [FOLDER]
 
 A campaign makes and simulates a first dataset, trains a network on it, and then in rounds proposes candidates,
-simulates them, moves the cut of those that miss, and learns from all of it, until each target has its designs or the
+simulates them, refines those that miss, and learns from all of it, until each target has its designs or the
 budget is spent. Killed at any moment, the same call goes on where it was. All keys: docs/configuration.md.
 
 Simulations run in worker processes, which import this script again: hence `if __name__ == "__main__":`.

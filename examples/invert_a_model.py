@@ -5,7 +5,7 @@
 The model has an encoder (image -> latent vector), a decoder (latent vector -> grey image) and a head (latent vector ->
 properties). Inversion starts from random latent vectors and moves each until the head says what is wanted of its
 decoded and binarised image. What the head says is a prediction; physics has the last word, so simulate what you find.
-The command `janus-al invert` does both, and moves the cut of those that miss.
+The command `janus-al invert` does both, and refines those that miss.
 """
 
 import json
