@@ -17,6 +17,7 @@ from janus_al.checkpoint import Card
 from janus_al.fitting import ALONE, Run, TrainingConfig, TrainingError, fit, network_for
 from janus_al.identity import HASH_DIGITS, canonical_hashes
 from janus_al.networks.janus import Janus, JanusConfig
+from janus_al.networks.media import Conducting
 from janus_al.properties import orbits
 from janus_al.samples import Samples
 
@@ -50,6 +51,8 @@ def train(
     network = network or suited(samples, JanusConfig(), config)
     check_samples(samples, network)
     model = build(network, seed) if start is None else start
+    if start is None and isinstance(model.encoder, Conducting):
+        model.encoder.begin(max((samples.material.contrast(n) for n in model.config.properties), key=abs))
     data = Data(samples, model, config, run.device, fit_scaling=start is None)
     fitted = fit(
         model,

@@ -191,6 +191,16 @@ def test_unlabelled_rows_never_enter_the_task(samples):
     assert torch.equal(weights(one), weights(two))
 
 
+def test_fresh_media_have_the_contrast_of_the_phases(samples):
+    once = dataclasses.replace(QUICK, steps=1, rate=1e-12)
+    model, _ = train(samples, KINDS["media"], once, seed=0)
+    torch.testing.assert_close(model.encoder.start.flatten(), torch.full((4,), np.log(10) / 2, dtype=torch.float32))
+    model.encoder.begin(0.0)
+    assert model.encoder.start.min() > 1
+    again, _ = train(samples, KINDS["media"], once, seed=0, start=build(KINDS["media"], 0))
+    torch.testing.assert_close(again.encoder.start.flatten(), torch.full((4,), 2.3))
+
+
 @every
 def test_checkpoint_round_trip(samples, tmp_path, network):
     model, card = train(samples, network, QUICK, seed=0)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 START = 2.3
-"""log conductivity of label 1 that a medium begins with, label 0 has the inverse: a contrast of 100"""
+"""log conductivity of label 1 that a medium begins with unless told; label 0 has the inverse: a contrast of 100"""
 
 
 class Conducting(nn.Module):
@@ -28,6 +28,11 @@ class Conducting(nn.Module):
         self.fine, self.coarse, self.circular = fine, coarse, circular
         self.local = nn.Conv2d(channels, 2 * count, 3, padding=1, padding_mode="circular" if circular else "zeros")
         self.start = nn.Parameter(torch.full((2 * count, 1, 1), START))
+
+    def begin(self, contrast: float) -> None:
+        """Give fresh media the phases' contrast, the log of label 1's conductivity over label 0's; 0 says nothing."""
+        if contrast:
+            nn.init.constant_(self.start, contrast / 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (n, 1, side, side) of -1..1 -> latent vectors."""
