@@ -11,12 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from janus_al.inversion import aimed_at
 from janus_al.properties import FRACTION, action, row_of, scaled, turned, turns
+from janus_al.quantities import quantity
 from loop.design.generators import Tools
 from loop.design.generators.lookup import turned_samples
 from loop.design.pool import EMPTY, Known, Pool, Wanted, distance, gaps, joined
-from loop.design.targets import Interval, Target
+from loop.design.targets import Target
 from loop.studies.baselines.autoencoder import LATENT, train_autoencoder
+
+NEAR = 64
+"""samples and their symmetric copies whose properties are asked, where a target leaves them open"""
 
 
 class CvaeGenerator:
@@ -79,25 +84,22 @@ class CvaeGenerator:
         rows: int,
         rng: np.random.Generator,
     ) -> NDArray[np.float64]:
-        """Conditions: spread over a target's intervals as far as samples are; what it leaves open is a sample's."""
-        asked = values[rng.integers(len(values), size=rows)].copy()
+        """Conditions, those of samples near a target moved into the part of its intervals that is aimed at.
+
+        So what a target leaves open is as it goes with what it asks.
+        """
+        known = dict(
+            zip(names, (np.exp(v) if row_of(n).log else v for n, v in zip(names, values.T, strict=True)), strict=True)
+        )
+        near = np.argsort(distance(gaps(target, known, self.tools.inversion)), kind="stable")[:NEAR]
+        asked = values[rng.choice(near, size=rows)]
         for column, name in enumerate(names):
             if name in target.intervals:
-                low, high = _ends(name, target.intervals[name], values[:, column])
-                asked[:, column] = rng.uniform(low, high, size=rows)
+                ends = aimed_at(target.intervals[name], self.tools.inversion)
+                asked[:, column] = np.clip(
+                    asked[:, column], *quantity(name).scaled(np.maximum(ends, quantity(name).lowest))
+                )
         return asked
-
-
-def _ends(name: str, interval: Interval, values: NDArray[np.float64]) -> tuple[float, float]:
-    """An interval on the scale on which a property is learned, its open ends those of the samples."""
-    low, high = interval
-    low = scaled(name, low) if low > 0 or not row_of(name).log else -np.inf
-    high = scaled(name, high) if np.isfinite(high) else np.inf
-    if np.isinf(low):
-        low = min(float(values.min()), high)
-    if np.isinf(high):
-        high = max(float(values.max()), low)
-    return low, high
 
 
 def _keeps(names: Sequence[str], turn: object) -> bool:
