@@ -323,12 +323,3 @@ def test_baselines_propose(known, monkeypatch, name):
         assert not paid
         again = fitted(generator(f"loop.studies.baselines.{name}"), tools, samples).propose(wanted, samples, (0, 1))
         np.testing.assert_array_equal(pool.field, again.field)
-
-
-def test_random_order_is_of_the_seed():
-    from loop.design.pool import Known
-    from loop.studies.baselines import at_random
-
-    orders = [at_random(range(9), 2, Known(), np.random.default_rng(seed)) for seed in (1, 1, 2)]
-    assert orders[0] == orders[1] != orders[2]
-    assert sorted(orders[2]) == list(range(9))
