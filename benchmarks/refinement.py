@@ -32,19 +32,22 @@ WAYS = ("flips", "corrected goals", "the cut")
 
 
 def main():
+    from janus_al.inversion import InversionConfig
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--targets", choices=("pairs", "apart", "one"), default="pairs")
     parser.add_argument("--most", type=int, help="side of images")
     parser.add_argument("--count", type=int, default=48, help="candidates")
     parser.add_argument("--steps", type=int, help="passes of the first inversion")
+    parser.add_argument("--method", choices=("adam", "lbfgs"), default="adam", help="of the first inversion")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "refinement")
     parser.add_argument("--smoke", action="store_true", help="seconds, and nothing written")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.smoke:
-        print(most(16, 2), *inverted(ROOT / "data" / "janus-32", "pairs", 2, 5, WAYS), sep="\n")
+        print(most(16, 2), *inverted(ROOT / "data" / "janus-32", "pairs", 2, InversionConfig(steps=5), WAYS), sep="\n")
         return
     path = arguments.out.with_suffix(".json")
     rows = json.loads(path.read_text()) if path.exists() else []
@@ -52,7 +55,9 @@ def main():
         new = [most(arguments.most, arguments.count)]
     else:
         ways = arguments.ways.split(",")
-        new = inverted(arguments.model, arguments.targets, arguments.count, arguments.steps, ways)
+        config = dataclasses.replace(InversionConfig(), method=arguments.method)
+        config = config if arguments.steps is None else dataclasses.replace(config, steps=arguments.steps)
+        new = inverted(arguments.model, arguments.targets, arguments.count, config, ways)
     keys = ("case", "targets", "way", "passes")
     asked = [tuple(row.get(k) for k in keys) for row in new]
     rows = [row for row in rows if tuple(row.get(k) for k in keys) not in asked] + new
@@ -61,10 +66,9 @@ def main():
     print(page(new))
 
 
-def inverted(folder, kind, count, steps, ways):
+def inverted(folder, kind, count, config, ways):
     """One row for each way to refine the same inversions."""
     from janus_al import checkpoint
-    from janus_al.inversion import InversionConfig
     from loop.design.candidates import answer
     from loop.design.generators.janus import JanusGenerator
     from loop.design.pool import Known
@@ -77,7 +81,6 @@ def inverted(folder, kind, count, steps, ways):
     physics = simulator_of(card.material.physics[0], card.boundary, "direct")
     fresh = [physics(image).values for image in generate(max(count, 200), model.config.size, SEED)]
     targets, known = targets_of(kind, fresh, count), {}
-    config = InversionConfig() if steps is None else dataclasses.replace(InversionConfig(), steps=steps)
     janus = JanusGenerator(dataclasses.replace(tools_of(model, card), inversion=config))
     began = time.process_time()
     first = [dataclasses.replace(c, probe=False) for c in answer(janus, targets, Known(), card.boundary, (0, 0))]
@@ -103,7 +106,7 @@ def inverted(folder, kind, count, steps, ways):
                 "contrast": max(card.phase_conductivity) / min(card.phase_conductivity),
                 "targets": kind,
                 "way": way,
-                "passes": config.steps,
+                "passes": f"{config.steps} {config.method}",
                 "candidates": len(candidates),
                 "first_shot_error": float(np.median([c.error for c in candidates])),
                 "met": {n: float((met <= n).mean()) for n in AFTER},

@@ -14,7 +14,7 @@ same for every network, however far it spreads its latent vectors.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from janus_al.lbfgs import lbfgs
 from janus_al.networks.janus import Janus
 from janus_al.properties import FRACTION, PropertyError, row_of, scaled
 from janus_al.quantities import quantity
@@ -38,7 +39,9 @@ class InversionConfig:
     """Settings of one inversion."""
 
     steps: Count = 60
-    """Adam steps"""
+    """passes, each an evaluation of the loss and its gradient"""
+    method: Literal["adam", "lbfgs"] = "adam"
+    """of descent; lbfgs reaches in 10 to 20 passes nearly what adam does in 60"""
     rate: Rate = 0.2
     """of Adam, in standard deviations of the encoded dataset"""
     l_task: Weight = 30.0
@@ -52,7 +55,7 @@ class InversionConfig:
     l_align: Weight = 0.1
     """weight of the squared distance from the encoded dataset's mean, in standard deviations"""
     near_steps: Count = 20
-    """Adam steps after a simulation, towards the goal that it corrected"""
+    """Adam's passes after a simulation, towards the goal that it corrected"""
     l_near: Weight = 3.0
     """weight, then, of the squared distance from where z was, in standard deviations"""
     focus: Part = 0.25
@@ -143,7 +146,7 @@ def correct(
     def near(z: Tensor, grey: Tensor) -> Tensor:
         return task(z, grey) + config.l_near * ((z - start) / model.latent_std).square().mean(dim=1)
 
-    near_config = replace(config, steps=config.near_steps, rate=config.rate / 4)
+    near_config = replace(config, steps=config.near_steps, method="adam", rate=config.rate / 4)
     return _found(model, aims, descend(model, start, near, _prior(model), near_config))
 
 
@@ -166,11 +169,10 @@ def descend(
         progress: told the step reached and the number of steps.
     """
     mean, std = prior
-    w = ((start - mean) / std).detach().requires_grad_()
-    adam = torch.optim.Adam([w], lr=config.rate)
-    for step in range(config.steps):
-        for group in adam.param_groups:
-            group["lr"] = config.rate * (1 - step / config.steps)
+
+    def evaluate(w: Tensor) -> tuple[Tensor, Tensor]:
+        """One pass: losses (n,) and their gradients (n, latent)."""
+        w = w.detach().requires_grad_()
         z = mean + std * w
         grey = model.decode(z)
         again = model.encode(grey)
@@ -179,8 +181,19 @@ def descend(
             + config.l_cyc * ((z - again) / std).abs().mean(dim=1)
             + config.l_deep * (grey - model.decode(again)).abs().mean(dim=(1, 2))
             + config.l_align * (w**2).mean(dim=1)
-        ).sum()
-        (w.grad,) = torch.autograd.grad(loss, w)
+        )
+        (slope,) = torch.autograd.grad(loss.sum(), w)
+        return loss.detach(), slope
+
+    w = ((start - mean) / std).detach()
+    if config.method == "lbfgs":
+        return mean + std * lbfgs(evaluate, w, config.steps, progress)
+    w.requires_grad_()
+    adam = torch.optim.Adam([w], lr=config.rate)
+    for step in range(config.steps):
+        for group in adam.param_groups:
+            group["lr"] = config.rate * (1 - step / config.steps)
+        _, w.grad = evaluate(w)
         adam.step()
         progress(step + 1, config.steps)
     return (mean + std * w).detach()
