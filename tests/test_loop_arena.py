@@ -205,6 +205,18 @@ def test_an_arena_cut_off_goes_on(tmp_path, janus):
     assert "the baseline lookup wins**, 5 designs that count against 3 of frozen" in page(report, "arena")[:200]
 
 
+def test_the_shipped_arena_can_be_run():
+    pytest.importorskip("botorch")
+    from loop.studies.arena.plan import load_arena
+
+    arena = load_arena(Path(__file__).parents[1] / "examples" / "arena.toml", ["seeds=2"])
+    assert {track.name for track in arena.track} == {f"T{number}" for number in range(1, 8)}
+    assert sum(strategy.baseline for strategy in arena.strategy) == 6
+    (four,) = [track for track in arena.track if track.name == "T4"]
+    (target,) = arena.config(four, arena.strategy[0], 0, Path("d.h5"), None).targets()
+    assert (target.geometry.features, target.geometry.connected, target.designs) == ((3, 3), "x", 60)
+
+
 def test_data_are_left_out_and_charged(tmp_path):
     from loop.studies.arena.plan import load_arena
 

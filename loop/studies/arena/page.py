@@ -156,7 +156,7 @@ def _ratio(row: Report) -> str:
     if row["ratio"] is None:
         return "none to compare" if row["counted"] == 0 else "it has none"
     value, low, high = row["ratio"]
-    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+    return f"{value:.2f} ({low:.2f} to {high:.2f})" if len(row["runs"]) > 1 else f"{value:.2f}"
 
 
 def _draw(report: Report, path: Path) -> None:
@@ -175,7 +175,7 @@ def _draw(report: Report, path: Path) -> None:
                 style = "--" if row["baseline"] else "-"
                 axes[line, column].plot(at, np.mean(curves, axis=0), style, color=f"C{number}", label=row["name"])
         axes[0, column].set(title=track["name"], xlabel="simulations", ylim=(0, None))
-        axes[1, column].set(xlabel="seconds", ylim=(0, None), xscale="symlog")
+        axes[1, column].set(xlabel="seconds", ylim=(0, None), xscale="log", xlim=(1, None))
     for line in axes:
         line[0].set_ylabel("designs that count")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -198,7 +198,7 @@ COLUMNS = (
     "until ten",
     "seconds",
     "count a minute",
-    "by the best baseline",
+    "times the best baseline",
 )
 
 INTRO = """{header}
@@ -209,8 +209,8 @@ two-point and its lineal-path function are no farther from those of the nearest 
 are) and *distinct* (from those of its target that counted before it, as a campaign decides). *Confirmed*, *novel* and
 *realistic* count designs without the other rules. *Until ten*: simulations after which ten counted, in all seeds.
 *Seconds* are those of the campaign on a machine shared with other work, the first training included, though strategies
-that would train the same network shared it. *By the best baseline*: designs that count by those of the best baseline
-of the track, with the 95 % interval of a paired bootstrap over seeds; the best was chosen by the same figures, which
+that would train the same network shared it. *Times the best baseline*: designs that count by those of the best
+baseline of the track, with the 95 % interval of a paired bootstrap over seeds; the best was chosen by the same figures, which
 favours it, and few seeds make intervals that say little.
 
 ![Designs that count]({name}.png)"""

@@ -18,7 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from janus_al.properties import FRACTION, row_of, scaled
+from loop.design.cut import first_count
 from loop.design.generators import Tools
+from loop.design.geometry import shaped
 from loop.design.pool import EMPTY, Image, Known, Pool, Wanted, distance, gaps, joined
 from loop.design.select import aligned_distance
 from loop.design.targets import Target
@@ -94,7 +96,7 @@ class Seen:
 
     def image(self, row: int) -> Image:
         """A grey image cut."""
-        return (self.fields[row] > 0.5).astype(np.uint8)
+        return _cut(self.fields[row])
 
 
 @dataclass
@@ -168,19 +170,20 @@ class TurboGenerator:
         places, miss, grey = self._guess(target, count, space, seen, seen.places[centre], box.side, rng)
         taken = list[int]()
         for own in miss:
-            images = [*hits, *((grey[row] > 0.5).astype(np.uint8) for row in taken)]
-            new = (int(r) for r in np.argsort(own)[:64] if not self._copy((grey[r] > 0.5).astype(np.uint8), images))
+            images = [*hits, *(_cut(grey[row]) for row in taken)]
+            new = (int(row) for row in np.argsort(own)[:64] if not self._copy(_cut(grey[row]), images))
             taken.append(next(new, int(np.argmin(own))))
         taken = list(dict.fromkeys(taken))
-        results = self.tools.simulate([(grey[row] > 0.5).astype(np.uint8) for row in taken])
+        shots = [shaped(grey[row], first_count(grey[row], target), target, self.tools.boundary) for row in taken]
+        results = self.tools.simulate(shots)
         best = far[centre]
-        for row, result in zip(taken, results, strict=True):
-            if result is None or not set(target.properties) <= set(values := _values(result, grey[row])):
+        for row, image, result in zip(taken, shots, results, strict=True):
+            if result is None or not set(target.properties) <= set(values := _values(result, image, target)):
                 continue
             seen.add(places[row], grey[row], values)
             best = min(best, self._far(target, values))
             if target.met(values):
-                hits.append(seen.image(-1))
+                hits.append(image)
         box.learn(best < far[centre])
         return any(result is not None for result in results)
 
@@ -230,5 +233,10 @@ class TurboGenerator:
         return Pool(fields, predicted.reshape(len(rows), len(names)), names, miss, np.full(len(rows), index, np.intp))
 
 
-def _values(result: Result, grey: NDArray[np.float32]) -> dict[str, float]:
-    return {**result.values, FRACTION.name: float((grey > 0.5).mean())}
+def _values(result: Result, image: Image, target: Target) -> dict[str, float]:
+    """Properties, and the measures that a target asks for."""
+    return {**result.values, FRACTION.name: float(image.mean()), **target.geometry.measured(image)}
+
+
+def _cut(grey: NDArray[np.float32]) -> Image:
+    return (grey > 0.5).astype(np.uint8)
