@@ -11,7 +11,7 @@ import pytest
 
 from janus_al import dataset
 from janus_al.material import conduction
-from loop.campaign.campaign import start
+from loop.campaign.opening import start
 from loop.campaign.toml import load_config
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import open_executor

@@ -12,7 +12,8 @@ from janus_al.material import conduction
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.opinions import mean_opinion, opinions
 from janus_al.properties import action, turned, turns
-from loop.campaign.campaign import Campaign, start
+from loop.campaign.campaign import Campaign
+from loop.campaign.opening import start
 from loop.campaign.toml import load_config
 from loop.campaign.worth import Tried, promise
 from loop.design.acquisition import designs, nearest, random

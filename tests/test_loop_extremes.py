@@ -11,9 +11,10 @@ from problems import direct_conductivity
 
 from janus_al.material import conduction
 from janus_al.samples import SIMULATED, content_hash, unlabelled
-from loop.campaign.campaign import Campaign, start
+from loop.campaign.campaign import Campaign
 from loop.campaign.extremes import Search, aimed, best_of, ended, ranked
 from loop.campaign.journal import read_events
+from loop.campaign.opening import start
 from loop.campaign.toml import load_config
 from loop.design.candidates import Candidate, Trial
 from loop.design.select import aligned_distance

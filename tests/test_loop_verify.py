@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from janus_al.material import conduction
-from loop.campaign.campaign import Campaign, start
+from loop.campaign.campaign import Campaign
 from loop.campaign.journal import read_events
+from loop.campaign.opening import start
 from loop.campaign.toml import load_config
 from loop.design.targets import Target
 from loop.output.projections import status

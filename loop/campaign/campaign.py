@@ -7,7 +7,6 @@ models, too. A round that was killed is done again from its proposals, and what 
 
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -19,26 +18,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.files import atomic_path
 from loop.campaign.acceptance import Acceptance, accept
 from loop.campaign.beginning import begin
-from loop.campaign.config import CampaignConfig, ConfigError
-from loop.campaign.extremes import Search, aimed, best_of, ended, ranked
-from loop.campaign.journal import Journal, given_up
+from loop.campaign.extremes import ranked
+from loop.campaign.journal import Journal
 from loop.campaign.ledger import Ledger
 from loop.campaign.models import Models
 from loop.campaign.proposals import Proposals
-from loop.campaign.toml import check_unchanged, dump_config, load_stored, retired
-from loop.campaign.worth import promised
+from loop.campaign.standing import Standing
+from loop.campaign.toml import check_unchanged, load_stored, retired
 from loop.design.acquisition import acquisition
 from loop.design.candidates import Candidate, answer, probe_targets, propose, table_row
-from loop.design.confidence import Past, coverage, past_of
+from loop.design.confidence import coverage
 from loop.design.generators import Generator, Tools, fitted, generator, needs_model
-from loop.design.pool import Image, Known
+from loop.design.pool import Known
 from loop.design.refine import Refinement, refine
 from loop.design.select import Rules
 from loop.design.shapes import shapes_for
-from loop.design.targets import Target
 from loop.simulation.progress import Clock, Progress
 from loop.simulation.simulate import Execution, limits_of
 from loop.simulation.verify import Check
@@ -55,12 +51,13 @@ class Campaign:
         self.folder, self.config = folder, load_stored(folder)
         self.journal = Journal(folder / "journal.jsonl")
         check_unchanged(folder / "campaign.toml", self.config, self.journal.events)
-        self.targets = self.config.targets()
         self.progress = Progress()
         self.material = self.config.material
         boundary = self.material.boundary
         generated = self.config.dataset.generate is not None
         self.ledger = Ledger(folder, self.journal, self.material, self.config.budget, generated)
+        self.standing = Standing(self.config, self.journal, self.ledger)
+        self.targets = self.standing.targets
         self.proposals = Proposals(folder, self.journal, boundary)
         self.clock = Clock()
         self.models = Models(folder, self.config, self.journal, self.ledger, self.clock)
@@ -79,8 +76,9 @@ class Campaign:
         for key in retired(next((e["config"] for e in self.journal.of("begun")), {})):
             progress.say(f"{self.folder / 'campaign.toml'}: {key} is no more; models to come are trained without it")
         if end := self.journal.end:
-            if end["state"] == "done" or len(rounds) >= budget.rounds or not self.ledger.left or not self._open():
-                if end["state"] == "stopped" and end["reason"] != (reason := self._why_stopped()):
+            spent = len(rounds) >= budget.rounds or not self.ledger.left
+            if end["state"] == "done" or spent or not self.standing.open():
+                if end["state"] == "stopped" and end["reason"] != (reason := self.standing.why_stopped()):
                     self.journal.append("finished", state="stopped", reason=reason)
                 if self.journal.events[-1]["event"] != "projected":
                     project()
@@ -93,20 +91,16 @@ class Campaign:
             project()
         for number in range(1, budget.rounds + 1):
             affordable = self.ledger.left or self.ledger.spent_in(number) or self.proposals.begun(number)
-            if number > len(rounds) and self._open() and affordable:
+            if number > len(rounds) and self.standing.open() and affordable:
                 self._round(number)
-                if self._goes_on(number):
+                if self.standing.goes_on(number):
                     project()
-        state = "stopped" if self._unmet() else "done"
-        self.journal.append("finished", state=state, reason=self._why_stopped() if self._unmet() else "targets met")
+        unmet = self.standing.unmet()
+        reason = self.standing.why_stopped() if unmet else "targets met"
+        state = "stopped" if unmet else "done"
+        self.journal.append("finished", state=state, reason=reason)
         project()
         return state
-
-    def _why_stopped(self) -> str:
-        given, left = self._given_up(), self._open()
-        what = "rounds" if self.ledger.left else "simulations"
-        spent = [f"{what} spent before {', '.join(t.name for t, _ in left)}"] if left else []
-        return "; ".join([*spent, *(f"{name} given up: {reason}" for name, reason in given.items())])
 
     # --- one round ---------------------------------------------------------------------------------------
 
@@ -116,7 +110,7 @@ class Campaign:
         candidates = self.proposals.candidates(number, self.targets)
         if candidates is None:
             candidates = self._propose(number)
-            if not self._open():
+            if not self.standing.open():
                 return
             self.proposals.commit_candidates(number, candidates)
         with self.clock("simulation"):
@@ -132,7 +126,7 @@ class Campaign:
                 refine(own, partial(self._simulate, number=number, origin=origin), how)
         with self.clock("verification"):
             designs = self._accept(candidates, number)
-        if self._goes_on(number, designs) and self._needs_model():
+        if self.standing.goes_on(number, designs) and self._needs_model():
             self.models.of(number)
         first = [c.error for c in candidates if c.error is not None and not c.probe]
         probes = [c.error for c in candidates if c.error is not None and c.probe]
@@ -170,18 +164,16 @@ class Campaign:
             acquisition(settings.acquisition),
         )
         with self.clock("inversion"):
-            while open_ := self._open():
-                wanted = [
-                    (self._aimed(t, known), settings.candidates if t.best else min(settings.candidates, missing))
-                    for t, missing in open_
-                ]
+            while open_ := self.standing.open():
+                most = settings.candidates
+                wanted = [(self.standing.aimed(t, known), most if t.best else min(most, n)) for t, n in open_]
                 candidates, _ = propose(self._generator(tools, known), wanted, known, rules, (seed, number, STAGE))
                 own = {target.name: target for target in self.targets}
                 candidates = [dataclasses.replace(c, target=own[c.target.name]) for c in candidates]
-                if not (hopeless := self._hopeless(candidates)):
+                if not (hopeless := self.standing.hopeless(candidates)):
                     break
                 # What is left is proposed for again: as it would be had the round been killed here.
-                self.journal.append("given_up", round=number, budget=self._budget, targets=hopeless)
+                self.journal.append("given_up", round=number, budget=self.standing.budget, targets=hopeless)
             else:
                 return []
             if number == 1:
@@ -218,18 +210,9 @@ class Campaign:
     def _known(self, number: int) -> Known:
         """What is known before a round."""
         samples = self.ledger.samples(through=number - 1) if self.journal.of("shard") else None
-        return Known(samples, self.ledger.tried_before(number), self._images(), self._past())
-
-    def _past(self) -> Past:
-        """First shots that were paid for; before all rounds, those on the card of a model to start from."""
         own = self.config.loop.generator == "janus" and self.models.start is not None
-        rounds = self.journal.of("round")
-        accepted = {
-            e["round"] for e in self.journal.of("trained") if (e.get("guard") or {"accepted": True})["accepted"]
-        }
-        shots = [self.models.of(0)[1].proposals if own else [], *(e["candidates_table"] for e in rounds)]
-        learned = [False, *(e["round"] in accepted for e in rounds)]
-        return past_of(shots, learned, limits_of(self.material, trusted=True))
+        past = self.standing.past(self.models.of(0)[1].proposals if own else [])
+        return Known(samples, self.ledger.tried_before(number), self.standing.images(), past)
 
     def _needs_model(self) -> bool:
         return needs_model(generator(self.config.loop.generator))
@@ -241,28 +224,13 @@ class Campaign:
     def _accept(self, candidates: Sequence[Candidate], number: int) -> list[dict[str, Any]]:
         """New designs: of what meets its target, and of the best there was where a search for it has ended."""
         rules = Acceptance(self.config.loop.min_distance, self.check, self.executor)
-        unmet, have, rounds = self._unmet(), self._images(), self.journal.of("round")
+        unmet, have, rounds = self.standing.unmet(), self.standing.images(), self.journal.of("round")
         found = accept(candidates, [(t, n) for t, n in unmet if not t.best], have, rules)
         for target, missing in unmet:
-            if target.best and self._ended(target, candidates, number):
+            if target.best and self.standing.ended(target, candidates, number):
                 kept = ranked(target, rounds, candidates, self.ledger.image)
                 found += accept(kept, [(target, missing)], have, rules)
         return found
-
-    def _ended(self, target: Target, candidates: Sequence[Candidate], number: int) -> str:
-        """Why the search for the best of a target ends with a round, if it does."""
-        if number >= self.config.budget.rounds or self.ledger.left <= 0:
-            return "the budget is spent"
-        rows = [row for event in self.journal.of("round") for row in event["candidates_table"]]
-        before, now = (best_of(target, [*rows, *more]) for more in ((), [table_row(c) for c in candidates if c.trials]))
-        settings, (name,) = self.config.loop, target.best
-        limit = self.config.reach[target.name].best.get(name, math.nan)
-        return ended(before, now, target, limit, Search(settings.improvement, settings.near))
-
-    def _aimed(self, target: Target, known: Known) -> Target:
-        """A target with what its generator is to aim at."""
-        best = self.config.reach[target.name].best
-        return aimed(target, known.samples, next((best[n] for n in target.best if n in best), math.nan))
 
     # --- simulations ---------------------------------------------------------------------------------------
 
@@ -279,76 +247,4 @@ class Campaign:
 
     def designs(self) -> list[dict[str, Any]]:
         """Target, name, content hash and verification of every design, in order of acceptance."""
-        return [d for e in self.journal.of("round") for d in e["designs"]]
-
-    def _images(self) -> dict[str, list[Image]]:
-        """Images of the designs, by target."""
-        found: dict[str, list[Image]] = {target.name: [] for target in self.targets}
-        for design in self.designs():
-            found[design["target"]].append(self.ledger.image(design["hash"]))
-        return found
-
-    def _goes_on(self, number: int, more: Sequence[dict[str, Any]] = ()) -> bool:
-        """Whether another round follows one, as far as can be said before it proposes."""
-        return len(self._open(more)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
-
-    def _unmet(self, more: Sequence[dict[str, Any]] = ()) -> list[tuple[Target, int]]:
-        """Targets with the number of designs still missing."""
-        have = [d["target"] for d in [*self.designs(), *more]]
-        return [(t, t.designs - have.count(t.name)) for t in self.targets if t.designs > have.count(t.name)]
-
-    def _open(self, more: Sequence[dict[str, Any]] = ()) -> list[tuple[Target, int]]:
-        """Those of them that were not given up."""
-        given = self._given_up()
-        return [(target, missing) for target, missing in self._unmet(more) if target.name not in given]
-
-    @property
-    def _budget(self) -> dict[str, Any]:
-        return self.config.budget.model_dump(mode="json")
-
-    def _given_up(self) -> dict[str, str]:
-        """Why targets were given up under this budget, by name."""
-        return given_up(self.journal.events, self._budget)
-
-    def _hopeless(self, candidates: Sequence[Candidate]) -> dict[str, str]:
-        """Targets whose candidates are not worth their price, and why; a search for the best ends by its own rule."""
-        least, most = self.config.budget.worth, self.config.loop.refine_steps
-        asked = [target for target, _ in self._open() if not target.best]
-        told = {target.name: promised(target, candidates, self.journal.events, most) for target in asked}
-        return {name: f"{p}, below budget.worth {least:g} for each" for name, p in told.items() if not p.worth(least)}
-
-
-def check_doors(config: CampaignConfig) -> None:
-    """Import what a configuration names.
-
-    Raises:
-        DoorError: it cannot be imported, or used.
-        ConfigError: a generator that moves samples, and no samples.
-    """
-    made, first = generator(config.loop.generator), config.dataset
-    if getattr(made, "needs_samples", False) and first.source is None and first.generate is None:
-        raise ConfigError(
-            f"loop.generator '{config.loop.generator}': it starts from simulated samples, and there are none; give a "
-            "[dataset] with a source or [dataset.generate]"
-        )
-    acquisition(config.loop.acquisition)
-
-
-def start(folder: Path, config: CampaignConfig) -> Campaign:
-    """The campaign of a folder, made if there is none, refused if there is another.
-
-    Raises:
-        ConfigError: the folder's campaign has another configuration, or has spent more than this budget.
-    """
-    stored = folder / "campaign.toml"
-    if stored.is_file():
-        before = load_stored(folder)
-        check_unchanged(stored, config, [{"event": "begun", "config": before.science()}])
-        asked, spent = config.budget.simulations, Campaign(folder).ledger.spent
-        if asked < min(spent, before.budget.simulations):
-            raise ConfigError(f"budget.simulations {asked}: {spent} are spent already; give so many or more")
-    for part in ("samples", "models"):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    with atomic_path(stored) as temporary:
-        temporary.write_text(dump_config(config), encoding="utf-8")
-    return Campaign(folder)
+        return self.standing.designs()

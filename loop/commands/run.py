@@ -10,8 +10,9 @@ from pathlib import Path
 from janus_al.device import prepare
 from janus_al.errors import LockedError as LockedError
 from janus_al.files import remove_stale
-from loop.campaign.campaign import Campaign, check_doors, start
+from loop.campaign.campaign import Campaign
 from loop.campaign.config import CampaignConfig
+from loop.campaign.opening import check_doors, start
 from loop.campaign.sources import check_source
 from loop.campaign.toml import dump_config, load_stored
 from loop.files import lock

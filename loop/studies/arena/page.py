@@ -210,7 +210,7 @@ are) and *distinct* (from those of its target that counted before it, as a campa
 *realistic* count designs without the other rules. *Until ten*: simulations after which ten counted, in all seeds.
 *Seconds* are those of the campaign on a machine shared with other work, the first training included, though strategies
 that would train the same network shared it. *Times the best baseline*: designs that count by those of the best
-baseline of the track, with the 95 % interval of a paired bootstrap over seeds; the best was chosen by the same figures, which
-favours it, and few seeds make intervals that say little.
+baseline of the track, with the 95 % interval of a paired bootstrap over seeds; the best was chosen by the same figures,
+which favours it, and few seeds make intervals that say little.
 
 ![Designs that count]({name}.png)"""

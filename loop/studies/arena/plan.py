@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, model_validator
 
 from janus_al.samples import Samples
-from loop.campaign.campaign import check_doors
 from loop.campaign.config import CampaignConfig, ConfigError
+from loop.campaign.opening import check_doors
 from loop.campaign.sections import Name, Section
 from loop.campaign.toml import combined, load_as, overlaid
 from loop.files.names import same

@@ -22,8 +22,9 @@ from janus_al.material import Boundary, conduction
 from janus_al.samples import Samples, concatenate, unlabelled
 from janus_al.training import train
 from loop import CREATED_BY
-from loop.campaign.campaign import Campaign, start
+from loop.campaign.campaign import Campaign
 from loop.campaign.config import CampaignConfig, ConfigError
+from loop.campaign.opening import start
 from loop.design.generators import generator, needs_model
 from loop.design.likeness import Likeness
 from loop.files.lock import locked

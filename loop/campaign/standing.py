@@ -1,0 +1,97 @@
+"""Where a campaign stands: what its journal, its samples and its budget say of the targets, and nothing else."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from loop.campaign.config import CampaignConfig
+from loop.campaign.extremes import Search, aimed, best_of, ended
+from loop.campaign.journal import Journal, given_up
+from loop.campaign.ledger import Ledger
+from loop.campaign.worth import promised
+from loop.design.candidates import Candidate, table_row
+from loop.design.confidence import Past, Shot, past_of
+from loop.design.pool import Image, Known
+from loop.design.targets import Target
+from loop.simulation.simulate import limits_of
+
+
+class Standing:
+    """What has been reached, what is left to do, and what the past says of the next round."""
+
+    def __init__(self, config: CampaignConfig, journal: Journal, ledger: Ledger) -> None:
+        self.config, self.journal, self.ledger = config, journal, ledger
+        self.targets = config.targets()
+
+    def why_stopped(self) -> str:
+        """Why targets are unmet, in words; empty if none is."""
+        given, left = self.given_up(), self.open()
+        what = "rounds" if self.ledger.left else "simulations"
+        spent = [f"{what} spent before {', '.join(t.name for t, _ in left)}"] if left else []
+        return "; ".join([*spent, *(f"{name} given up: {reason}" for name, reason in given.items())])
+
+    def designs(self) -> list[dict[str, Any]]:
+        """Target, name, content hash and verification of every design, in order of acceptance."""
+        return [d for e in self.journal.of("round") for d in e["designs"]]
+
+    def images(self) -> dict[str, list[Image]]:
+        """Images of the designs, by target."""
+        found: dict[str, list[Image]] = {target.name: [] for target in self.targets}
+        for design in self.designs():
+            found[design["target"]].append(self.ledger.image(design["hash"]))
+        return found
+
+    def goes_on(self, number: int, more: Sequence[dict[str, Any]] = ()) -> bool:
+        """Whether another round follows one, as far as can be said before it proposes."""
+        return len(self.open(more)) > 0 and number < self.config.budget.rounds and self.ledger.left > 0
+
+    def unmet(self, more: Sequence[dict[str, Any]] = ()) -> list[tuple[Target, int]]:
+        """Targets with the number of designs still missing."""
+        have = [d["target"] for d in [*self.designs(), *more]]
+        return [(t, t.designs - have.count(t.name)) for t in self.targets if t.designs > have.count(t.name)]
+
+    def open(self, more: Sequence[dict[str, Any]] = ()) -> list[tuple[Target, int]]:
+        """Those of them that were not given up."""
+        given = self.given_up()
+        return [(target, missing) for target, missing in self.unmet(more) if target.name not in given]
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """As JSON."""
+        return self.config.budget.model_dump(mode="json")
+
+    def given_up(self) -> dict[str, str]:
+        """Why targets were given up under this budget, by name."""
+        return given_up(self.journal.events, self.budget)
+
+    def hopeless(self, candidates: Sequence[Candidate]) -> dict[str, str]:
+        """Targets whose candidates are not worth their price, and why; a search for the best ends by its own rule."""
+        least, most = self.config.budget.worth, self.config.loop.refine_steps
+        asked = [target for target, _ in self.open() if not target.best]
+        told = {target.name: promised(target, candidates, self.journal.events, most) for target in asked}
+        return {name: f"{p}, below budget.worth {least:g} for each" for name, p in told.items() if not p.worth(least)}
+
+    def past(self, first: Sequence[Shot]) -> Past:
+        """First shots that were paid for; before all rounds the `first`, those on the card of a model to start from."""
+        rounds = self.journal.of("round")
+        accepted = {
+            e["round"] for e in self.journal.of("trained") if (e.get("guard") or {"accepted": True})["accepted"]
+        }
+        shots = [first, *(e["candidates_table"] for e in rounds)]
+        learned = [False, *(e["round"] in accepted for e in rounds)]
+        return past_of(shots, learned, limits_of(self.config.material, trusted=True))
+
+    def ended(self, target: Target, candidates: Sequence[Candidate], number: int) -> str:
+        """Why the search for the best of a target ends with a round, if it does."""
+        if number >= self.config.budget.rounds or self.ledger.left <= 0:
+            return "the budget is spent"
+        rows = [row for event in self.journal.of("round") for row in event["candidates_table"]]
+        before, now = (best_of(target, [*rows, *more]) for more in ((), [table_row(c) for c in candidates if c.trials]))
+        settings, (name,) = self.config.loop, target.best
+        limit = self.config.reach[target.name].best.get(name, math.nan)
+        return ended(before, now, target, limit, Search(settings.improvement, settings.near))
+
+    def aimed(self, target: Target, known: Known) -> Target:
+        """A target with what its generator is to aim at."""
+        best = self.config.reach[target.name].best
+        return aimed(target, known.samples, next((best[n] for n in target.best if n in best), math.nan))
