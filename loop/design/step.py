@@ -27,12 +27,12 @@ NARROW = 0.1
 NEXT = 0.7
 """pixels, radius of the filter after which a sensitivity says best what a flip brings"""
 REACH = 0.05
-"""part of the pixels flipped in one step, at most"""
+"""part of the pixels flipped in one step, at most; twice that for the most or least of a quantity"""
 CAUTION = 30.0
 """levels that a flip costs more which would close the gap alone"""
 STEP = 1.0
 """of the most or least of a quantity: the change that one step asks for, more than it can bring"""
-WIDE = 2.5
+WIDE = 3.5
 """pixels, radius of the filter where the most or least is asked for: what wins in the long run is smooth; less where
 the reach has shrunk"""
 
@@ -75,7 +75,7 @@ class Step:
 def step(target: Target, base: Trial, way: Way) -> Step | None:
     """The step from a simulated image towards a target; None where none is known to lead there."""
     surface = level(base.image, way.material.boundary)
-    most = max(1, round(way.reach * base.image.size))
+    most = max(1, round((2 if target.best else 1) * way.reach * base.image.size))
     wanted = gaps_of(target, base, way.inversion)
     wide = max(NEXT, WIDE * (way.reach / REACH) ** 0.5)
     for _ in range(1 + len(target.intervals)):
