@@ -8,11 +8,11 @@ TEXT = """# Knowing before paying
 
     OMP_NUM_THREADS=1 python benchmarks/confidence.py
 
-makes this page from confidence.json. Seconds are wall time, on a machine shared with other work.
+makes this page from confidence.json.
 """
 COVERAGE = """## Coverage over rounds
 
-{seeds} campaign(s) at each contrast, 32 x 32 pixels: a target for one conductivity and two for both (+- 2 %), six
+Campaigns: {seeds}; 32 x 32 pixels; a target for one conductivity and two for both (+- 2 %), six
 candidates each and six probes a round, none refined; the model learns 30 steps after every round, if that makes it no
 worse. Intervals are made before their round is paid for, from the rounds before, so that the first round has none. The
 aim was 85 to 95 %.
@@ -106,7 +106,8 @@ def coverage(rows):
             name = "all" if number is None else number
             lines.append([contrast, name, *held, f"{np.median(width):.1%}" if width else "", error])
     columns = ["contrast", "round", "held by 90 % intervals", "one property, probes", "joint", "half width", "error"]
-    seeds = len({r["seed"] for r in rows})
+    runs = sorted({(r["contrast"], r["seed"]) for r in rows})
+    seeds = ", ".join(f"{sum(c == k for k, _ in runs)} at contrast {c}" for c in sorted({k for k, _ in runs}))
     return COVERAGE.format(seeds=seeds, table=table(columns, lines), reliability=reliability(rows))
 
 
@@ -143,5 +144,5 @@ def certificates(rows):
         words = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
         seconds = [f"{f(r['seconds']):.2f}" for f in (np.median, max)]
         lines.append([r["size"], r["contrast"], r["solver"], words, max(r["refinements"]), *seconds])
-    columns = ["side", "contrast", "solver", "verdicts", "pixels cut into, at most", "seconds, median", "at most"]
+    columns = ["side", "contrast", "solver", "verdicts", "pixels cut into, at most", "CPU seconds, median", "at most"]
     return CERTIFICATES.format(table=table(columns, lines))
