@@ -226,7 +226,7 @@ def values_of(result, image):
 
 
 def certificates(arguments):
-    """Seconds of CPU, refinement and verdict for decoded images and targets of 1 % whose middle their values nearly meet."""
+    """CPU seconds, refinement and verdict for decoded images and targets of 1 % whose middle they nearly meet."""
     from janus_al import checkpoint
     from loop.design.candidates import properties_of
     from loop.simulation.verify import verdict
