@@ -35,8 +35,7 @@ WAYS = {
     "plain, balanced": {"media": 0},
     "media": {},
     "media, unbalanced": {"l_task": 1.0},
-    "media, half the reconstruction": {"l_rec": 10.0},
-    "media, bfloat16": {"precision": "bfloat16"},
+    "media, l_sens 1": {"l_sens": 1.0},
     "one medium": {"media": 1},
     "four media": {"media": 4},
     "untrained": None,
@@ -88,7 +87,7 @@ def measured(arguments, key):
     train, test = (datasets(arguments, key["size"], key["contrast"], name) for name in ("train", "test"))
     if WAYS[key["way"]] is None:
         return {"curve": [{"step": 0, "seconds": 0.0, "test_error": untrained(train, test, key["contrast"])}]}
-    return {"curve": curve(train, test, key, WAYS[key["way"]])}
+    return curve(train, test, key, WAYS[key["way"]])
 
 
 def datasets(arguments, size, contrast, name):
@@ -118,7 +117,7 @@ def datasets(arguments, size, contrast, name):
 
 
 def curve(train, test, key, change):
-    """Test error and pixel error at equal distances of one training."""
+    """Test and pixel error at equal distances of one training; and what `training.calibrate` would make of its end."""
     from janus_al import training
     from janus_al.evaluation import evaluate
     from janus_al.fitting import Run, TrainingConfig
@@ -145,7 +144,10 @@ def curve(train, test, key, change):
 
     with patch("janus_al.training.build", lambda *_: model):
         training.train(train, network, config, key["seed"], Run(progress=check))
-    return found
+    training.calibrate(model, train)
+    report = evaluate(model, test)
+    error = mean(p["relative_error_mean"] for p in report["properties"].values())
+    return {"curve": found, "calibrated_test_error": error}
 
 
 def untrained(train, test, contrast):
@@ -166,9 +168,9 @@ def untrained(train, test, contrast):
 def line(row):
     name = f"{row['size']}^2, contrast {row['contrast']:g}, {row['way']}, seed {row['seed']}"
     points = [f"{p['test_error']:.2%} after {p['step']} steps, {p['seconds']:.0f} s" for p in row["curve"]]
-    return f"{name}: {'; '.join(points)}" + (
-        f"; pixel MAE {row['curve'][-1]['pixel_mae']:.4f}" if "pixel_mae" in row["curve"][-1] else ""
-    )
+    if "calibrated_test_error" in row:
+        points += [f"{row['calibrated_test_error']:.2%} calibrated", f"pixel MAE {row['curve'][-1]['pixel_mae']:.4f}"]
+    return f"{name}: {'; '.join(points)}"
 
 
 if __name__ == "__main__":
