@@ -21,7 +21,7 @@ from common.header import header
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ("janus", "phasefield", "lookup", "gradient")
 ALONE = ("lookup", "gradient")
-WANTED, SAMPLES, SWARM, DISTANCE, CUT_STEPS = 8, 128, 4, 0.1, 4
+WANTED, SAMPLES, SWARM, DISTANCE, REFINE_STEPS = 8, 128, 4, 0.1, 4
 
 
 def main():
@@ -95,9 +95,10 @@ def alone(name, contrast, size=32, samples=SAMPLES):
     """Eight candidates for each of several targets from so many simulated phase fields, without a campaign."""
     from janus_al.material import conduction
     from loop.design.acquisition import nearest
-    from loop.design.candidates import propose, shoot
+    from loop.design.candidates import propose
     from loop.design.generators import Tools, fitted, generator
     from loop.design.pool import Known
+    from loop.design.refine import Refinement, refine
     from loop.design.select import Rules
     from loop.simulation.rows import to_samples
     from loop.simulation.simulate import limits_of, simulator_of
@@ -120,7 +121,7 @@ def alone(name, contrast, size=32, samples=SAMPLES):
         paid.clear()
         tools = Tools((size, size), material, swarm=SWARM, min_distance=DISTANCE, simulate=simulate)
         candidates, _ = propose(fitted(generator(name), tools, known), [(target, WANTED)], known, rules, (0, 1))
-        shoot(candidates, simulate, material, CUT_STEPS)
+        refine(candidates, simulate, Refinement(material, REFINE_STEPS))
         met = sum(c.met for c in candidates)
         rows.append({"target": target.name, "wanted": str(target), "met": met, "simulations": len(paid)})
     return {"generator": name, "contrast": contrast, "rows": rows}

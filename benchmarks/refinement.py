@@ -27,7 +27,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from common.header import ROOT, header
 
-SEED, AFTER = 777, (1, 2, 3, 5, 8, 13)
+TUNED = 777
+"""the seed on whose targets and starts the constants of refinement were chosen; others are out of that sample"""
+AFTER = (1, 2, 3, 5, 8, 13)
 WAYS = ("flips", "corrected goals", "the cut")
 
 
@@ -42,23 +44,25 @@ def main():
     parser.add_argument("--steps", type=int, help="passes of the first inversion")
     parser.add_argument("--method", choices=("adam", "lbfgs"), default="adam", help="of the first inversion")
     parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--seed", type=int, default=778, help="of targets, starting points and random structures")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "refinement")
     parser.add_argument("--smoke", action="store_true", help="seconds, and nothing written")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.smoke:
-        print(most(16, 2), *inverted(ROOT / "data" / "janus-32", "pairs", 2, InversionConfig(steps=5), WAYS), sep="\n")
+        quick = InversionConfig(steps=5)
+        print(most(16, 2, 778), *inverted(ROOT / "data" / "janus-32", "pairs", 2, 778, quick, WAYS), sep="\n")
         return
     path = arguments.out.with_suffix(".json")
     rows = json.loads(path.read_text()) if path.exists() else []
     if arguments.most:
-        new = [most(arguments.most, arguments.count)]
+        new = [most(arguments.most, arguments.count, arguments.seed)]
     else:
         ways = arguments.ways.split(",")
         config = dataclasses.replace(InversionConfig(), method=arguments.method)
         config = config if arguments.steps is None else dataclasses.replace(config, steps=arguments.steps)
-        new = inverted(arguments.model, arguments.targets, arguments.count, config, ways)
-    keys = ("case", "targets", "way", "passes")
+        new = inverted(arguments.model, arguments.targets, arguments.count, arguments.seed, config, ways)
+    keys = ("case", "targets", "way", "passes", "seed")
     asked = [tuple(row.get(k) for k in keys) for row in new]
     rows = [row for row in rows if tuple(row.get(k) for k in keys) not in asked] + new
     path.write_text(json.dumps(rows, indent=1) + "\n")
@@ -66,7 +70,7 @@ def main():
     print(page(new))
 
 
-def inverted(folder, kind, count, config, ways):
+def inverted(folder, kind, count, seed, config, ways):
     """One row for each way to refine the same inversions."""
     from janus_al import checkpoint
     from loop.design.candidates import answer
@@ -79,11 +83,13 @@ def inverted(folder, kind, count, config, ways):
 
     model, card = checkpoint.load(folder)
     physics = simulator_of(card.material.physics[0], card.boundary, "direct")
-    fresh = [physics(image).values for image in generate(max(count, 200), model.config.size, SEED)]
-    targets, known = targets_of(kind, fresh, count), {}
+    fresh = [physics(image).values for image in generate(max(count, 200), model.config.size, seed)]
+    targets, known = targets_of(kind, fresh, count, seed), {}
     janus = JanusGenerator(dataclasses.replace(tools_of(model, card), inversion=config))
     began = time.process_time()
-    first = [dataclasses.replace(c, probe=False) for c in answer(janus, targets, Known(), card.boundary, (0, 0))]
+    first = [
+        dataclasses.replace(c, probe=False) for c in answer(janus, targets, Known(), card.boundary, (seed - TUNED, 0))
+    ]
     inversion, rows = time.process_time() - began, []
     for way in ways:
 
@@ -107,6 +113,7 @@ def inverted(folder, kind, count, config, ways):
                 "targets": kind,
                 "way": way,
                 "passes": f"{config.steps} {config.method}",
+                "seed": seed,
                 "candidates": len(candidates),
                 "first_shot_error": float(np.median([c.error for c in candidates])),
                 "met": {n: float((met <= n).mean()) for n in AFTER},
@@ -119,7 +126,7 @@ def inverted(folder, kind, count, config, ways):
     return rows
 
 
-def targets_of(kind, fresh, count):
+def targets_of(kind, fresh, count, seed):
     from loop.design.targets import Target, interval
 
     def target(**values):
@@ -130,13 +137,13 @@ def targets_of(kind, fresh, count):
     k = np.array([v["kxx"] for v in fresh])
     if kind == "one":
         return [target(kxx=value) for value in np.quantile(k, np.linspace(0.05, 0.95, count))]
-    middle = np.quantile(k, np.random.default_rng(SEED).uniform(0.3, 0.7, count))
+    middle = np.quantile(k, np.random.default_rng(seed).uniform(0.3, 0.7, count))
     ratio = np.geomspace(1, 3, count) ** 0.5
     turn = np.where(np.arange(count) % 2, 1, -1)
     return [target(kxx=m * r**t, kyy=m / r**t) for m, r, t in zip(middle, ratio, turn, strict=True)]
 
 
-def most(side, count):
+def most(side, count, seed):
     """The most kxx at a volume fraction of 0.3, from random structures, as refinement finds it."""
     from janus_al.material import conduction
     from loop.design.candidates import Candidate
@@ -150,13 +157,14 @@ def most(side, count):
     physics = simulator_of(material.physics[0], material.boundary, "direct")
     bound = 0.3 * 25 + 0.7 * 0.25
     target = Target("most", {"volume_fraction": (0.0, 0.3)}, best={"kxx": 1})
-    fields = [ranked(level(image, "dirichlet"), int(0.3 * side**2)) for image in generate(count, side, SEED)]
+    fields = [ranked(level(image, "dirichlet"), int(0.3 * side**2)) for image in generate(count, side, seed)]
     candidates = [Candidate(target, False, field, {}) for field in fields]
     refine(candidates, lambda images: [physics(image) for image in images], Refinement(material, 0))
     curves = [np.maximum.accumulate([t.properties["kxx"] for t in c.trials]) for c in candidates]
     short = 1 - np.array([[c[min(n, len(c)) - 1] for n in (1, 5, 10, 20, 41)] for c in curves]) / bound
     return {
         "case": f"most kxx at 0.3, {side} pixels a side",
+        "seed": seed,
         "contrast": 100.0,
         "candidates": count,
         "after": [1, 5, 10, 20, 41],
@@ -172,21 +180,22 @@ def page(rows):
     """The page of results."""
     inverted = [row for row in rows if "way" in row]
     lines = [
-        "| network | contrast | targets | passes | first shot off | way | "
+        "| network | contrast | targets | seed | passes | first shot off | way | "
         + " | ".join(f"after {n}" for n in AFTER)
         + " | simulations | pixels changed | CPU s, inversion, refinement |",
-        "|" + "---|" * (9 + len(AFTER)),
+        "|" + "---|" * (10 + len(AFTER)),
     ]
     for row in inverted:
         met = [row["met"].get(n, row["met"].get(str(n))) for n in AFTER]
         lines.append(
-            f"| {row['case']} | {row['contrast']:.0f} | {row['candidates']} {row['targets']} | {row['passes']} | "
+            f"| {row['case']} | {row['contrast']:.0f} | {row['candidates']} {row['targets']} | {row['seed']} | "
+            f"{row['passes']} | "
             f"{row['first_shot_error']:.1%} | {row['way']} | "
             + " | ".join(f"{m:.0%}" for m in met)
             + f" | {row['simulations']:.2f} | {row['changed']:.1%} | {row['seconds'][0]:.2f}, {row['seconds'][1]:.2f} |"
         )
     extreme = [
-        f"| {row['case']} | {row['candidates']} | "
+        f"| {row['case']} | {row['seed']} | {row['candidates']} | "
         + " | ".join(f"{m:.1%}, {b:.1%}" for m, b in zip(row["short_median"], row["short_best"], strict=True))
         + f" | {row['simulations']:.1f} | {row['seconds']:.1f} |"
         for row in rows
@@ -202,7 +211,8 @@ PAGE = """# Refinement: what each simulation of a candidate is worth
     OMP_NUM_THREADS=1 python benchmarks/refinement.py --model data/janus-32 --targets apart --count 60
     OMP_NUM_THREADS=1 python benchmarks/refinement.py --most 32 --count 24
 
-and so on, a row each ([refinement.json](refinement.json)); seeds are in the script. A candidate is one inversion for
+and so on, a row each ([refinement.json](refinement.json)). The constants of refinement were chosen on the targets and
+starts of seed 777; other seeds are out of that sample. A candidate is one inversion for
 one target, each property within 1 %; the ways start from the same first shots; *after n* is the part of the candidates
 that meet their target after n simulations at most, the first shot among them. *Flips* is what the product does.
 *Corrected goals* is what it does where a simulator gives no sensitivities, *the cut* where there is no network either.
@@ -225,8 +235,8 @@ tells sensitivities; corrected goals are better than the cut for two properties,
 Most kxx with at most 30 % of label 1 (conductivities 0.25 and 25), Dirichlet, from random structures, up to 40 steps;
 how far below the arithmetic mean, which bounds it: median, best of all.
 
-| case | candidates | after 1 | 5 | 10 | 20 | 41 | simulations | CPU s |
-|---|---|---|---|---|---|---|---|---|
+| case | seed | candidates | after 1 | 5 | 10 | 20 | 41 | simulations | CPU s |
+|---|---|---|---|---|---|---|---|---|---|
 {extreme}
 
 A stripe of 9 of 32 rows is 6.1 % below (7.21 against 7.675), at 28 %.
