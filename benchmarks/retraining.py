@@ -100,6 +100,7 @@ def main():
     parser.add_argument("--channels", type=int, default=8)
     parser.add_argument("--reach", action="store_true", help="measure how far first shots reach instead")
     parser.add_argument("--guard", action="store_true", help="ask of models that are there which the guard refuses")
+    parser.add_argument("--calibration", action="store_true", help="fit the scale of models that were not calibrated")
     parser.add_argument("--table", action="store_true", help="print what there is, run nothing")
     parser.add_argument("--smoke", action="store_true", help="seconds instead of hours, in a temporary folder")
     arguments = parser.parse_args()
@@ -113,7 +114,8 @@ def main():
         if not arguments.table:
             for seed in range(arguments.seeds):
                 for name in arguments.ways.split(";"):
-                    (reach if arguments.reach else judge if arguments.guard else retrain)(arguments, name, seed)
+                    part = reach if arguments.reach else judge if arguments.guard else retrain
+                    (calibration if arguments.calibration else part)(arguments, name, seed)
         show(arguments)
 
 
@@ -137,6 +139,18 @@ def retrain(arguments, name, seed):
         print(row, file=sys.stderr, flush=True)
         rows.append(row)
     keep(arguments, "rows", rows)
+
+
+def calibration(arguments, name, seed):
+    """What calibrating a way's first and last models brings, which were trained without."""
+    rows, test = [], simulated(arguments, "test", 512, 101)
+    for number in sorted({0, arguments.rounds}):
+        model, _ = model_after(arguments, name, seed, number)
+        row = {"way": name, "seed": seed, "round": number, "trained": figures(model, test)["test_error"]}
+        calibrate(model, shards(arguments, WAYS[name], seed, number))
+        rows.append({**row, "calibrated": figures(model, test)["test_error"]})
+        print(rows[-1], file=sys.stderr, flush=True)
+    keep(arguments, "calibration", rows)
 
 
 def judge(arguments, name, seed):
