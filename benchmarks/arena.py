@@ -4,7 +4,8 @@
 
 Goes on with what is in --dir; measure another state of the program in another one. Writes PAGE.md, PAGE.json and
 PAGE.png of all that is finished whenever a track of a seed is. `--only T3 T4` runs these tracks alone. Needs
-janus-al[botorch]. `--smoke` takes a minute, in a temporary folder.
+janus-al[botorch]. A track takes six minutes of a core for each seed (measured on T4, of which the first network one and
+a half), so that all seven and ten seeds take seven to eight hours. `--smoke` takes a minute, in a temporary folder.
 """
 
 import argparse
