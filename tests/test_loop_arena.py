@@ -203,6 +203,8 @@ def test_an_arena_cut_off_goes_on(tmp_path, janus):
     assert ["ratio" in row for row in track["strategies"]] == [True, False]
     track["strategies"][0]["counted"], track["strategies"][1]["counted"] = 3, 5
     assert "the baseline lookup wins**, 5 designs that count against 3 of frozen" in page(report, "arena")[:200]
+    track["strategies"][0]["per_minute"], track["strategies"][1]["per_minute"] = 2, 9
+    assert "by time the baseline lookup wins**, 9 a minute against 2" in page(report, "arena")[:300]
 
 
 def test_the_shipped_arena_can_be_run():

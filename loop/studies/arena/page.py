@@ -136,6 +136,10 @@ def verdicts(report: Report) -> list[str]:
             said = f"**{kind}{first['name']} wins**, {first['counted']:g} designs that count against "
             said += f"{second['counted']:g} of {second['name']}"
         said += f" ({best['name']}: {best['counted']:g})" if best["counted"] > a["counted"] else ""
+        quick = max(theirs, key=lambda row: row["per_minute"])
+        if quick["per_minute"] > a["per_minute"]:
+            said += f"; **by time the baseline {quick['name']} wins**, {quick['per_minute']:g} a minute against "
+            said += f"{a['per_minute']:g}"
         lines.append(f"- {track['name']}, {track['what']}: {said}.")
     return lines
 
