@@ -15,6 +15,7 @@ from loop.campaign.opening import start
 from loop.campaign.toml import load_config
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import open_executor
+from loop.simulation.progress import Progress
 from loop.simulation.simulate import Execution, simulate
 from simulators import SOLVERS, Conductivity, DirectHomogenizer, generate
 
@@ -267,7 +268,7 @@ def test_a_campaign_neither_reads_nor_fills_it(tmp_path, monkeypatch):
         assert len(before) == 10
         settings = ["budget.simulations=24", "loop.probes=0", "training.steps=3", "dataset.generate.count=24"]
         campaign = start(tmp_path / "c", load_config(Path(__file__).with_name("small.toml"), overrides=settings))
-        campaign.run(executor, "cpu", lambda *_: None, lambda: None)
+        campaign.run(executor, "cpu", Progress(), lambda: None)
     samples = campaign.ledger.samples()
     assert campaign.ledger.spent == samples.simulated.sum() == 24
     assert {image.tobytes() for image in images[:10]} <= {image.tobytes() for image in samples.image[samples.simulated]}

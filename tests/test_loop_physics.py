@@ -215,7 +215,7 @@ REFUSED = {
     "unknown property": (
         "",
         "E11 = { min = 1 }",
-        "target 1: unknown key E11; a target has name, designs, and the prop",
+        "target 1: unknown key E11; a target has name, designs, min_feature, connected, periodic, and",
     ),
     "no simulator": (
         '[[physics]]\nsimulator = "nonsense"',

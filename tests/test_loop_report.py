@@ -185,5 +185,5 @@ def test_the_report_of_an_interrupted_campaign_says_so_without_a_map(folder, tmp
     code, _, err = janus("campaign", "report", copy)
     assert (code, err) == (0, "")
     page = (copy / "report.html").read_text(encoding="utf-8")
-    assert "UMAP" not in page
+    assert "by UMAP" not in page
     assert "interrupted: go on with" in " ".join(page.split())

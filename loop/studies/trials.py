@@ -22,6 +22,7 @@ from janus_al.fitting import Run, TrainingConfig, TrainingError
 from janus_al.networks.janus import JanusConfig
 from janus_al.samples import Samples
 from janus_al.training import suited, train
+from loop.design.doors import DoorError
 from loop.simulation.executors import open_executor
 from loop.studies.means import Say
 from loop.studies.single import first_shot_errors
@@ -124,7 +125,7 @@ def run_trial(number: int, before: Sequence[Any], court: Court, executor: Execut
                 break
         else:
             study.tell(trial, error)
-    except (TrainingError, HomogenizationError) as failure:
+    except (TrainingError, HomogenizationError, DoorError) as failure:
         trial.set_user_attr("reason", str(failure))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
     return study.trials[len(before)]
