@@ -67,6 +67,8 @@ def test_words_and_json_say_the_same(words, expected):
         (["kxx>=2", "min_feature=0"], "from 1 to 1024"),
         (["kxx>=2", "connected=q"], "axes x, y, z"),
         (["min_feature>=3"], "asks of no property"),
+        (["kxx>=2", "min_feature<=3"], "write min_feature>=PIXELS"),
+        (["kxx>=2", "connected>=1"], "write .* connected=AXES"),
     ],
 )
 def test_words_that_cannot_be(words, rule):

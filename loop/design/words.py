@@ -76,6 +76,8 @@ def _geometry(word: str) -> Geometry | None:
             return Geometry(least_features(match[2], None if match[1] is None else int(match[1])))
         except ValueError as error:
             raise TargetError(f"target '{word}': {error}") from None
+    if plain.startswith(("min_feature", "connected", "periodic")):
+        raise TargetError(f"target '{word}': write {', '.join(FORMS[-3:-1])} or {FORMS[-1]}")
     return None
 
 
