@@ -212,6 +212,8 @@ def test_what_is_impossible_is_refused_before_anything_is_written(janus, tmp_pat
         (["kxx/kyy>=25.6"], False),
         (["kyy/kxx<=0.0394"], True),
         (["kxx/kyy>=10", "kxx>=80"], True),
+        (["kxx/kyy=2..4", "kyy/kxx=0.3..0.4"], True),
+        (["kxx/kyy=2..4", "kyy/kxx=2..4"], False),
     ],
 )
 def test_the_joint_bounds_decide(words, possible):

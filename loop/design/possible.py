@@ -28,12 +28,13 @@ class Limits(Protocol):
 
 
 def possible_at(wanted: Mapping[str, Interval], limits: Limits, fraction: FloatArray) -> NDArray[np.bool_]:
-    """At which volume fractions all of it may hold at once; of ratios, each beside what is asked of properties."""
+    """At which volume fractions all of it may hold at once; of ratios, each beside all else."""
     alone = {n: ends for n, ends in wanted.items() if len(quantity(n).terms) == 1}
     possible = _holds(_box(alone, limits, fraction))
     for name, (low, high) in wanted.items():
         if name not in alone:
-            most, least = (ends_at(name, way, alone, limits, fraction) for way in (1, -1))
+            others = {n: ends for n, ends in wanted.items() if n != name}
+            most, least = (ends_at(name, way, others, limits, fraction) for way in (1, -1))
             possible &= ~(most < low * (1 - ROUNDING)) & ~(least > high * (1 + ROUNDING))
     return possible
 
