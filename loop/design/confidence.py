@@ -193,4 +193,5 @@ def coverage(rows: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
 
 
 def _unscaled(name: str, value: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.exp(value) if quantity(name).log else value
+    with np.errstate(over="ignore"):
+        return np.exp(value) if quantity(name).log else value
