@@ -96,6 +96,20 @@ def test_chance_counts_the_past_that_would_hit_in_all_properties_at_once():
     np.testing.assert_allclose(told(past_of([shots(errors)], [True], LIMITS), [within]).p_hit, 0.5 / 5)
 
 
+def test_the_most_of_something_has_no_chance_to_hit():
+    """Its intervals alone say nothing of what is asked for; so its candidates are taken by their distance from the aim."""
+    most = Target("most", {"kxx": (0.29, 0.31)}, best={"kyy": 1})
+    found = told(past_of([shots([(0.0, 0.0)] * 9)], [False], LIMITS), [PAIR, most])
+    assert found.p_hit[0] == pytest.approx(0.95)
+    assert np.isnan(found.p_hit[1])
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_past_that_was_far_off_leaves_the_upper_end_open():
+    found = told(past_of([shots([(700.0, 0.0)] * 9)], [False], LIMITS), [PAIR], kxx=1e300)
+    assert found.upper["kxx"][0] == np.inf
+
+
 def test_coverage_counts_values_and_hits():
     rows = [
         {

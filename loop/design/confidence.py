@@ -59,7 +59,8 @@ class Forecast:
     Attributes:
         lower: below which a property lies in (1 - `LEVEL`) / 2 of the cases or so, by name, (n,); NaN where unknown.
         upper: the other end.
-        p_hit: chance that the first shot meets the target, (n,); NaN where unknown.
+        p_hit: chance that the first shot meets the target, (n,); NaN where unknown, or where the best of something is
+            wanted, which no first shot is.
     """
 
     lower: Values
@@ -101,6 +102,8 @@ class Past:
         lower[FRACTION.name] = upper[FRACTION.name] = fraction
         chances = np.full(len(fraction), np.nan)
         for index, asked in enumerate(targets):
+            if asked.best:
+                continue
             own = target == index
             known = {n: (predicted[n][own], spaces[n][own]) for n in asked.properties if n in predicted}
             chances[own] = self._chances(asked, known, fraction[own])
