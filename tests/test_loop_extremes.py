@@ -88,6 +88,11 @@ def test_generators_aim_between_the_best_known_and_the_limit():
     assert aimed(MOST, samples, math.nan).goal["kxx"] == (pytest.approx(0.42), math.inf)
     assert aimed(LEAST, samples, 0.2).goal["kxx"][0] == 0.2
     assert aimed(parse_targets(["kxx=0.3"], 0.01), samples, math.nan).aims == {}
+    assert aimed(parse_targets(["min kxy"], 0.01), None, -0.2).goal["kxy"] == (-0.2, pytest.approx(-0.198))
+    samples = unlabelled(np.zeros((1, 8, 8), np.uint8), conduction((0.1, 1.0), "periodic"))
+    samples.meta["status"][:] = SIMULATED
+    samples.properties[:] = [[0.3, 0.2, -0.1, 0.3]]
+    assert aimed(parse_targets(["max kxy"], 0.01), samples, math.nan).goal["kxy"] == (pytest.approx(-0.095), math.inf)
 
 
 def test_a_search_begins_with_simple_shapes():

@@ -125,9 +125,9 @@ def aimed(target: Target, known: Samples | None, limit: float) -> Target:
         q, values = quantity(name), _known_values(target, name, known)
         best = max(values, key=lambda v: way * v, default=math.nan)
         if math.isnan(best):
-            best = limit * (1 - 0.1 * way)
+            best = limit - 0.1 * way * abs(limit)
         if not math.isfinite(limit):
-            ends = best * (1 + way * BEYOND), way * math.inf
+            ends = best + way * BEYOND * abs(best), way * math.inf
         else:
             a, b = float(q.scaled(best)), float(q.scaled(limit))
             start = a + PART * (b - a)
