@@ -105,6 +105,20 @@ def test_high_contrast_is_met_too(contrast, most):
     assert np.mean([len(c.trials) for c in found]) <= most
 
 
+@pytest.mark.parametrize(("factor", "way"), [(1.1, 1), (0.9, 1), (0.9, -1), (1.1, -1)])
+def test_the_best_within_an_interval_is_sought_up_to_its_end(factor, way):
+    """From inside of it and from beyond; where nothing but its end is in the way, to within a percent of that."""
+
+    def wanted(values):
+        end = factor * values["kxx"]
+        return Target("t", {"kxx": (0.0, end) if way > 0 else (end, math.inf)}, best={"kxx": way})
+
+    (found,) = refined(generate(1, 32, 5), wanted, best_steps=8)
+    assert found.met
+    (end,) = (e for e in found.target.intervals["kxx"] if 0 < e < math.inf)
+    assert found.trials[found.best].properties["kxx"] == pytest.approx(end, rel=0.01)
+
+
 def test_a_ratio_and_a_volume_fraction_are_met_together():
     def wanted(values):
         ratio = values["kxx"] / values["kyy"]

@@ -104,7 +104,14 @@ def gaps_of(target: Target, base: Trial, config: InversionConfig) -> Gaps:
         low, high = ends_of(name, target, None, size)
         if gap or high - low <= NARROW:
             found[name] = (gap, _tolerance(name, low, high, size))
-    return found | {name: (sign * STEP, STEP) for name, sign in target.best.items()}
+    for name, sign in target.best.items():
+        low, high = ends_of(name, target, None, size) if name in target.intervals else (-np.inf, np.inf)
+        value = _value(name, base)
+        # From beyond its own interval it comes back first, and from within goes no farther than to its end.
+        if low <= value <= high:
+            reach = min(STEP, high - value if sign > 0 else value - low)
+            found[name] = (sign * reach, max(reach, _tolerance(name, low, high, size)))
+    return found
 
 
 def map_of(name: str, base: Trial, material: Material) -> NDArray[np.float64] | None:
