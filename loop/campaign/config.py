@@ -112,12 +112,12 @@ class Loop(Section):
     shots are worth, measured; they teach as well"""
     refine_steps: Annotated[int, Field(strict=True, ge=0, le=1000)] = 8
     """simulations spent on refining one candidate after its first shot, at most"""
+    best_steps: Annotated[int, Field(strict=True, ge=0, le=1000)] = 40
+    """the same where the most or the least of a quantity is asked for"""
     improvement: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.005
     """of a "max" or "min": rounds follow while one betters the best by this part of it"""
     near: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.01
     """or until the best is within this part of the exact limit"""
-    best_steps: Annotated[int, Field(strict=True, ge=0, le=1000)] = 40
-    """the same where the most or the least of a quantity is asked for"""
     min_distance: Annotated[float, Field(strict=True, ge=0, lt=0.5)] = 0.05
     """part of the pixels in which two designs of a target differ, at least, at the best translation"""
     retrain: Literal["warm", "scratch", "never"] = "warm"
