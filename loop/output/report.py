@@ -159,7 +159,7 @@ def _progress(rounds: Sequence[dict[str, Any]]) -> str:
     axes[0].legend(frameon=False)
     axes[1].bar(numbers, [r["candidates"] for r in rounds], color="0.85", label="candidates")
     met = [sum(r["met"] and r["target"] != "probe" for r in event["candidates_table"]) for event in rounds]
-    axes[1].bar(numbers, met, color=COLOURS[2], width=0.6, label="met, cut moved")
+    axes[1].bar(numbers, met, color=COLOURS[2], width=0.6, label="met, refined")
     axes[1].bar(numbers, [r["hits"] for r in rounds], color=COLOURS[0], width=0.4, label="met at first shot")
     axes[1].set(title="candidates for targets")
     axes[1].legend(frameon=False)
