@@ -211,6 +211,9 @@ def test_invert_json(janus, data, tmp_path):
         k_fv = direct_conductivity(np.array([0.1, 1.0])[image])
         assert candidate["final"]["kxx_fv"] == pytest.approx(k_fv, rel=1e-8)
         assert candidate["met"] == (0.297 <= candidate["final"]["kxx"] <= 0.303)
+        if candidate["verdict"] == "confirmed":
+            certified = candidate["certificate"]["properties"]
+            assert 0.297 <= certified["kxx_lower"] <= certified["kxx_upper"] <= 0.303
         assert 1 <= candidate["simulations"] <= 5
 
 

@@ -218,7 +218,9 @@ def invert(
     columns, told = [*names, "volume_fraction", *ends], ("p_hit", "simulations", "met", "verdict")
     rows = []
     for candidate in candidates:
-        final = candidate.get("final") or dict(candidate["predicted"])
+        # Of what an interval decided, that which did; its value stays the one simulated.
+        certified = {n: v for n, v in candidate.get("certificate", {"properties": {}})["properties"].items() if n in ends}
+        final = {**(candidate.get("final") or candidate["predicted"]), **certified}
         if "final" not in candidate:
             # In place of certified bounds those between which nine in ten simulations shall come out.
             for name, (lower, upper) in candidate["interval"].items():

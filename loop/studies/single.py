@@ -150,7 +150,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     candidates = [dataclasses.replace(c, target=target) for c in candidates]
     if request.simulated:
         candidates += shapes_for(target, (side, side), card.material)
-    seconds = {"inversion": time.perf_counter() - began, "simulation": 0.0}
+    seconds, verified = {"inversion": time.perf_counter() - began, "simulation": 0.0}, dict[str, dict[str, Any]]()
     if request.simulated:
         began = time.perf_counter()
         with open_executor("process", means.workers) as executor:
@@ -163,7 +163,8 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
             if target.best:
                 candidates = sorted(candidates, key=lambda c: -c.score)
             candidates = _distinct(candidates, passed_over)[: target.designs]
-            decide([c for c in candidates if c.met], Check(card.material, "auto", certify=True), executor)
+            met = [c for c in candidates if c.met]
+            verified = decide(met, Check(card.material, "auto", certify=True), executor)
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
     rows = []
@@ -184,7 +185,8 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
             row |= table_row(candidate)
             between = to_limits(row["final"], target.properties, limits)
             row |= {"limits": between, "to_limit": to_limit(target, row["final"], reach, between)}
-        rows.append({**row, "hash": content_hash(candidate.image)})
+        key = content_hash(candidate.image)
+        rows.append({**row, **verified.get(key, {}), "hash": key})
     result = {
         "target": target.wanted(),
         "model": str(model_folder),
@@ -204,11 +206,18 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     return result
 
 
-def decide(candidates: Sequence[Candidate], check: Check, executor: Executor) -> None:
-    """Let intervals decide on candidates whose values meet their target, where physics certifies any."""
+def decide(candidates: Sequence[Candidate], check: Check, executor: Executor) -> dict[str, dict[str, Any]]:
+    """Let intervals decide on candidates whose values meet their target, where physics certifies any.
+
+    Returns:
+        what verification found, by content hash.
+    """
+    found = {}
     for candidate in candidates if check.needed else []:
         verified = verify(candidate.image, candidate.target, check, executor)
         candidate.verdict, candidate.reason = judge(verified, candidate.target, check)
+        found[content_hash(candidate.image)] = verified
+    return found
 
 
 def _distinct(candidates: Sequence[Candidate], passed_over: Counter[str]) -> list[Candidate]:
