@@ -130,7 +130,7 @@ def _print_status(report: dict[str, Any]) -> None:
     if report["rounds_table"]:
         columns = ["round", "candidates", "first_shot_error_median", "probe_error_median", "hits", "simulations"]
         held = [r["coverage"] for r in report["rounds_table"]]
-        told = [f"{c['held']} of {c['values']}" if c and c['values'] else None for c in held]
+        told = [f"{c['held']} of {c['values']}" if c and c["values"] else None for c in held]
         rows = [[*(r[c] for c in columns), words] for r, words in zip(report["rounds_table"], told, strict=True)]
         print_table([*columns, "in_interval"], rows)
     for row in report["models"]:

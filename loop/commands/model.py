@@ -156,8 +156,13 @@ def invert(
     tolerance: Annotated[float, typer.Option(help="Relative tolerance of every '='.")] = 0.01,
     simulate: Annotated[bool, typer.Option(help="Simulate the candidates and refine those that miss.")] = True,
     refine_steps: Annotated[
-        int, typer.Option(min=0, max=1000, help="Simulations spent on refining one candidate, at most.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            min=0,
+            max=1000,
+            help="Simulations spent on refining one candidate, at most; 8, or 40 for the max or min of a property.",
+        ),
+    ] = None,
     swarm: Annotated[int, typer.Option(min=1, max=1000, help="Latent vectors inverted for each candidate.")] = 2,
     seed: Seed = 0,
     workers: Workers = 0,
@@ -179,7 +184,8 @@ def invert(
     from loop.studies.means import Means
     from loop.studies.single import Request, invert_target
 
-    request = Request(wanted, simulate, refine_steps, swarm, seed)
+    steps = (40 if wanted.best else 8) if refine_steps is None else refine_steps
+    request = Request(wanted, simulate, steps, swarm, seed)
     with Progress() as progress:
         result = invert_target(model, request, out, Means(_device(device, threads), workers, progress), force)
     candidates = result["candidates"]
@@ -187,9 +193,10 @@ def invert(
         print(result["warning"], file=sys.stderr)
     if len(candidates) < count:
         fell = ", ".join(f"{number} {reason}" for reason, number in result["passed_over"].items())
+        shapes = f" and {result['shapes']} simple shapes" if result["shapes"] else ""
         print(
-            f"only {len(candidates)} of {count} found: of {result['inversions']} inversions {fell}; a larger --swarm "
-            "tries more",
+            f"only {len(candidates)} of {count} found: of {result['inversions']} inversions{shapes} {fell}; a larger "
+            "--swarm tries more",
             file=sys.stderr,
         )
     if not result["calibrated"]:
@@ -219,7 +226,9 @@ def invert(
     rows = []
     for candidate in candidates:
         # Of what an interval decided, that which did; its value stays the one simulated.
-        certified = {n: v for n, v in candidate.get("certificate", {"properties": {}})["properties"].items() if n in ends}
+        certified = {
+            n: v for n, v in candidate.get("certificate", {"properties": {}})["properties"].items() if n in ends
+        }
         final = {**(candidate.get("final") or candidate["predicted"]), **certified}
         if "final" not in candidate:
             # In place of certified bounds those between which nine in ten simulations shall come out.

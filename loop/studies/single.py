@@ -148,20 +148,19 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     known = Known(past=past_of([card.proposals], [False], limits))
     candidates, passed_over = propose(janus, [(sought, target.designs)], known, rules, (seed, 0))
     candidates = [dataclasses.replace(c, target=target) for c in candidates]
-    if request.simulated:
-        candidates += shapes_for(target, (side, side), card.material)
+    shapes = shapes_for(target, (side, side), card.material) if request.simulated else []
+    candidates += shapes
     seconds, verified = {"inversion": time.perf_counter() - began, "simulation": 0.0}, dict[str, dict[str, Any]]()
     if request.simulated:
         began = time.perf_counter()
         with open_executor("process", means.workers) as executor:
             execution = Execution(executor, cached=True)
             physics = physics_of(card.material, execution, partial(means.progress, "simulation"))
-            how = Refinement(
-                card.material, request.refine_steps, inversion=janus.tools.inversion, generator=lambda: janus
-            )
+            steps = request.refine_steps
+            how = Refinement(card.material, steps, steps, janus.tools.inversion, lambda: janus)
             refine(candidates, physics, how)
             if target.best:
-                candidates = sorted(candidates, key=lambda c: -c.score)
+                candidates = sorted(candidates, key=lambda c: (not c.met, -c.score))
             candidates = _distinct(candidates, passed_over)[: target.designs]
             met = [c for c in candidates if c.met]
             verified = decide(met, Check(card.material, "auto", certify=True), executor)
@@ -197,6 +196,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         "calibrated": bool(card.proposals),
         "candidates": rows,
         "inversions": request.swarm * target.designs,
+        "shapes": len(shapes),
         "passed_over": dict(passed_over),
         "passes": janus.tools.inversion.steps,
         "seconds": seconds,
