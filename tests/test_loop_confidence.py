@@ -97,7 +97,7 @@ def test_chance_counts_the_past_that_would_hit_in_all_properties_at_once():
 
 
 def test_the_most_of_something_has_no_chance_to_hit():
-    """Its intervals alone say nothing of what is asked for; so its candidates are taken by their distance from the aim."""
+    """Its intervals alone say nothing of what is asked for; its candidates are taken by their distance from the aim."""
     most = Target("most", {"kxx": (0.29, 0.31)}, best={"kyy": 1})
     found = told(past_of([shots([(0.0, 0.0)] * 9)], [False], LIMITS), [PAIR, most])
     assert found.p_hit[0] == pytest.approx(0.95)
