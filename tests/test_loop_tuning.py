@@ -102,6 +102,7 @@ def test_a_study_finds_weights_and_shows_its_trials(data, monkeypatch, janus):
     assert errors == f"janus-al: {out}: another process is tuning here; wait for it or stop it\n"
 
 
+@pytest.mark.slow
 def test_trials_side_by_side_are_drawn_from_those_before_all_of_them(data, monkeypatch, nowhere):
     """A study that was stopped between two of them, or stopped and gone on with, is the same."""
     monkeypatch.setattr(tuning, "PROBES", 2)
