@@ -134,6 +134,20 @@ def test_a_users_simulator_runs_a_whole_campaign(user, janus, physics, name, wan
     assert name in report
 
 
+def test_a_report_shows_the_interval_of_every_physics(user, janus):
+    """Beside that of conduction's certificate the bounds of elasticity, by which a design is confirmed as well."""
+    elastic = '[[physics]]\nsimulator = "elasticity"\nmodulus = [10.0, 1.0]\npoisson = 0.3\n'
+    path = configuration(user, elastic, "kxx = { value = 0.3, tolerance = 0.1 }\nE11 = { max = 5.0 }")
+    fast = ["--set", "loop.generator=lookup", "--set", "execution.solver=direct"]
+    code, _, err = janus("campaign", "run", path, "--dir", user / "c", *fast)
+    assert code == 0, err
+    captions = re.findall(r"<figcaption><b>t1-.*?</figcaption>", (user / "c/report.html").read_text(), re.DOTALL)
+    assert len(captions) == 2
+    for caption in captions:
+        assert "confirmed by interval" in caption
+        assert re.findall(r"(\w+) <b>[\d.]+</b>[^<\[]*\[", caption) == ["kxx", "kyy", "E11", "E22"]
+
+
 def test_failures_are_results_with_a_reason(user):
     """An image that one physics refuses keeps what the others know; one that all refuse is a failure."""
     edges = Physics("edges_of:Edges", {}, ("edges",), rows=(Property("edges", log=False),))
