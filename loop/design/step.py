@@ -32,6 +32,9 @@ CAUTION = 30.0
 """levels that a flip costs more which would close the gap alone"""
 STEP = 1.0
 """of the most or least of a quantity: the change that one step asks for, more than it can bring"""
+CLEAR = 0.003
+"""relative distance that the most or least of a quantity keeps from an end of its own interval: nearer to it no certified
+interval can confirm it"""
 WIDE = 3.5
 """pixels, radius of the filter where the most or least is asked for: what wins in the long run is smooth; less where
 the reach has shrunk"""
@@ -106,10 +109,11 @@ def gaps_of(target: Target, base: Trial, config: InversionConfig) -> Gaps:
             found[name] = (gap, _tolerance(name, low, high, size))
     for name, sign in target.best.items():
         low, high = ends_of(name, target, None, size) if name in target.intervals else (-np.inf, np.inf)
-        value = _value(name, base)
-        # From beyond its own interval it comes back first, and from within goes no farther than to its end.
+        value, end = _value(name, base), high if sign > 0 else low
+        # From beyond its own interval it comes back first, and from within goes no farther than to near its end.
         if low <= value <= high:
-            reach = min(STEP, high - value if sign > 0 else value - low)
+            off = CLEAR * (1.0 if quantity(name).log else abs(end)) if np.isfinite(end) else 0.0
+            reach = min(STEP, sign * (end - value) - off)
             found[name] = (sign * reach, max(reach, _tolerance(name, low, high, size)))
     return found
 
