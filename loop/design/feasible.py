@@ -178,11 +178,6 @@ def extremes(name: str, limits: Limits, fraction: FloatArray) -> Interval:
     )
 
 
-def fractions_of(target: Target, pixels: int) -> FloatArray:
-    """Volume fractions that a target allows an image of so many pixels; of large images a part of them."""
-    return _fractions(*count_range(target, pixels), pixels)
-
-
 def _fractions(low: int, high: int, pixels: int) -> FloatArray:
     """All there are, or a part, denser towards both ends."""
     if high - low < ALL:
