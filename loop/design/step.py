@@ -33,7 +33,7 @@ CAUTION = 30.0
 STEP = 1.0
 """of the most or least of a quantity: the change that one step asks for, more than it can bring"""
 CLEAR = 0.003
-"""relative distance that the most or least of a quantity keeps from an end of its own interval: nearer to it no certified
+"""relative distance that the most or least of a quantity keeps from an end of its own interval: nearer no certified
 interval can confirm it"""
 WIDE = 3.5
 """pixels, radius of the filter where the most or least is asked for: what wins in the long run is smooth; less where
