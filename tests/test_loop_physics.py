@@ -146,6 +146,8 @@ def test_a_report_shows_the_interval_of_every_physics(user, janus):
     for caption in captions:
         assert "confirmed by interval" in caption
         assert re.findall(r"(\w+) <b>[\d.]+</b>[^<\[]*\[", caption) == ["kxx", "kyy", "E11", "E22"]
+    lineages = [json.loads(path.read_text())["lineage"] for path in user.glob("c/designs/*/design.json")]
+    assert [lineage["model"] for lineage in lineages] == [None, None]  # lookup has no network
 
 
 def test_failures_are_results_with_a_reason(user):

@@ -100,6 +100,7 @@ def _holds_files(folder: Path) -> bool:
 def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
     """Every design with its image, properties with bounds, and lineage."""
     targets, learns = {t.name: t for t in campaign.targets}, campaign.config.loop.retrain != "never"
+    modelled = bool(campaign.journal.of("trained"))
     limits, table = limits_of(campaign.material, trusted=True), proposed_as(campaign.journal.events)
     designs = []
     for event in campaign.journal.of("round"):
@@ -130,7 +131,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                         "campaign": campaign.identity,
                         "round": number,
                         "seed": campaign.config.seed,
-                        "model": f"models/r{number - 1 if learns else 0:04d}",
+                        "model": f"models/r{number - 1 if learns else 0:04d}" if modelled else None,
                         **{part: proposed[part] for part in FORETOLD if part in proposed},
                         "first_shot": proposed["first_shot"],
                         "simulations": proposed["simulations"],
