@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from loop.commands.options import Device, Json, Set, Threads, Workers
+from loop.commands.options import Device, Json, Threads, Workers
 from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
 
@@ -16,13 +16,18 @@ arena_app = typer.Typer()
 def arena(
     config: Annotated[Path, typer.Argument(help="TOML file.")],
     dir_: Annotated[Path, typer.Option("--dir", help="Folder of the arena.")],
-    set_: Set = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a key, as in --set campaign.training.l_sens=0.")
+    ] = None,
     workers: Workers = 0,
     device: Device = "auto",
     threads: Threads = 1,
     json_: Json = False,
 ) -> None:
     """Run every strategy on every track, or go on with it, and write arena.md, arena.json and arena.png.
+
+    A strategy is a campaign with other settings; a track is a set of targets with its data. The file says both, and
+    examples/arena.toml is one to start from. It takes one to two hours of a core for each seed. What is finished is kept.
 
     janus-al arena examples/arena.toml --dir arenas/first --set seeds=2
     """
