@@ -93,9 +93,13 @@ def _kind(hint: Any) -> str:
         return names[hint]
     if typing.get_origin(hint) is tuple:
         return "list"
+    if typing.get_origin(hint) is typing.Literal:
+        return " or ".join(f"`{value}`" for value in parts)
     if typing.get_origin(hint) is typing.Annotated or len(parts) == 1:
         return _kind(parts[0])
-    return "table" if dataclasses.is_dataclass(hint) or isinstance(hint, type) else "list" if parts else "value"
+    if len(parts) > 1:
+        return " or ".join(dict.fromkeys(_kind(part) for part in parts))
+    return "table" if dataclasses.is_dataclass(hint) or isinstance(hint, type) else "value"
 
 
 def default_words(info: FieldInfo) -> str:
