@@ -27,7 +27,7 @@ def arena(
     """Run every strategy on every track, or go on with it, and write arena.md, arena.json and arena.png.
 
     A strategy is a campaign with other settings; a track is a set of targets with its data. The file says both, and
-    examples/arena.toml is one to start from. It takes one to two hours of a core for each seed. What is finished is kept.
+    examples/arena.toml, seven tracks and hours of work, is one to start from. What is finished is kept.
 
     janus-al arena examples/arena.toml --dir arenas/first --set seeds=2
     """
