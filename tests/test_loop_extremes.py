@@ -171,6 +171,15 @@ def test_a_campaign_keeps_the_best_of_all_rounds(campaign):
     assert design["lineage"]["round"] in {e["round"] for e in rounds if best[0] in str(e["candidates_table"])}
 
 
+def test_what_is_missing_after_a_search_is_given_up_when_nothing_new_is_proposed(campaign, monkeypatch):
+    (target,) = campaign.targets
+    monkeypatch.setattr(campaign.standing, "open", lambda: [(target, 1)])
+    assert campaign.standing.hopeless([]) == {"most": "nothing new is proposed for it"}
+    assert campaign.standing.hopeless([Candidate(target, False, np.ones((16, 16), np.float32), {})]) == {}
+    monkeypatch.setattr(campaign.standing, "designs", list)
+    assert campaign.standing.hopeless([]) == {}
+
+
 def test_a_killed_search_ends_as_it_would_have(campaign, tmp_path):
     """Its last round cut off the journal, after what that had simulated or before: the same designs."""
     events = list(read_events(campaign.folder / "journal.jsonl"))

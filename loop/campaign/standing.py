@@ -65,11 +65,17 @@ class Standing:
         return given_up(self.journal.events, self.budget)
 
     def hopeless(self, candidates: Sequence[Candidate]) -> dict[str, str]:
-        """Targets whose candidates are not worth their price, and why; a search for the best ends by its own rule."""
+        """Targets whose candidates are not worth their price, and why.
+
+        A search for the best ends by its own rule; what is missing after it waits for something new to be proposed.
+        """
         least, most = self.config.budget.worth, self.config.loop.refine_steps
         asked = [target for target, _ in self.open() if not target.best]
         told = {target.name: promised(target, candidates, self.journal.events, most) for target in asked}
-        return {name: f"{p}, below budget.worth {least:g} for each" for name, p in told.items() if not p.worth(least)}
+        poor = {name: f"{p}, below budget.worth {least:g} for each" for name, p in told.items() if not p.worth(least)}
+        found, proposed = {design["target"] for design in self.designs()}, {c.target.name for c in candidates}
+        sought = {target.name for target, _ in self.open() if target.best} & found
+        return poor | {name: "nothing new is proposed for it" for name in sorted(sought - proposed)}
 
     def past(self, first: Sequence[Shot]) -> Past:
         """First shots that were paid for; before all rounds the `first`, those on the card of a model to start from."""
