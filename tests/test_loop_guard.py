@@ -12,7 +12,7 @@ from janus_al import checkpoint, dataset
 from janus_al.batches import held_out
 from janus_al.evaluation import evaluate, relative_errors
 from loop.campaign.campaign import Campaign
-from loop.campaign.guard import Comparison, compare, grounds, verdict, words
+from loop.campaign.guard import Comparison, best_round, compare, grounds, verdict, words
 from loop.campaign.toml import load_config
 from loop.commands.run import run_campaign
 from loop.output.tracking import campaign_runs
@@ -117,6 +117,18 @@ def test_a_refused_model_is_refused_again(harmed, tmp_path):
     before, after = (Campaign(f).journal.of("trained")[1] for f in (harmed, copied))
     assert before["guard"] == after["guard"]
     assert weights(copied, 1) == weights(harmed, 0)
+
+
+def test_the_best_model_so_far_is_the_one_to_beat():
+    def event(number, old, new, accepted=True):
+        return {"round": number, "guard": {"accepted": accepted, "test": {"old": old, "new": new}}}
+
+    assert best_round([{"round": 0}]) is None
+    crept = [{"round": 0}, event(1, 0.10, 0.09), event(2, 0.09, 0.095), event(3, 0.095, 0.2, accepted=False)]
+    assert best_round(crept) == 1
+    assert best_round(crept[:2]) == 1
+    assert best_round([event(1, 0.1, 0.2, accepted=False)]) == 1  # whose model is that of round 0
+    assert best_round([event(1, 0.1, 0.11)]) == 0
 
 
 def test_words():

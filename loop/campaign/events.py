@@ -146,6 +146,8 @@ class _Guard(_Table):
     """or the model before it stays"""
     test: _Compared | None = None
     proposals: _Compared | None = None
+    best: _Compared | None = None
+    """on the test set, with the best model so far where that is another than the last"""
 
 
 class _Trained(_Event):

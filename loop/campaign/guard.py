@@ -1,6 +1,6 @@
 """Whether a model may take another's place: nowhere that physics has spoken may it err more, beyond noise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -69,6 +69,20 @@ def compare(old: Janus, new: Janus, where: Mapping[str, Samples]) -> dict[str, C
             errors = [np.nanmean(relative_errors(model, known), axis=1) for model in (old, new)]
             found[name] = Comparison.of(*(np.minimum(e, WORST) for e in errors))
     return found
+
+
+def best_round(trained: Sequence[Mapping[str, Any]]) -> int | None:
+    """The round whose model erred least on the test set so far, so that small steps back do not add up; None before.
+
+    Args:
+        trained: events of the journal; each has the errors of the model before it, and of its own.
+    """
+    errors = dict[int, float]()
+    for event in trained:
+        if test := (event.get("guard") or {}).get("test"):
+            errors.setdefault(event["round"] - 1, test["old"])
+            errors[event["round"]] = test["new" if event["guard"]["accepted"] else "old"]
+    return min(errors, key=lambda number: (errors[number], -number), default=None)
 
 
 def verdict(found: Mapping[str, Comparison]) -> dict[str, Any]:

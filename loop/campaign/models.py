@@ -18,7 +18,7 @@ from janus_al.networks.janus import Janus
 from janus_al.samples import Samples, concatenate
 from janus_al.training import train
 from loop.campaign.config import CampaignConfig
-from loop.campaign.guard import PROBE, compare, grounds, verdict, words
+from loop.campaign.guard import PROBE, best_round, compare, grounds, verdict, words
 from loop.campaign.journal import Journal
 from loop.campaign.ledger import Ledger
 from loop.simulation.progress import Progress
@@ -73,7 +73,10 @@ class Models:
         if number > 0:
             old = self.of(number - 1)
             where = grounds(self.ledger.samples(through=number), test, self.config.training.validation)
-            about["guard"] = verdict(compare(old[0], model, where))
+            found = compare(old[0], model, where)
+            if "test" in found and (best := best_round(self.journal.of("trained"))) not in (None, number - 1):
+                found["best"] = compare(self.of(best)[0], model, {"test": where["test"]})["test"]
+            about["guard"] = verdict(found)
             self.progress.say(f"after round {number}: {words(about['guard'])}")
             model, card = (model, card) if about["guard"]["accepted"] else old
         digest = checkpoint.save(folder, model, card)
