@@ -9,9 +9,11 @@ a half), so that all seven and ten seeds take seven to eight hours. `--smoke` ta
 """
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
 from common.header import ROOT, header
 
 SMOKE = ["seeds=1", "campaign.training.steps=20", "campaign.loop.retrain_steps=5", "campaign.budget.simulations=6"]

@@ -10,12 +10,15 @@ examples/from-scratch.toml without probes, which ask the network and not the tar
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
 from common.header import header
 
 ROOT = Path(__file__).resolve().parent.parent

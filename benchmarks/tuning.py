@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ from statistics import mean, median
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
 from common.header import ROOT, header
 
 

@@ -103,7 +103,8 @@ def coverage(rows):
                 part([(c["held"], c["values"]) for c in told]),
                 *(part([r[k] for r in these]) for k in ("one", "pair")),
             ]
-            error = f"{np.median([r['first_shot'] for r in these]):.1%}"
+            shots = [r["first_shot"] for r in these if r["first_shot"] is not None]
+            error = f"{np.median(shots):.1%}" if shots else ""
             name = "all" if number is None else number
             lines.append([contrast, name, *held, f"{np.median(width):.1%}" if width else "", error])
     columns = ["contrast", "round", "held by 90 % intervals", "one property, probes", "joint", "half width", "error"]
