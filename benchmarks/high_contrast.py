@@ -28,6 +28,7 @@ import torch
 from janus_al.material import conduction
 
 sys.path.insert(0, str(Path(__file__).parent))
+from common.data import kept
 from common.header import ROOT, header
 
 WAYS = {
@@ -92,28 +93,13 @@ def measured(arguments, key):
 
 def datasets(arguments, size, contrast, name):
     """Samples of which an eighth were simulated, or an eighth as many others, all simulated."""
-    from janus_al import dataset
-    from janus_al.samples import concatenate, unlabelled
-    from loop.simulation.executors import open_executor
-    from loop.simulation.rows import simulate_samples
-    from loop.simulation.simulate import Execution
     from simulators import generate
     from simulators.structures.phasefield import stream_for_tests
 
     few = arguments.images // 8
+    count, stream = (few, stream_for_tests(SEED)) if name == "test" else (arguments.images, SEED)
     path = arguments.cache / f"{name}-{size}-{contrast:g}-{arguments.images}.h5"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        material = conduction((0.1, 0.1 * contrast))
-        is_test = name == "test"
-        images = generate(few if is_test else arguments.images, size, stream_for_tests(SEED) if is_test else SEED)
-        with open_executor("process", 1) as executor:
-            execution = Execution(executor, "direct", cached=True)
-            meta = {"origin": b"generated", "seed": SEED}
-            parts = simulate_samples(images[:few], material, execution, lambda *_: None, **meta)
-        rest = [unlabelled(images[few:], material)] if len(images) > few else []
-        dataset.write(path, concatenate([*parts, *rest]), "high_contrast.py")
-    return dataset.read(path)
+    return kept(path, lambda: generate(count, size, stream), conduction((0.1, 0.1 * contrast)), SEED, few)
 
 
 def curve(train, test, key, change):

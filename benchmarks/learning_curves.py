@@ -37,6 +37,7 @@ import torch
 from janus_al.material import conduction
 
 sys.path.insert(0, str(Path(__file__).parent))
+from common.data import kept
 from common.header import ROOT, header
 
 PHASES = (0.1, 1.0)
@@ -95,22 +96,9 @@ def run(arguments):
 
 def simulated(path, count, seed):
     """A dataset made from a seed, once."""
-    from janus_al import dataset
-    from janus_al.samples import concatenate
-    from loop.simulation.executors import open_executor
-    from loop.simulation.rows import simulate_samples
-    from loop.simulation.simulate import Execution
     from simulators import generate
 
-    if not path.exists():
-        images = generate(count, 32, seed)
-        with open_executor("process", 1) as executor:
-            execution = Execution(executor, "direct", cached=True)
-            meta = {"origin": b"generated", "seed": seed}
-            parts = simulate_samples(images, conduction(PHASES), execution, lambda *_: None, **meta)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.write(path, concatenate(parts), "learning_curves.py")
-    return dataset.read(path)
+    return kept(path, lambda: generate(count, 32, seed), conduction(PHASES), seed)
 
 
 def samples_for(pool, chosen, number, way):

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
+from common.data import kept
 from common.header import ROOT, header
 
 
@@ -53,7 +54,6 @@ def main():
 
 def study(contrast, arguments):
     """Tune at a contrast, then train defaults and winner again and judge both where no trial was judged."""
-    from janus_al import dataset
     from janus_al.fitting import TrainingConfig
     from loop.campaign.toml import load_training
     from loop.studies.means import Means
@@ -61,8 +61,9 @@ def study(contrast, arguments):
     from loop.studies.tuning import tune
 
     few, many, tested = (8, 24, 16) if arguments.smoke else (128, 2000, 512)
-    data = samples(arguments.cache / f"data-{contrast:g}.h5", many, few, 0, contrast)
-    test = dataset.read(samples(arguments.cache / f"test-{contrast:g}.h5", tested, tested, 1, contrast))
+    data = arguments.cache / f"data-{contrast:g}.h5"
+    samples(data, many, few, 0, contrast)
+    test = samples(arguments.cache / f"test-{contrast:g}.h5", tested, tested, 1, contrast)
     network, training = load_training(None, [f"training.steps={arguments.steps}"])
     subject, out = read_subject(data, network, training, 0), arguments.cache / f"study-{contrast:g}"
     began = time.perf_counter()
@@ -104,25 +105,11 @@ def judge(subject, config, seed, test):
 
 
 def samples(path, count, simulated, seed, contrast):
-    """The path of phase fields of which the first so many are simulated, made once."""
-    from janus_al import dataset
+    """Phase fields of which the first so many are simulated."""
     from janus_al.material import conduction
-    from janus_al.samples import concatenate, unlabelled
-    from loop.simulation.executors import open_executor
-    from loop.simulation.rows import simulate_samples
-    from loop.simulation.simulate import Execution
     from simulators import generate
 
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images, material = generate(count, 32, seed), conduction((1 / contrast, 1.0))
-        with open_executor("process", 1) as executor:
-            execution = Execution(executor, "direct", cached=True)
-            parts = simulate_samples(images[:simulated], material, execution, lambda *_: None)
-        if simulated < count:
-            parts.append(unlabelled(images[simulated:], material))
-        dataset.write(path, concatenate(parts), "tuning.py")
-    return path
+    return kept(path, lambda: generate(count, 32, seed), conduction((1 / contrast, 1.0)), seed, simulated)
 
 
 class Quiet:

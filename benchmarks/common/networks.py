@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 import numpy as np
 
+from common.data import kept
 from common.shots import PHASES
 from janus_al.material import conduction
 
@@ -15,24 +16,12 @@ SEEDS = 3
 
 def datasets(arguments):
     """Samples of which a quarter were simulated, the same with all of them, and 256 others to test on."""
-    from janus_al import dataset
     from janus_al.samples import concatenate, unlabelled
-    from loop.simulation.executors import open_executor
-    from loop.simulation.rows import simulate_samples
-    from loop.simulation.simulate import Execution
     from simulators import generate
 
     def made(name, count, seed):
         path = arguments.cache / f"{name}-{count}.h5"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            images = generate(count, 32, seed)
-            with open_executor("process", 1) as executor:
-                execution = Execution(executor, "direct", cached=True)
-                meta = {"origin": b"generated", "seed": seed}
-                parts = simulate_samples(images, conduction(PHASES), execution, lambda *_: None, **meta)
-            dataset.write(path, concatenate(parts), "inversion.py")
-        return dataset.read(path)
+        return kept(path, lambda: generate(count, 32, seed), conduction(PHASES), seed)
 
     full = made("data", arguments.images, 200)
     few = arguments.images // 4

@@ -5,7 +5,7 @@ from statistics import mean
 
 import numpy as np
 
-from janus_al import dataset
+from common.data import kept
 from janus_al.material import conduction
 
 PHASES = (0.1, 1.0)
@@ -13,23 +13,10 @@ PHASES = (0.1, 1.0)
 
 def simulated(arguments, name, count, seed):
     """Simulated phase-field images, made once."""
-    from janus_al.samples import concatenate
-    from loop.simulation.executors import open_executor
-    from loop.simulation.rows import simulate_samples
-    from loop.simulation.simulate import Execution
     from simulators import generate
 
     count = min(count, 8) if arguments.smoke else count
-    path = arguments.cache / f"{name}-{count}.h5"
-    if not path.exists():
-        with open_executor("process", 1) as executor:
-            execution = Execution(executor, "direct")
-            images = generate(count, 32, seed)
-            meta = {"origin": b"generated", "seed": seed}
-            parts = simulate_samples(images, conduction(PHASES), execution, lambda *_: None, **meta)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.write(path, concatenate(parts), "rounds.py")
-    return dataset.read(path)
+    return kept(arguments.cache / f"{name}-{count}.h5", lambda: generate(count, 32, seed), conduction(PHASES), seed)
 
 
 def pairs(count, seed):
