@@ -1,6 +1,6 @@
 """Two-phase microstructures by spinodal decomposition (Cahn & Hilliard 1958).
 
-    dc/dt = laplacian(c^3 - c - g laplacian(c))     on a periodic square, c near -1 and 1 in the two phases
+    dc/dt = laplacian(c^3 - c - g laplacian(c))     on a periodic plane or volume, c near -1 and 1 in the two phases
 
 Stepped in Fourier space by Eyre's linearly stabilised splitting (2 c implicit, c^3 - 3 c explicit), which
 conserves mass exactly and never raises the free energy, whatever the step. A mode grows at the equation's rate
@@ -8,7 +8,7 @@ for small steps only; at the default step the pattern takes the same way more sl
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 BATCH_PIXELS = 2**15
 """Pixels stepped together: 256 KiB an array, which a core's cache holds (benchmarks/phasefield.py)."""
 REFERENCE_SIZE = 32
-"""Lengths are in pixels of a 32-pixel image, so a pattern has as many features at every resolution."""
+"""Lengths are in 32nds of the longest side, so a pattern has as many features at every resolution."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class PhaseField:
     volume_fraction: tuple[float, float] = (0.3, 0.7)
     """of label 1"""
     gradient_energy: tuple[float, float] = (0.8, 2.0)
-    """g, in (side / 32)^2"""
+    """g, in (longest side / 32)^2"""
     noise: tuple[float, float] = (0.05, 0.2)
     """standard deviation of the initial composition"""
     time: tuple[float, float] = (40.0, 250.0)
-    """in units of (side / 32)^2"""
+    """in units of (longest side / 32)^2"""
     time_step: float = 1.0
-    """in units of (side / 32)^2"""
+    """in units of (longest side / 32)^2"""
 
     def __post_init__(self) -> None:
         """Refuse ranges that are none and those in which the mixture does not decompose."""
@@ -60,6 +60,10 @@ class PhaseField:
             )
 
 
+VOLUMES = PhaseField(gradient_energy=(1.5, 4.0), time=(80.0, 250.0))
+"""The default in space: coarser than in the plane, as a volume has more features to tell by as many numbers."""
+
+
 Seed = int | np.random.SeedSequence
 
 
@@ -68,15 +72,41 @@ def stream_for_tests(seed: int) -> np.random.SeedSequence:
     return np.random.SeedSequence(seed, spawn_key=(2**32 - 1,))
 
 
-def generate(count: int, size: int, seed: Seed, config: PhaseField | None = None) -> NDArray[np.uint8]:
-    """Labels 0 and 1, shape (count, size, size). Image i depends on (seed, i) alone, not on count."""
-    config = config or PhaseField()
-    images = np.empty((count, size, size), dtype=np.uint8)
-    batch = max(1, BATCH_PIXELS // size**2)
+def generate(count: int, size: int | Sequence[int], seed: Seed, config: PhaseField | None = None) -> NDArray[np.uint8]:
+    """Labels 0 and 1, shape (count, *grid). Image i depends on (seed, i) and the grid alone, not on count.
+
+    Args:
+        size: side of a square, or the grid (ny, nx) or (nz, ny, nx).
+        config: `PhaseField()` in the plane and `VOLUMES` in space, unless given.
+
+    Raises:
+        ValueError: a size that is neither.
+    """
+    grid = grid_of(size)
+    config = config or (PhaseField() if len(grid) == 2 else VOLUMES)
+    images = np.empty((count, *grid), dtype=np.uint8)
+    batch = max(1, BATCH_PIXELS // math.prod(grid))
     for first in range(0, count, batch):
-        for index, composition in _evolve(range(first, min(first + batch, count)), size, seed, config):
+        for index, composition in _evolve(range(first, min(first + batch, count)), grid, seed, config):
             images[index] = _cut(composition)
     return images
+
+
+def grid_of(size: int | Sequence[int]) -> tuple[int, ...]:
+    """The grid of a square's side, or of the sides themselves.
+
+    Raises:
+        ValueError: not two or three sides of 2 pixels or more.
+    """
+    grid = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+    if len(grid) not in (2, 3) or min(grid) < 2:
+        raise ValueError(f"size {size}: give a square's side, (ny, nx) or (nz, ny, nx), each side 2 pixels or more")
+    return grid
+
+
+def unit_of(grid: Sequence[int]) -> float:
+    """The unit of length in pixels."""
+    return max(grid) / REFERENCE_SIZE
 
 
 @dataclass(frozen=True)
@@ -84,32 +114,32 @@ class Start:
     """What image `index` of a seed starts from."""
 
     composition: Array
-    """(size, size)"""
+    """of the grid's shape"""
     gradient_energy: float
     """in pixels^2"""
     steps: int
 
 
-def draw(index: int, size: int, seed: Seed, config: PhaseField) -> Start:
+def draw(index: int, grid: tuple[int, ...], seed: Seed, config: PhaseField) -> Start:
     """The start of one image, from its own stream of random numbers."""
     parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     own = np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, index))
     rng = np.random.default_rng(own)
     mean = 2 * rng.uniform(*config.volume_fraction) - 1
-    gradient_energy = rng.uniform(*config.gradient_energy) * (size / REFERENCE_SIZE) ** 2
+    gradient_energy = rng.uniform(*config.gradient_energy) * unit_of(grid) ** 2
     steps = round(rng.uniform(*config.time) / config.time_step)
-    noise = rng.uniform(*config.noise) * rng.standard_normal((size, size))
+    noise = rng.uniform(*config.noise) * rng.standard_normal(grid)
     return Start(mean + noise - noise.mean(), gradient_energy, steps)
 
 
-def _evolve(indices: range, size: int, seed: Seed, config: PhaseField) -> Iterator[tuple[int, Array]]:
+def _evolve(indices: range, grid: tuple[int, ...], seed: Seed, config: PhaseField) -> Iterator[tuple[int, Array]]:
     """Index and final composition of each image, the soonest finished first."""
-    starts = {index: draw(index, size, seed, config) for index in indices}
+    starts = {index: draw(index, grid, seed, config) for index in indices}
     order = sorted(indices, key=lambda index: -starts[index].steps)
     mixtures = Mixtures(
         np.stack([starts[index].composition for index in order]),
         np.array([starts[index].gradient_energy for index in order]),
-        config.time_step * (size / REFERENCE_SIZE) ** 2,
+        config.time_step * unit_of(grid) ** 2,
     )
     taken = 0
     for row, index in reversed(list(enumerate(order))):
@@ -128,19 +158,18 @@ def _cut(composition: Array) -> NDArray[np.uint8]:
 
 
 class Mixtures:
-    """Compositions (n, side, side) under way, their gradient energies (n,) and time step, lengths in pixels.
+    """Compositions (n, *grid) under way, their gradient energies (n,) and time step, lengths in pixels.
 
     The spectrum is carried from step to step, so a step costs one transform each way. Every operation is on one
     image or one element, so an image's digits do not depend on which others it is stepped with.
     """
 
     def __init__(self, composition: Array, gradient_energy: Array, time_step: float) -> None:
-        side = composition.shape[-1]
-        kx, ky = 2 * np.pi * scipy.fft.rfftfreq(side), 2 * np.pi * scipy.fft.fftfreq(side)
-        k2 = kx**2 + ky[:, None] ** 2
+        self._axes = tuple(range(1, composition.ndim))
+        k2 = _squared(composition.shape[1:-1], scipy.fft.rfftfreq(composition.shape[-1]))
         self.composition = composition
-        self._spectrum = scipy.fft.rfft2(composition)
-        self._old = 1 / (1 + time_step * k2 * (2 + gradient_energy[:, None, None] * k2))
+        self._spectrum = scipy.fft.rfftn(composition, axes=self._axes)
+        self._old = 1 / (1 + time_step * k2 * (2 + _each(gradient_energy, k2) * k2))
         self._new = time_step * k2 * self._old
 
     def advance(self, steps: int) -> None:
@@ -149,11 +178,11 @@ class Mixtures:
             explicit = self.composition * self.composition
             explicit -= 3
             explicit *= self.composition
-            change = scipy.fft.rfft2(explicit, overwrite_x=True)
+            change = scipy.fft.rfftn(explicit, axes=self._axes, overwrite_x=True)
             change *= self._new
             self._spectrum *= self._old
             self._spectrum -= change
-            self.composition = scipy.fft.irfft2(self._spectrum, s=self.composition.shape[-2:])
+            self.composition = scipy.fft.irfftn(self._spectrum, s=self.composition.shape[1:], axes=self._axes)
 
     def keep(self, count: int) -> None:
         """Go on with the first `count` compositions only."""
@@ -163,9 +192,21 @@ class Mixtures:
 
 def free_energy(composition: Array, gradient_energy: Array) -> Array:
     """Free energy of each image of a batch, integral of (c^2 - 1)^2 / 4 + g |grad c|^2 / 2, spectrally."""
-    side = composition.shape[-1]
-    k = 2 * np.pi * scipy.fft.fftfreq(side)
-    k2 = k**2 + k[:, None] ** 2
-    power = np.abs(scipy.fft.fft2(composition)) ** 2 / side**2
-    bulk = ((composition**2 - 1) ** 2 / 4).sum(axis=(1, 2))
-    return bulk + (gradient_energy[:, None, None] * k2 * power).sum(axis=(1, 2)) / 2
+    axes = tuple(range(1, composition.ndim))
+    k2 = _squared(composition.shape[1:-1], scipy.fft.fftfreq(composition.shape[-1]))
+    power = np.abs(scipy.fft.fftn(composition, axes=axes)) ** 2 / k2.size
+    bulk = ((composition**2 - 1) ** 2 / 4).sum(axis=axes)
+    return bulk + (_each(gradient_energy, k2) * k2 * power).sum(axis=axes) / 2
+
+
+def _squared(sides: tuple[int, ...], last: Array) -> Array:
+    """k^2 of each mode of a spectrum, whose last axis has the frequencies `last`."""
+    k2 = (2 * np.pi * last) ** 2
+    for side in reversed(sides):
+        k2 = k2 + _each((2 * np.pi * scipy.fft.fftfreq(side)) ** 2, k2)
+    return k2
+
+
+def _each(values: Array, of: Array) -> Array:
+    """Values (n,), to be multiplied with n arrays like `of`."""
+    return values.reshape(-1, *(1,) * of.ndim)
