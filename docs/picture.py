@@ -24,10 +24,10 @@ for row, target in zip(axes, targets, strict=True):
         axis.set_axis_off()
     for axis, design in zip(row, own, strict=False):
         axis.imshow(np.load(folder / "designs" / design["name"] / "image.npy"), cmap="gray", vmin=-0.15, vmax=1.05)
-        words = []
+        words, values = [], design["properties"] | design.get("certificate", {}).get("properties", {})
         for name in ("kxx", "kyy"):
             if name in design["target"]:
-                k, low, high = (design["properties"][name + s] for s in ("", "_lower", "_upper"))
+                k, low, high = design["properties"][name], values[name + "_lower"], values[name + "_upper"]
                 words.append(f"{name} {k:.4f}\n[{low:.3f}, {high:.3f}]")
         axis.set_title("\n".join(words), fontsize=7, pad=3)
 figure.tight_layout(pad=0.4)
