@@ -27,7 +27,7 @@ from common.shots import Shots, binarised, head_line, moments, picked, prior, ro
 
 def ideas(arguments):
     """One row for each way to invert."""
-    from janus_al.batches import actions, symmetry, turn_properties
+    from janus_al.batches import Symmetry
     from janus_al.inversion import InversionConfig
     from janus_al.training import encode
     from simulators.solvers.layer import log_conductivity
@@ -87,10 +87,10 @@ def ideas(arguments):
 
         def task(z, grey):
             binary, seen = binarised(grey), []
-            table, _ = actions(model.config.properties)
-            for bits in np.ndindex(2, 2, 2):
-                turn = np.repeat(np.array(bits, bool)[:, None], len(z), axis=1)
-                seen.append(turn_properties(model.predict(model.encode(symmetry(binary, turn))), turn, table))
+            for transposed, *mirrored in np.ndindex(2, 2, 2):
+                turn = [np.repeat(bits, len(z), axis=-1) for bits in (np.array(mirrored, bool)[:, None], transposed)]
+                copy = Symmetry(model.config.grid, model.config.properties, *turn)
+                seen.append(copy.of_properties(model.predict(model.encode(copy.of_images(binary)))))
             k = torch.stack(seen).mean(dim=0).gather(1, shots.column[:, None]).squeeze(1)
             return config.l_task * (picked(model, z, shots) - wanted) ** 2 + config.l_binary * (k - wanted) ** 2
 

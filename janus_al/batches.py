@@ -1,12 +1,14 @@
 """Samples as tensors for training: what is held out, how targets are scaled, and the exact symmetries.
 
-A mirrored image conducts alike, and a transposed one has kxx and kyy exchanged: eight labels for one simulation. What
-a symmetry does to each property the table says (`janus_al.properties`). Under a periodic boundary every translation
-conducts alike, too.
+A mirrored image conducts alike, and a transposed one has kxx and kyy exchanged: eight labels for one simulation, 48 for
+that of a cube. What a symmetry does to each property the table says (`janus_al.properties`). Under a periodic boundary
+every translation conducts alike, too.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import permutations
 
 import numpy as np
 import torch
@@ -35,14 +37,15 @@ class Data:
         mean, std = (scale.double().cpu().numpy() for scale in (model.log_mean, model.log_std))
         contrast = np.array([samples.material.contrast(name) for name in names])
         maps = np.stack([samples.maps(name) for name in names], axis=1)
-        steep = np.isfinite(maps).all(axis=(2, 3)) & (contrast != 0)
+        steep = np.isfinite(maps).reshape(*y.shape, -1).all(axis=2) & (contrast != 0)
+        cells = (..., *(None,) * len(model.config.grid))
         self.x = torch.tensor(samples.image, device=device)
         self.y = torch.tensor(np.nan_to_num((y - mean) / std), dtype=torch.float32, device=device)
         self.known = torch.tensor(np.isfinite(y), device=device)
-        self.slope = torch.tensor(np.where(steep[..., None, None], maps, 0), device=device)
+        self.slope = torch.tensor(np.where(steep[cells], maps, 0), device=device)
         self.steep = torch.tensor(steep, device=device)
         scale = contrast / samples.image[0].size / std
-        self.scale = torch.tensor(scale[:, None, None], dtype=torch.float32, device=device)
+        self.scale = torch.tensor(scale[cells], dtype=torch.float32, device=device)
         self.names = names
         self.periodic = samples.boundary == "periodic"
         self.train = np.flatnonzero(~held)
@@ -73,7 +76,7 @@ def learned(samples: Samples, names: Sequence[str]) -> NDArray[np.float64]:
 
 def fit_scale(model: Janus, y: NDArray[np.float64], names: Sequence[str]) -> None:
     """Mean and spread of the learned values (n, names), one for all that symmetries exchange: they are alike then."""
-    for group, signed in orbits(names, 2):
+    for group, signed in orbits(names, model.config.dim):
         fit = y[:, group]
         mean = 0.0 if signed else float(np.nanmean(fit)) if np.isfinite(fit).any() else 0.0
         spread = float(np.sqrt(np.nanmean((fit - mean) ** 2))) if np.isfinite(fit).any() else 1.0
@@ -81,66 +84,98 @@ def fit_scale(model: Janus, y: NDArray[np.float64], names: Sequence[str]) -> Non
         model.log_std[group] = max(spread, 1e-3 if row_of(names[group[0]]).log else 1e-3 * abs(mean) + 1e-12)
 
 
+@dataclass(frozen=True)
 class Symmetry:
-    """One symmetry for each of n images, drawn at random among those that take the properties to each other."""
+    """One symmetry for each of n images, of those that `allowed` names.
 
-    def __init__(self, n: int, side: int, names: tuple[str, ...], periodic: bool, rng: np.random.Generator) -> None:
-        self.turn = rng.random((3, n)) < 0.5
-        self.action, allowed = actions(names)
-        self.turn &= np.array(allowed)[:, None]
-        self.shift = rng.integers(side, size=(2, n)) if periodic else None
+    Attributes:
+        grid, names: of the images and their properties.
+        mirrored: whether an axis is mirrored, (dim, n).
+        order: number of the order in which axes are taken then, (n,).
+        shift: by how much each axis is rolled then, (dim, n); None: not at all.
+    """
+
+    grid: tuple[int, ...]
+    names: tuple[str, ...]
+    mirrored: NDArray[np.bool_]
+    order: NDArray[np.integer]
+    shift: NDArray[np.integer] | None = None
+
+    @classmethod
+    def drawn(
+        cls, n: int, grid: tuple[int, ...], names: tuple[str, ...], periodic: bool, rng: np.random.Generator
+    ) -> "Symmetry":
+        """At random among those that take the properties to each other."""
+        orders, mirrors = allowed(grid, names)
+        *coins, choice = rng.random((len(grid) + 1, n))
+        mirrored = (np.stack(coins[::-1]) < 0.5) & np.array(mirrors)[:, None]
+        order = np.ceil((1 - choice) * len(orders)).astype(int) - 1
+        shift = rng.integers(np.reshape(grid, (-1, 1)), size=mirrored.shape) if periodic else None
+        return cls(grid, names, mirrored, order, shift)
 
     def of_images(self, x: Tensor) -> Tensor:
-        """Images or maps (n, ..., side, side), turned and shifted."""
-        x = symmetry(x, self.turn)
-        return x if self.shift is None else translate(x, self.shift)
+        """Images or maps (n, ..., *grid), turned and shifted."""
+        for axis, mirrored in enumerate(self.mirrored, start=-len(self.mirrored)):
+            x = torch.where(_for_each(mirrored, x), x.flip(axis), x)
+        moved = x
+        for number, order in enumerate(allowed(self.grid, self.names)[0][1:], start=1):
+            moved = torch.where(_for_each(self.order == number, x), _reordered(x, order), moved)
+        return moved if self.shift is None else translate(moved, self.shift)
 
     def of_properties(self, y: Tensor) -> Tensor:
-        """(n, properties, ...), those of the turned images."""
-        return turn_properties(y, self.turn, self.action)
+        """(n, properties, ...), those of the turned images; flags (bool) have no sign."""
+        number = self.order, *self.mirrored.astype(int)
+        tables = actions(self.names, allowed(self.grid, self.names)[0])
+        index, sign = (torch.tensor(table[number], device=y.device) for table in tables)
+        moved = y[torch.arange(len(y), device=y.device)[:, None], index]
+        return moved if y.dtype == torch.bool else moved * sign.to(y.dtype).reshape(*sign.shape, *[1] * (y.dim() - 2))
+
+
+def _for_each(mask: NDArray[np.bool_], x: Tensor) -> Tensor:
+    return torch.tensor(mask, device=x.device).reshape(-1, *[1] * (x.dim() - 1))
+
+
+def _reordered(x: Tensor, order: tuple[int, ...]) -> Tensor:
+    first = x.dim() - len(order)
+    return x.permute(*range(first), *(first + axis for axis in order))
 
 
 def translate(x: Tensor, shift: NDArray[np.integer]) -> Tensor:
-    """Images (n, ..., side, side) rolled by shift[0] down and shift[1] to the right, each by its own."""
-    n, side = len(x), x.shape[-1]
-    pixel = torch.arange(side, device=x.device)
-    row, column = ((pixel - torch.tensor(s, device=x.device)[:, None]) % side for s in shift)
-    image = torch.arange(n, device=x.device)[:, None, None]
-    return x.reshape(n, -1, side, side)[image, :, row[:, :, None], column[:, None, :]].movedim(-1, 1).reshape(x.shape)
+    """Images (n, ..., *grid) rolled by shift[i] along axis i of the grid, each by its own."""
+    n, grid = len(x), x.shape[-len(shift) :]
+    index = [torch.arange(n, device=x.device).reshape(n, *[1] * len(grid))]
+    for axis, (side, way) in enumerate(zip(grid, shift, strict=True)):
+        place = (torch.arange(side, device=x.device) - torch.tensor(way, device=x.device)[:, None]) % side
+        index.append(place.reshape(n, *(side if other == axis else 1 for other in range(len(grid)))))
+    return x.reshape(n, -1, *grid).movedim(1, -1)[tuple(index)].movedim(-1, 1).reshape(x.shape)
 
 
-def symmetry(x: Tensor, turn: NDArray[np.bool_]) -> Tensor:
-    """Mirror left-right, mirror up-down and transpose the images that the three rows of `turn` name."""
-    masks = torch.tensor(turn, device=x.device).reshape(3, -1, *[1] * (x.dim() - 1))
-    x = torch.where(masks[0], x.flip(-1), x)
-    x = torch.where(masks[1], x.flip(-2), x)
-    return torch.where(masks[2], x.transpose(-1, -2), x)
-
-
-Action = tuple[NDArray[np.intp], NDArray[np.float64]]
+Orders = tuple[tuple[int, ...], ...]
 
 
 @lru_cache
-def actions(names: tuple[str, ...]) -> tuple[Action, tuple[bool, bool, bool]]:
-    """For every turn by its number (bits: left-right, up-down, transposed) the index and sign of each property.
+def allowed(grid: tuple[int, ...], names: tuple[str, ...]) -> tuple[Orders, tuple[bool, ...]]:
+    """The orders of axes, the given one first, and the axes to mirror, that keep the grid and have all properties."""
+    plain, straight = tuple(range(len(grid))), (False,) * len(grid)
+    orders = [
+        order
+        for order in permutations(plain)
+        if tuple(grid[axis] for axis in order) == grid and action(names, (order, straight)) is not None
+    ]
+    mirrors = [tuple(axis == mirrored for axis in plain) for mirrored in plain]
+    return tuple(orders), tuple(action(names, (plain, mirror)) is not None for mirror in mirrors)
 
-    And which of the three turns the properties allow: one that takes a property to none of them is left out.
+
+@lru_cache
+def actions(names: tuple[str, ...], orders: Orders) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Index and sign of each property under every turn, (orders, 2, 2, ..., names): which order, which axes mirrored.
+
+    Turns that the properties do not allow change nothing.
     """
-    index, sign = np.tile(np.arange(len(names)), (8, 1)), np.ones((8, len(names)))
-    single = [action(names, ((0, 1), (False, True))), action(names, ((0, 1), (True, False)))]
-    single.append(action(names, ((1, 0), (False, False))))
-    allowed = tuple(found is not None for found in single)
-    for number in range(8):
-        right, down, transposed = (bool(number >> bit & 1) and allowed[bit] for bit in range(3))
-        found = action(names, ((1, 0) if transposed else (0, 1), (down, right)))
+    shape = (len(orders), *[2] * len(orders[0]), len(names))
+    index, sign = np.broadcast_to(np.arange(len(names)), shape).copy(), np.ones(shape)
+    for place in np.ndindex(shape[:-1]):
+        found = action(names, (orders[place[0]], tuple(bool(bit) for bit in place[1:])))
         if found is not None:
-            index[number], sign[number] = found
-    return (index, sign), (allowed[0], allowed[1], allowed[2])
-
-
-def turn_properties(y: Tensor, turn: NDArray[np.bool_], action: Action) -> Tensor:
-    """Properties (n, properties, ...) of images turned by the three rows of `turn`; flags (bool) have no sign."""
-    number = turn[0] + 2 * turn[1] + 4 * turn[2]
-    index, sign = (torch.tensor(table[number], device=y.device) for table in action)
-    moved = y[torch.arange(len(y), device=y.device)[:, None], index]
-    return moved if y.dtype == torch.bool else moved * sign.to(y.dtype).reshape(*sign.shape, *[1] * (y.dim() - 2))
+            index[place], sign[place] = found
+    return index, sign

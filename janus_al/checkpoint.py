@@ -215,4 +215,4 @@ def read_weights(path: Path, network: JanusConfig) -> Janus:
         model.load_state_dict(weights, assign=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, SafetensorError) as error:
         raise DatasetError(f"{path.parent}: damaged model ({path.name}: {one_line(error)}); {MEND}") from None
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.to(memory_format=torch.channels_last) if network.dim == 2 else model  # type: ignore[call-overload]

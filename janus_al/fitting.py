@@ -94,9 +94,9 @@ def network_for(
         TrainingError: if there is none.
     """
     try:
-        suited = network.suited_to(grid[0], material.boundary, material.simulated)
+        suited = network.suited_to(grid, material.boundary, material.simulated)
     except ValueError as error:
-        raise TrainingError(f"images of {' x '.join(map(str, grid))} pixels: {error}") from None
+        raise TrainingError(f"images of {sides(grid)} pixels: {error}") from None
     check_settings(suited, training)
     return suited
 
@@ -107,8 +107,13 @@ def check_settings(network: JanusConfig, training: TrainingConfig) -> None:
     Raises:
         TrainingError: a pool that does not divide the image.
     """
-    if network.size % training.pool:
-        raise TrainingError(f"training.pool {training.pool}: it must divide the image side, {network.size}")
+    if any(side % training.pool for side in network.grid):
+        raise TrainingError(f"training.pool {training.pool}: it must divide the image's sides, {sides(network.grid)}")
+
+
+def sides(grid: tuple[int, ...]) -> str:
+    """A grid in words."""
+    return " x ".join(map(str, grid))
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Candidates:
     """What an inversion proposes, row by row.
 
     Attributes:
-        field: the decoder's grey images (n, side, side); cut at 0.5 they are binary.
+        field: the decoder's grey images (n, *grid); cut at 0.5 they are binary.
         predicted: properties of the binarised images by the head, (n, len(names)), physical units.
         names: properties predicted, with volume_fraction last.
         miss: distance of `predicted` from the goal, in standard deviations of the dataset, (n,).
@@ -126,7 +126,7 @@ def correct(
         model: whose inversions they are.
         goals: of each.
         latent: their vectors, (n, latent).
-        images: what was simulated of them, (n, side, side), of labels 0 and 1.
+        images: what was simulated of them, (n, *grid), of labels 0 and 1.
         simulated: properties of these by name; what is missing is not corrected.
         config: weights and steps.
 
@@ -179,7 +179,7 @@ def descend(
         loss = (
             task(z, grey)
             + config.l_cyc * ((z - again) / std).abs().mean(dim=1)
-            + config.l_deep * (grey - model.decode(again)).abs().mean(dim=(1, 2))
+            + config.l_deep * (grey - model.decode(again)).abs().flatten(1).mean(dim=1)
             + config.l_align * (w**2).mean(dim=1)
         )
         (slope,) = torch.autograd.grad(loss.sum(), w)
@@ -252,7 +252,7 @@ class _Aims:
 
         def task(z: Tensor, grey: Tensor) -> Tensor:
             binary = grey + ((grey > 0.5).float() - grey).detach()
-            fraction = binary.mean(dim=(1, 2))
+            fraction = binary.flatten(1).mean(dim=1)
             return config.l_task * self.miss(model, z, fraction) + config.l_binary * self.miss(
                 model, model.encode(binary), fraction
             )
@@ -264,7 +264,7 @@ def _found(model: Janus, aims: _Aims, z: Tensor) -> Candidates:
     with torch.no_grad():
         soft = model.decode(z)
         binary = (soft > 0.5).float()
-        seen, fraction = model.encode(binary), binary.mean(dim=(1, 2))
+        seen, fraction = model.encode(binary), binary.flatten(1).mean(dim=1)
         miss = aims.miss(model, seen, fraction).sqrt()
         predicted = torch.cat([_scaled_values(model, seen) + aims.shift, fraction[:, None]], dim=1)
     names = (*model.config.properties, FRACTION.name)

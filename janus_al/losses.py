@@ -19,14 +19,15 @@ def sensitivity(predicted: Tensor, x: Tensor, wanted: Tensor, weights: Tensor, p
 
     Args:
         predicted: (n, properties), computed from x, which requires a gradient.
-        wanted: (n, properties, ny, nx), the derivative that physics gives.
+        wanted: (n, properties, *grid), the derivative that physics gives.
         weights: (n, properties), the combinations.
         pool: side of the blocks over which both are averaged before they are compared.
     """
     (gradient,) = torch.autograd.grad((predicted * weights).sum(), x, create_graph=True)
-    truth = torch.einsum("np,npyx->nyx", weights, wanted)
+    truth = torch.einsum("np,np...->n...", weights, wanted)
     if pool > 1:
-        gradient, truth = (F.avg_pool2d(g.unsqueeze(1), pool).squeeze(1) for g in (gradient, truth))
+        average = F.avg_pool2d if x.dim() == 3 else F.avg_pool3d
+        gradient, truth = (average(g.unsqueeze(1), pool).squeeze(1) for g in (gradient, truth))
     return (gradient - truth).square().mean() / truth.square().mean()
 
 

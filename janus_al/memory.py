@@ -23,12 +23,13 @@ def remembered(model: Janus, card: Card, count: int, seed: int) -> Samples:
 
     They have the status of simulated samples, so that training takes them as such, and `ORIGIN` as their origin.
     """
+    grid = tuple(range(1, 1 + model.config.dim))
     noise = np.random.default_rng(seed).standard_normal((count, model.config.latent))
     device, names = model.log_mean.device, model.config.properties
     z = model.latent_mean + model.latent_std * torch.tensor(noise, dtype=torch.float32, device=device)
     with torch.no_grad():
         images = np.concatenate([(model.decode(part) > 0.5).cpu().numpy() for part in z.split(256)]).astype(np.uint8)
-    images = np.unique(images[np.ptp(images, axis=(1, 2)) > 0], axis=0)
+    images = np.unique(images[np.ptp(images, axis=grid) > 0], axis=0)
     values, slopes = [], []
     for part in torch.tensor(images, device=device).float().split(256):
         x = part.requires_grad_()
@@ -36,7 +37,7 @@ def remembered(model: Janus, card: Card, count: int, seed: int) -> Samples:
         slopes.append([torch.autograd.grad(s.sum(), x, retain_graph=True)[0] for s in model.predict(z).T])
         values.append(model.values(z).detach())
     known = dict(zip(names, torch.cat(values).double().cpu().numpy().T, strict=True))
-    known[FRACTION.name] = images.mean(axis=(1, 2))
+    known[FRACTION.name] = images.mean(axis=grid)
     maps = {}
     for column, name in enumerate(names):
         if contrast := card.material.contrast(name):

@@ -14,33 +14,37 @@ from janus_al.properties import action, row_of, turned, turns
 
 BATCH = 256
 """images encoded at once"""
+COPIES = 8
+"""of an image that are asked, at most: all of a square's, every sixth of a cube's"""
+PARTS = 5, 8, 3
+"""of the sides by which periodic copies are shifted along z, y and x"""
 
 
 @torch.no_grad()
 def opinions(model: Janus, images: NDArray[np.integer]) -> NDArray[np.float64]:
-    """The head's answers for every symmetric copy of every image, turned back.
+    """The head's answers for `COPIES` symmetric copies of every image, turned back.
 
     Args:
         model: a network of properties.
-        images: labels (n, side, side).
+        images: labels (n, *grid).
 
     Returns:
         (copies, n, properties) on the scale on which properties are learned; the first copy is the image itself.
     """
     names, periodic = model.config.properties, model.config.padding == "circular"
-    side, device = model.config.size, model.log_mean.device
+    grid, device = model.config.grid, model.log_mean.device
+    axes = tuple(range(1, 1 + len(grid)))
+    own = [(n, turn) for n, turn in enumerate(turns(len(grid))) if tuple(grid[axis] for axis in turn[0]) == grid]
+    known = [(number, turn, moved) for number, turn in own if (moved := action(names, turn)) is not None]
     found = []
-    for number, turn in enumerate(turns(2)):
-        known = action(names, turn)
-        if known is None:
-            continue
+    for number, turn, (index, sign) in known[:: -(-len(known) // COPIES)]:
         copies = np.stack([turned(image, turn) for image in images]) if len(images) else images
         if periodic:
             # By none of the strides' multiples, which a network whose padding is circular does not notice.
-            copies = np.roll(copies, (number * (side // 8 + 1), number * (side // 3 + 1)), axis=(1, 2))
+            steps = [number * (side // part + 1) for side, part in zip(grid, PARTS[-len(grid) :], strict=True)]
+            copies = np.roll(copies, steps, axis=axes)
         x = torch.tensor(np.ascontiguousarray(copies), device=device).float()
         said = [model.predict(model.encode(part)) * model.log_std + model.log_mean for part in x.split(BATCH)]
-        index, sign = known
         original = np.empty((len(images), len(names)))
         original[:, index] = torch.cat(said).double().cpu().numpy() * sign
         found.append(original)

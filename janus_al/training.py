@@ -14,7 +14,7 @@ from torch import Tensor
 from janus_al import losses
 from janus_al.batches import Data, Symmetry, learned
 from janus_al.checkpoint import Card
-from janus_al.fitting import ALONE, Run, TrainingConfig, TrainingError, fit, network_for
+from janus_al.fitting import ALONE, Run, TrainingConfig, TrainingError, fit, network_for, sides
 from janus_al.identity import HASH_DIGITS, canonical_hashes
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.networks.media import Conducting
@@ -104,7 +104,7 @@ def calibrate(model: Janus, samples: Samples) -> None:
     """
     said = (model.predict(encode(model, samples.image)) * model.log_std + model.log_mean).double().cpu().numpy()
     truth = learned(samples, model.config.properties)
-    for group, signed in orbits(model.config.properties, 2):
+    for group, signed in orbits(model.config.properties, model.config.dim):
         x, y = (values[:, group].ravel() for values in (said, truth))
         x, y = x[np.isfinite(y)], y[np.isfinite(y)]
         if len(x) < FEWEST:
@@ -125,7 +125,7 @@ def update_latent_moments(model: Janus, samples: Samples) -> None:
 
 @torch.no_grad()
 def encode(model: Janus, images: NDArray[np.uint8]) -> Tensor:
-    """Latent vectors of labels (n, side, side)."""
+    """Latent vectors of labels (n, *grid)."""
     device = model.log_mean.device
     parts = [model.encode(torch.tensor(part, device=device).float()) for part in _chunks(images)]
     return torch.cat(parts)
@@ -153,11 +153,8 @@ def check_samples(samples: Samples, network: JanusConfig) -> None:
         TrainingError: of another size, of other than two phases, or with fewer than two simulated.
     """
     grid = samples.image.shape[1:]
-    if grid != (network.size, network.size):
-        raise TrainingError(
-            f"images of {' x '.join(map(str, grid))} pixels: this network wants square ones of "
-            f"{network.size} x {network.size}"
-        )
+    if grid != network.grid:
+        raise TrainingError(f"images of {sides(grid)} pixels: this network wants {sides(network.grid)}")
     if samples.material.phases != 2:
         raise TrainingError(f"{samples.material.phases} phases: Janus designs two-phase microstructures")
     if len(set(samples.phase_conductivity)) == 1:
@@ -180,8 +177,8 @@ def _losses(model: Janus, data: Data, config: TrainingConfig, rng: np.random.Gen
     """The terms of one step, by name, in the order of the module's equation."""
     rows = rng.choice(data.simulated, config.simulated, p=data.often)
     others = rng.choice(data.train, config.batch - config.simulated)
-    side = data.x.shape[-1]
-    turned, turned_others = (Symmetry(len(r), side, data.names, data.periodic, rng) for r in (rows, others))
+    grid = tuple(data.x.shape[1:])
+    turned, turned_others = (Symmetry.drawn(len(r), grid, data.names, data.periodic, rng) for r in (rows, others))
     x = turned.of_images(data.x[rows].float())
     y, known = turned.of_properties(data.y[rows]), turned.of_properties(data.known[rows])
     x.requires_grad_(config.l_sens > 0)

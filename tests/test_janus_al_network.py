@@ -79,8 +79,8 @@ def test_circular_padding_commutes_with_translation(stem):
     torch.manual_seed(0)
     x = torch.rand(2, 1, 24, 24)
     for circular in (True, False):
-        body = encoder(24, 5, 4, stem, circular)[:-2]
-        back = decoder(24, 5, 4, stem, circular)[2:]
+        body = encoder((24, 24), 5, 4, stem, circular)[:-2]
+        back = decoder((24, 24), 5, 4, stem, circular)[2:]
         coarse = body(x)
         moved = body(x.roll((8, 16), (-2, -1)))
         same = [torch.allclose(moved, coarse.roll((1, 2), (-2, -1)), atol=1e-5)]

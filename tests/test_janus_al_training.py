@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.ndimage import gaussian_filter
 
 from janus_al import checkpoint, dataset, losses
-from janus_al.batches import Symmetry, actions, symmetry, translate, turn_properties
+from janus_al.batches import Symmetry, allowed, translate
 from janus_al.evaluation import evaluate
 from janus_al.fitting import Run, TrainingConfig, TrainingError, learning_rate
 from janus_al.inversion import InversionConfig, descend
@@ -20,8 +21,9 @@ from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
 from janus_al.samples import concatenate, unlabelled
 from janus_al.training import build, encode, train
-from simulators import Conductivity, DirectHomogenizer, FipyHomogenizer, generate, run
+from simulators import Conductivity, DirectHomogenizer, generate, run
 
+PERIODIC = ("kxx", "kyy", "kzz", "kxy", "kxz", "kyz")
 SMALL = JanusConfig(size=16, latent=16, channels=4, rank=4)
 KINDS = {
     "conv": SMALL,
@@ -66,24 +68,30 @@ def test_reconstruction_of_certain_decodes(norm):
     assert losses.reconstruction(0 * x, x, norm).item() == pytest.approx(expected)
 
 
-def test_symmetries_agree_with_physics():
+@pytest.mark.parametrize(("grid", "copies"), [((16, 16), 8), ((8, 8, 8), 48), ((8, 12, 8), 16)])
+def test_symmetries_agree_with_physics(grid, copies):
     """Turning an image and turning its labels are the same as simulating the turned image."""
-    image = generate(1, 16, 9)[0]
-    homogenizer = FipyHomogenizer()
+    image = (gaussian_filter(np.random.default_rng(9).standard_normal(grid), 1.5) > 0.05).astype(np.uint8)
+    homogenizer, names = DirectHomogenizer(), ("kxx", "kyy", "kzz")[: len(grid)]
     original = homogenizer(image, (0.1, 1.0))
-    images = set()
-    for bits in np.ndindex(2, 2, 2):
-        turn = np.array(bits, dtype=bool)[:, None]
-        turned = symmetry(torch.tensor(image[None]), turn)[0].numpy()
-        images.add(turned.tobytes())
-        result = homogenizer(turned, (0.1, 1.0))
-        table, _ = actions(("kxx", "kyy"))
-        k = turn_properties(torch.tensor(original.k[None]), turn, table)[0].numpy()
-        maps = symmetry(torch.tensor(original.sensitivity[None]), turn)
-        maps = turn_properties(maps, turn, table)[0].numpy()
-        np.testing.assert_allclose(result.k, k, rtol=1e-9)
-        np.testing.assert_allclose(result.sensitivity, maps, atol=1e-9)
-    assert len(images) == 8
+    orders, mirrors = allowed(grid, names)
+    assert all(mirrors)
+    turns = [(order, *bits) for order in range(len(orders)) for bits in np.ndindex(*[2] * len(grid))]
+    order, *mirrored = np.array(turns).T
+    turn = Symmetry(grid, names, np.array(mirrored, dtype=bool), order)
+    images = turn.of_images(torch.tensor(image).expand(len(turns), *grid)).numpy()
+    k = turn.of_properties(torch.tensor(original.k).expand(len(turns), -1)).numpy()
+    maps = torch.tensor(original.sensitivity).expand(len(turns), -1, *grid)
+    maps = turn.of_properties(turn.of_images(maps)).numpy()
+    assert len({i.tobytes() for i in images}) == copies == len(turns)
+    for row in range(0, copies, 5 if copies > 8 else 1):
+        result = homogenizer(images[row], (0.1, 1.0))
+        np.testing.assert_allclose(result.k, k[row], rtol=1e-9)
+        np.testing.assert_allclose(result.sensitivity, maps[row], atol=1e-9)
+    drawn = Symmetry.drawn(3000, grid, names, False, np.random.default_rng(0))
+    counts = np.unique(np.stack([drawn.order, *drawn.mirrored]), axis=1, return_counts=True)[1]
+    assert len(counts) == copies
+    assert counts.max() < 2 * counts.min()
 
 
 def test_learning_rate_cycle():
@@ -454,27 +462,29 @@ def test_samples_that_cannot_train(samples, change, words):
 
 
 def test_wrong_size_is_refused(samples):
-    with pytest.raises(TrainingError, match="16 x 16 pixels: this network wants square ones of 32 x 32"):
+    with pytest.raises(TrainingError, match="16 x 16 pixels: this network wants 32 x 32"):
         train(samples, JanusConfig(), QUICK, seed=0)
 
 
-def test_every_translation_is_a_symmetry_of_the_periodic_cell():
-    image, homogenizer = generate(1, 16, 9)[0], DirectHomogenizer("periodic")
+@pytest.mark.parametrize(("grid", "names"), [((16, 16), ("kxx", "kyy", "kxy")), ((8, 8, 12), PERIODIC)])
+def test_every_translation_is_a_symmetry_of_the_periodic_cell(grid, names):
+    image = (gaussian_filter(np.random.default_rng(9).standard_normal(grid), 1.5, mode="wrap") > 0).astype(np.uint8)
+    homogenizer = DirectHomogenizer("periodic")
     original = homogenizer(image, (0.1, 1.0))
-    names = ("kxx", "kyy", "kxy")
-    drawn = Symmetry(6, 16, names, True, np.random.default_rng(3))
+    columns = [original.names.index(name) for name in names]
+    drawn = Symmetry.drawn(6, grid, names, True, np.random.default_rng(3))
     assert np.any(drawn.shift)
-    images = drawn.of_images(torch.tensor(image[None]).expand(6, 16, 16)).numpy()
-    k = drawn.of_properties(torch.tensor(original.k[None]).expand(6, 3)).numpy()
-    maps = torch.tensor(original.sensitivity[None]).expand(6, 3, 16, 16)
+    images = drawn.of_images(torch.tensor(image[None]).expand(6, *grid)).numpy()
+    k = drawn.of_properties(torch.tensor(original.k[None, columns]).expand(6, -1)).numpy()
+    maps = torch.tensor(original.sensitivity[None, columns]).expand(6, -1, *grid)
     maps = drawn.of_properties(drawn.of_images(maps)).numpy()
     assert len({i.tobytes() for i in images}) == 6
     for row, turned in enumerate(images):
         result = homogenizer(turned, (0.1, 1.0))
-        np.testing.assert_allclose(result.k, k[row], rtol=1e-9)
-        np.testing.assert_allclose(result.sensitivity, maps[row], atol=1e-9)
-    assert len({k[2] > 0 for k in k}) == 2
-    assert Symmetry(6, 16, names, False, np.random.default_rng(3)).shift is None
+        np.testing.assert_allclose(result.k[columns], k[row], rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(result.sensitivity[columns], maps[row], atol=1e-7)
+    assert len({k[-1] > 0 for k in k}) == 2
+    assert Symmetry.drawn(6, grid, names, False, np.random.default_rng(3)).shift is None
 
 
 def test_translate_rolls_each_image_by_its_own_shift():

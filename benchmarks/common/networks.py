@@ -66,8 +66,10 @@ def models(arguments):
 class Untouched:
     """In place of `janus_al.batches.Symmetry`: every image as it is."""
 
-    def __init__(self, *_):
-        pass
+    @classmethod
+    def drawn(cls, *_):
+        """The only one."""
+        return cls()
 
     def of_images(self, x):
         """The same."""

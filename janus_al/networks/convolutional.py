@@ -1,10 +1,11 @@
 """Encoder and decoder of Janus-C: convolutions from half or a quarter of the image side down to an eighth.
 
 The first layer folds blocks of `stem` x `stem` pixels into channels, and the last unfolds them: at full
-resolution a convolution would cost more than all the others. Between, the decoder doubles by bilinear
-interpolation and convolution.
+resolution a convolution would cost more than all the others. Between, the decoder doubles by linear
+interpolation and convolution. The same layers, with one axis more, take volumes.
 """
 
+from math import prod
 from typing import Literal
 
 import torch.nn.functional as F
@@ -16,19 +17,21 @@ ON_THE_STEM = 5
 """layers of the encoder on its finest grid: the blocks of pixels, and two convolutions with their activations"""
 
 
-def encoder(size: int, latent: int, channels: int, stem: int, circular: bool, media: int = 0) -> nn.Module:
-    """Images (n, 1, size, size) of -1..1 -> latent vectors (n, latent), which begin with the conductances of media."""
-    c, coarse = channels, size // 8
-    finest = [*conv(4, c, circular), *conv(c, c, circular), nn.PixelUnshuffle(2)] if stem == 2 else []
+def encoder(
+    grid: tuple[int, ...], latent: int, channels: int, stem: int, circular: bool, media: int = 0
+) -> nn.Sequential | Conducting:
+    """Images (n, 1, *grid) of -1..1 -> latent vectors (n, latent), which begin with the conductances of media."""
+    c, dim = channels, len(grid)
+    finest = [*conv(2**dim, c, circular, dim), *conv(c, c, circular, dim), Fold(2, dim)] if stem == 2 else []
     layers: list[nn.Module] = [
-        nn.PixelUnshuffle(stem),
+        Fold(stem, dim),
         *finest,
-        *conv(4 * c if stem == 2 else 16, 2 * c, circular),
-        *conv(2 * c, 2 * c, circular),
-        nn.PixelUnshuffle(2),
-        *conv(8 * c, 4 * c, circular),
+        *conv(2**dim * c if stem == 2 else 4**dim, 2 * c, circular, dim),
+        *conv(2 * c, 2 * c, circular, dim),
+        Fold(2, dim),
+        *conv(2**dim * 2 * c, 4 * c, circular, dim),
         nn.Flatten(),
-        nn.Linear(4 * c * coarse**2, latent - 2 * media),
+        nn.Linear(4 * c * prod(grid) // 8**dim, latent - 2 * media),
     ]
     if not media:
         return nn.Sequential(*layers)
@@ -37,39 +40,77 @@ def encoder(size: int, latent: int, channels: int, stem: int, circular: bool, me
     return Conducting(nn.Sequential(*fine), nn.Sequential(*rest), width, media, circular)
 
 
-def decoder(size: int, latent: int, channels: int, stem: int, circular: bool) -> nn.Sequential:
-    """Latent vectors -> log odds (n, 1, size, size)."""
-    c, coarse = channels, size // 8
-    finest = [Double(circular), *conv(2 * c, c, circular), *conv(c, c, circular)] if stem == 2 else []
+def decoder(grid: tuple[int, ...], latent: int, channels: int, stem: int, circular: bool) -> nn.Sequential:
+    """Latent vectors -> log odds (n, 1, *grid)."""
+    c, dim = channels, len(grid)
+    coarse = [side // 8 for side in grid]
+    finest = [Double(circular), *conv(2 * c, c, circular, dim), *conv(c, c, circular, dim)] if stem == 2 else []
     return nn.Sequential(
-        nn.Linear(latent, 4 * c * coarse**2),
-        nn.Unflatten(1, (4 * c, coarse, coarse)),
-        *conv(4 * c, 4 * c, circular),
+        nn.Linear(latent, 4 * c * prod(coarse)),
+        nn.Unflatten(1, (4 * c, *coarse)),
+        *conv(4 * c, 4 * c, circular, dim),
         Double(circular),
-        *conv(4 * c, 2 * c, circular),
-        *conv(2 * c, 2 * c, circular),
+        *conv(4 * c, 2 * c, circular, dim),
+        *conv(2 * c, 2 * c, circular, dim),
         *finest,
-        conv(c if stem == 2 else 2 * c, stem**2, circular)[0],
-        nn.PixelShuffle(stem),
+        conv(c if stem == 2 else 2 * c, stem**dim, circular, dim)[0],
+        Unfold(stem, dim),
     )
 
 
-def conv(inputs: int, outputs: int, circular: bool) -> tuple[nn.Module, nn.Module]:
-    """A 3 x 3 convolution and its activation."""
+def conv(inputs: int, outputs: int, circular: bool, dim: int = 2) -> tuple[nn.Module, nn.Module]:
+    """A convolution of 3 pixels a side and its activation."""
     mode: Literal["zeros", "circular"] = "circular" if circular else "zeros"
-    return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=mode), nn.SiLU()
+    kind = nn.Conv2d if dim == 2 else nn.Conv3d
+    return kind(inputs, outputs, 3, padding=1, padding_mode=mode), nn.SiLU()
+
+
+class Fold(nn.Module):
+    """Blocks of `block` pixels a side into channels, (n, c, *grid) -> (n, c block^dim, *grid / block)."""
+
+    def __init__(self, block: int, dim: int) -> None:
+        super().__init__()
+        self.block, self.dim = block, dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images folded."""
+        if self.dim == 2:
+            return F.pixel_unshuffle(x, self.block)
+        n, c, *grid = x.shape
+        d, h, w = (side // self.block for side in grid)
+        b = self.block
+        return x.reshape(n, c, d, b, h, b, w, b).permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(n, c * b**3, d, h, w)
+
+
+class Unfold(nn.Module):
+    """Channels into blocks of pixels, the inverse of `Fold`."""
+
+    def __init__(self, block: int, dim: int) -> None:
+        super().__init__()
+        self.block, self.dim = block, dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images unfolded."""
+        if self.dim == 2:
+            return F.pixel_shuffle(x, self.block)
+        n, c, d, h, w = x.shape
+        b = self.block
+        x = x.reshape(n, c // b**3, b, b, b, d, h, w).permute(0, 1, 5, 2, 6, 3, 7, 4)
+        return x.reshape(n, c // b**3, d * b, h * b, w * b)
 
 
 class Double(nn.Module):
-    """Twice the resolution by bilinear interpolation, across the edges where the image is periodic."""
+    """Twice the resolution by linear interpolation, across the edges where the image is periodic."""
 
     def __init__(self, circular: bool) -> None:
         super().__init__()
         self.circular = circular
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, c, h, w) -> (n, c, 2 h, 2 w)."""
+        """(n, c, *grid) -> (n, c, *2 grid)."""
+        dim = x.dim() - 2
+        mode = "bilinear" if dim == 2 else "trilinear"
         if not self.circular:
-            return F.interpolate(x, scale_factor=2, mode="bilinear")
-        wrapped = F.pad(x, (1, 1, 1, 1), mode="circular")
-        return F.interpolate(wrapped, scale_factor=2, mode="bilinear")[:, :, 2:-2, 2:-2]
+            return F.interpolate(x, scale_factor=2, mode=mode)
+        wrapped = F.pad(x, (1, 1) * dim, mode="circular")
+        return F.pad(F.interpolate(wrapped, scale_factor=2, mode=mode), (-2, -2) * dim)

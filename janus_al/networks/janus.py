@@ -10,10 +10,10 @@ the volume fraction needs no head, it is the mean of the image. Of images with c
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PlainValidator
 from torch import Tensor, nn
 
 from janus_al.networks import convolutional, transformer
@@ -22,8 +22,28 @@ from janus_al.properties import row_of
 from janus_al.settings import settings
 
 CONDUCTIVITIES = ("kxx", "kyy")
+"""what conduction gives in planes, and so what the head predicts unless told"""
+IN_VOLUMES = (*CONDUCTIVITIES, "kzz")
 LARGEST = 1_000_000_000
 """weights of a network: 4 GB, and five times that in training"""
+
+
+LONGEST = 1024
+"""side of an image"""
+
+
+def _sides(value: Any) -> int | tuple[int, ...]:
+    several = isinstance(value, list | tuple)
+    sides: tuple[Any, ...] = tuple(value) if several else (value,)
+    if not sides or not all(type(side) is int for side in sides):
+        raise ValueError("must be a whole number, or a list of them")
+    if max(sides) > LONGEST:
+        raise ValueError(f"must be at most {LONGEST}")
+    return sides if several else sides[0]
+
+
+Size = Annotated[int | tuple[int, ...], PlainValidator(_sides)]
+"""one side for all axes, or one for each"""
 
 
 @settings
@@ -32,8 +52,10 @@ class JanusConfig:
 
     architecture: Literal["conv", "vit"] = "conv"
     """conv (Janus-C) or vit (Janus-ViT)"""
-    size: Annotated[int, Field(strict=True, le=1024)] = 32
-    """image side, a multiple of 8"""
+    dim: Literal[2, 3] = 2
+    """axes of an image: a plane's or a volume's"""
+    size: Size = 32
+    """image side, a multiple of 8; or a list of sides, [ny, nx] or [nz, ny, nx]"""
     latent: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
     """latent dimensions"""
     channels: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
@@ -55,9 +77,19 @@ class JanusConfig:
     """knot intervals of its splines"""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
-        if self.size < 16 or self.size % 8:
-            raise ValueError(f"size {self.size}: the network wants a side of at least 16 that 8 divides")
+        """Take equal sides for one, conductivities for those of a volume in one, and refuse what cannot be built."""
+        if isinstance(self.size, tuple):
+            if len(self.size) != self.dim:
+                raise ValueError(f"size {list(self.size)}: {len(self.size)} sides of an image of dim {self.dim}")
+            if len(set(self.size)) == 1:
+                object.__setattr__(self, "size", self.size[0])
+        if any(side < 16 or side % 8 for side in self.grid):
+            raise ValueError(f"size {self.size}: the network wants sides of at least 16 that 8 divides")
+        if self.dim == 3:
+            if self.architecture == "vit" or self.media:
+                raise ValueError("architecture vit and media are of planes (dim = 2); volumes take conv without media")
+            if self.properties == CONDUCTIVITIES:
+                object.__setattr__(self, "properties", IN_VOLUMES)
         if self.conducting and 2 * self.conducting >= self.latent:
             raise ValueError(
                 f"latent {self.latent}: {self.media} media take {2 * self.media} of them and leave none; raise it"
@@ -68,17 +100,25 @@ class JanusConfig:
             )
 
     @property
+    def grid(self) -> tuple[int, ...]:
+        """Sides of an image, (ny, nx) or (nz, ny, nx)."""
+        return (self.size,) * self.dim if isinstance(self.size, int) else self.size
+
+    @property
     def conducting(self) -> int:
         """Media that the network has."""
         return self.media if self.architecture == "conv" else 0
 
-    def suited_to(self, size: int, boundary: str, properties: Sequence[str] = CONDUCTIVITIES) -> "JanusConfig":
-        """The same network for images of this side and boundary whose simulations give these properties."""
-        names = self.properties if self.properties != CONDUCTIVITIES else tuple(properties)
+    def suited_to(
+        self, grid: tuple[int, ...], boundary: str, properties: Sequence[str] = CONDUCTIVITIES
+    ) -> "JanusConfig":
+        """The same network for images of this grid and boundary whose simulations give these properties."""
+        names = self.properties if self.properties not in (CONDUCTIVITIES, IN_VOLUMES) else tuple(properties)
         if strange := [name for name in names if name not in properties]:
             raise ValueError(f"network.properties: {strange[0]} is none of the data's {', '.join(properties)}")
         padding: Literal["zeros", "circular"] = "circular" if boundary == "periodic" else "zeros"
-        return replace(self, size=size, padding=padding, properties=names)
+        dim: Literal[2, 3] = 3 if len(grid) == 3 else 2
+        return replace(self, dim=dim, size=tuple(grid), padding=padding, properties=names)
 
 
 @lru_cache
@@ -98,7 +138,7 @@ class Janus(nn.Module):
         super().__init__()
         self.config = config
         circular = config.padding == "circular"
-        shape = (config.size, config.latent, config.channels)
+        shape = (config.grid, config.latent, config.channels)
         if config.architecture == "conv":
             self.encoder = convolutional.encoder(*shape, config.stem, circular, config.media)
             self.decoder = convolutional.decoder(*shape, config.stem, circular)
@@ -116,14 +156,15 @@ class Janus(nn.Module):
         self.register_buffer("latent_mean", torch.zeros(config.latent))
         self.register_buffer("latent_std", torch.ones(config.latent))
         # Convolutions are never slower on it, and up to a fifth faster (docs/results/training.md).
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.dim == 2:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, x: Tensor) -> Tensor:
-        """Images (n, side, side) of 0..1 -> latent vectors (n, latent)."""
+        """Images (n, *grid) of 0..1 -> latent vectors (n, latent)."""
         return self.encoder(x.unsqueeze(1) * 2 - 1)
 
     def decode_logits(self, z: Tensor) -> Tensor:
-        """Latent vectors -> log odds of label 1, (n, side, side)."""
+        """Latent vectors -> log odds of label 1, (n, *grid)."""
         return self.decoder(z).squeeze(1)
 
     def decode(self, z: Tensor) -> Tensor:

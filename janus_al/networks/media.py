@@ -35,13 +35,18 @@ class Conducting(nn.Module):
             nn.init.constant_(self.start, contrast / 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (n, 1, side, side) of -1..1 -> latent vectors."""
+        """Images (n, 1, ny, nx) of -1..1 -> latent vectors."""
         features = self.fine(x)
         with torch.autocast(x.device.type, enabled=False):
             mean, features = (t.to(self.start.dtype) for t in (F.adaptive_avg_pool2d(x, features.shape[-2:]), features))
             along_x, along_y = (self.local(features) + self.start * mean).exp().chunk(2, dim=1)
-            both = torch.stack([along_x, along_y.mT]), torch.stack([along_y, along_x.mT])
-            conducts = conductance(*both, self.circular).log().movedim(0, 1).flatten(1)
+            if along_x.shape[-1] == along_x.shape[-2]:
+                both = torch.stack([along_x, along_y.mT]), torch.stack([along_y, along_x.mT])
+                conducts = conductance(*both, self.circular)
+            else:
+                ways = (along_x, along_y), (along_y.mT, along_x.mT)
+                conducts = torch.stack([conductance(*way, self.circular) for way in ways])
+            conducts = conducts.log().movedim(0, 1).flatten(1)
         return torch.cat([conducts, self.coarse(features)], dim=1)
 
 

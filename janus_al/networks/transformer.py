@@ -4,6 +4,8 @@ Attention is written out, because torch's fused kernels have no second derivativ
 needs one.
 """
 
+from math import prod
+
 import torch
 from torch import Tensor, nn
 
@@ -15,9 +17,9 @@ HEADS = 4
 """of attention; the width is a multiple of it"""
 
 
-def encoder(size: int, latent: int, channels: int, depth: int) -> nn.Sequential:
-    """Images (n, 1, size, size) -> latent vectors (n, latent); tokens are 4 x channels wide."""
-    width, tokens = 4 * channels, (size // PATCH) ** 2
+def encoder(grid: tuple[int, ...], latent: int, channels: int, depth: int) -> nn.Sequential:
+    """Images (n, 1, ny, nx) -> latent vectors (n, latent); tokens are 4 x channels wide."""
+    width, tokens = 4 * channels, prod(grid) // PATCH**2
     return nn.Sequential(
         nn.PixelUnshuffle(PATCH),
         nn.Flatten(2),
@@ -31,17 +33,17 @@ def encoder(size: int, latent: int, channels: int, depth: int) -> nn.Sequential:
     )
 
 
-def decoder(size: int, latent: int, channels: int, depth: int, circular: bool) -> nn.Sequential:
-    """Latent vectors -> log odds (n, 1, size, size): tokens of a patch, doubled once, then blocks of 2 x 2 pixels."""
-    width, side = 4 * channels, size // PATCH
+def decoder(grid: tuple[int, ...], latent: int, channels: int, depth: int, circular: bool) -> nn.Sequential:
+    """Latent vectors -> log odds (n, 1, ny, nx): tokens of a patch, doubled once, then blocks of 2 x 2 pixels."""
+    width, tokens, coarse = 4 * channels, prod(grid) // PATCH**2, [side // PATCH for side in grid]
     return nn.Sequential(
-        nn.Linear(latent, side**2 * width),
-        nn.Unflatten(1, (side**2, width)),
-        Positions(side**2, width),
+        nn.Linear(latent, tokens * width),
+        nn.Unflatten(1, (tokens, width)),
+        Positions(tokens, width),
         *(Block(width) for _ in range(depth)),
         nn.LayerNorm(width),
         Transpose(),
-        nn.Unflatten(2, (side, side)),
+        nn.Unflatten(2, coarse),
         Double(circular),
         *conv(width, channels, circular),
         conv(channels, 4, circular)[0],

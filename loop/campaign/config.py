@@ -246,7 +246,9 @@ class CampaignConfig(Section):
         object.__setattr__(
             self,
             "network",
-            self.network.suited_to(self.microstructure.size, self.microstructure.boundary, self.material.simulated),
+            self.network.suited_to(
+                (self.microstructure.size,) * 2, self.microstructure.boundary, self.material.simulated
+            ),
         )
         check_settings(self.network, self.training)
         targets = [t.name for t in self.targets()]

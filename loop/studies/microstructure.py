@@ -94,7 +94,7 @@ def reproduce_microstructure(
             trained, card = train(samples, suited, training, data.seed, kept)
             checkpoint.save(model, trained, card)
     network_, card = checkpoint.load(model, means.device)
-    size, phases = network_.config.size, card.phase_conductivity
+    size, phases = network_.config.grid[0], card.phase_conductivity
     test = _samples(out / "test.h5", Data(TEST, TEST, size, data.seed, (phases[0], phases[1])), means, test=True)
     check_test(test, card.images, "the test set")
     report: dict[str, Any] = {

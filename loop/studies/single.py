@@ -80,7 +80,7 @@ def tools_of(
 ) -> Tools:
     """What a generator is made with where there is a model and no campaign."""
     return Tools(
-        grid=(model.config.size, model.config.size),
+        grid=model.config.grid,
         material=card.material,
         swarm=swarm,
         model=lambda: (model, card),
@@ -132,9 +132,9 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     target, seed = request.target, request.seed
     model, card = checkpoint.load(model_folder, means.device)
     target = dataclasses.replace(target, geometry=target.geometry.under(card.boundary))
-    limits, side = limits_of(card.material), model.config.size
-    check_shape(target, (side, side))
-    reach = check_reachable(target, card.material.names, limits, side**2)
+    limits, grid = limits_of(card.material), model.config.grid
+    check_shape(target, grid)
+    reach = check_reachable(target, card.material.names, limits, math.prod(grid))
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
     run |= {"model": str(model_folder)}
     run |= {name: getattr(request, name) for name in ("simulated", "refine_steps", "swarm")}
@@ -148,7 +148,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     known = Known(past=past_of([card.proposals], [False], limits))
     candidates, passed_over = propose(janus, [(sought, target.designs)], known, rules, (seed, 0))
     candidates = [dataclasses.replace(c, target=target) for c in candidates]
-    shapes = shapes_for(target, (side, side), card.material) if request.simulated else []
+    shapes = shapes_for(target, grid, card.material) if request.simulated else []
     candidates += shapes
     seconds, verified = {"inversion": time.perf_counter() - began, "simulation": 0.0}, dict[str, dict[str, Any]]()
     if request.simulated:

@@ -20,10 +20,10 @@ class Autoencoder(nn.Module):
 
     def __init__(self, side: int, conditions: int, circular: bool) -> None:
         super().__init__()
-        shape = (side, 2 * LATENT, CHANNELS, STEM, circular)
+        shape = ((side, side), 2 * LATENT, CHANNELS, STEM, circular)
         self.encoder = convolutional.encoder(*shape)
         self.posterior = nn.Linear(2 * LATENT + conditions, 2 * LATENT)
-        self.decoder = convolutional.decoder(side, LATENT + conditions, CHANNELS, STEM, circular)
+        self.decoder = convolutional.decoder((side, side), LATENT + conditions, CHANNELS, STEM, circular)
         self.head = None
         if conditions:
             self.head = nn.Sequential(convolutional.encoder(*shape), nn.SiLU(), nn.Linear(2 * LATENT, conditions))
