@@ -87,6 +87,7 @@ def in_file(target, pixel=""):
         ('kxx = "max"\nvolume_fraction = { max = 0.3 }', "max kxx, volume_fraction <= 0.3"),
         ('kxx = { best = "max", min = 0.2 }', "max kxx, kxx >= 0.2"),
         ('"kxx/kyy" = { min = 1.5 }', "kxx/kyy >= 1.5"),
+        ("kxx = 0.3", "kxx = 0.3 ± 1 %"),
         ('kxx = { min = 0.2 }\nmin_feature = 3\nconnected = "x"', "kxx >= 0.2, min_feature >= 3, connected = x"),
         ("kxx = { min = 0.2 }\nmin_feature = '1.6 um'", "kxx >= 0.2, min_feature >= 4"),
         (
@@ -110,6 +111,7 @@ def test_an_image_that_repeats_is_judged_so():
     ("target", "rule"),
     [
         ('kxx = "most"', "must be max or min"),
+        ("kxx = true", "must be a section with keys of its own"),
         ("kxx = { min = 0.2 }\nmin_feature = '1um'", "microstructure.pixel says how long a pixel is"),
         ("kxx = { min = 0.2 }\nmin_feature = true", "must be a number"),
         ("kxx = { min = 0.2 }\nmin_feature = 17", "features of 17 pixels in images of 16"),

@@ -143,7 +143,7 @@ class Requirement(Section):
     """A value with a relative tolerance; or min, or max, or both; or the best there is."""
 
     value: Wanted | None = None
-    """what is wanted; 0.30 alone, without a table, is not enough"""
+    """what is wanted; kxx = 0.3 is short for it"""
     tolerance: Wanted | None = None
     """of the value, relative: 0.01 is one per cent, and the default"""
     min: Wanted | None = None
@@ -156,6 +156,8 @@ class Requirement(Section):
     @model_validator(mode="before")
     @classmethod
     def _in_short(cls, given: Any) -> Any:
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return {"value": given}
         return {"best": given} if isinstance(given, str) else given
 
 
