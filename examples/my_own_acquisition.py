@@ -8,8 +8,8 @@ function (pool, count, known, rng) -> rows, the best first: `pool` has a row for
 random comes from `rng` alone, so that a campaign that was killed goes on as it was. Rules that hold for all (new,
 possible, unlike each other) are not its own to change.
 
-`[loop] acquisition` names a built-in one or "module:function", a module on Python's search path: of a script its own
-folder is on it, elsewhere set PYTHONPATH. `[loop] generator` takes a class of yours in the same way.
+`[loop] acquisition` names a built-in one or "module:function", a module on Python's search path, to which this script
+adds its own folder; elsewhere set PYTHONPATH. `[loop] generator` takes a class of yours in the same way.
 """
 
 import json
@@ -43,6 +43,7 @@ execution = { workers = 2, umap = false, solver = "direct" }
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
+    sys.path.insert(0, str(Path(__file__).parent))  # where it is already, but with python -P or PYTHONSAFEPATH
 
     # The same campaign twice; `settings` are laid over the TOML, as --set is on the command line.
     ways = {"nearest": "nearest", "thrifty": "my_own_acquisition:thrifty"}

@@ -7,8 +7,7 @@ and turns an image of labels into their values. That is all: bounds and sensitiv
 error that it raises is a failure with a reason, which costs its simulation and ends nothing.
 
 The TOML names it as "module:Class". Each worker process imports that module, by the search path of the process that
-started it: of a script its own folder is on it (but with `python -P` or PYTHONSAFEPATH), elsewhere set PYTHONPATH; the
-current directory is looked into as well.
+started it: this script adds its own folder, elsewhere set PYTHONPATH; the current directory is looked into as well.
 So this file's own class is "my_own_simulator:Edges", and what it runs stands under `if __name__ == "__main__":`, since
 the workers import all of it again. Whoever resumes or reads the campaign needs the module, too. An installed package
 offers one under the entry point group `janus_al.simulators`; a program in any language comes in by
@@ -69,6 +68,7 @@ interface = { max = 3.0 }
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
+    sys.path.insert(0, str(Path(__file__).parent))  # where it is already, but with python -P or PYTHONSAFEPATH
     done = loop.run(CAMPAIGN, folder / "campaign")
     print(done, *done.designs, sep="\n")
 
