@@ -81,7 +81,8 @@ def microstructure(
     from janus_al.device import prepare
     from loop.campaign.toml import load_training
     from loop.studies.means import Means
-    from loop.studies.microstructure import NETWORK, TRAINING, Data, reproduce_microstructure
+    from loop.studies.data import Data
+    from loop.studies.microstructure import NETWORK, TRAINING, reproduce_microstructure
 
     if not simulated <= count:
         raise UsageError(f"--simulated {simulated}: at most the --count of images, {count}")
@@ -117,3 +118,58 @@ def microstructure(
     print("sweep, median errors")
     print_table(["kxx", "in range", "by the head", "first shot", "cut moved", "met of 4"], rows)
     print(f"written: {out}/microstructure.json and pictures")
+
+
+@reproduce_app.command()
+def volume(
+    out: Out = Path("reproduced/volume"),
+    size: Annotated[int, typer.Option(min=16, max=64, help="Voxels a side; 8 divides it.")] = 32,
+    count: Annotated[int, typer.Option(min=16, max=100_000, help="Volumes to train on, most without simulation.")] = 512,
+    numbers: Annotated[
+        str, typer.Option(help="Of simulated volumes among them: models are trained on, comma-separated.")
+    ] = "16,32,64,128,256",
+    ways: Annotated[str, typer.Option(help="Of training, comma-separated.")] = "sensitivities,labels",
+    contrast: Annotated[
+        float,
+        typer.Option(min=1.01, max=1e6, help="Of the phases: label 0 conducts 0.1, label 1 so many times as much."),
+    ] = 10.0,
+    set_: Set = None,
+    seed: Seed = 0,
+    workers: Workers = 0,
+    device: Device = "auto",
+    threads: Threads = 1,
+    json_: Json = False,
+) -> None:
+    """Volumes: what a model learns from few simulations, with sensitivities and without, and a campaign from 32.
+
+    janus-al reproduce volume --size 16 --count 128 --numbers 16,32
+    """
+    try:
+        asked = tuple(sorted({int(word) for word in numbers.split(",")}))
+    except ValueError:
+        asked = ()
+    if not asked or asked[0] < 2 or asked[-1] > count:
+        raise UsageError(f"numbers '{numbers}': whole numbers from 2 to the --count of {count}, separated by commas")
+    from janus_al.device import prepare
+    from loop.campaign.toml import load_training
+    from loop.studies.data import Data
+    from loop.studies.means import Means
+    from loop.studies.volume import WAYS, Course, reproduce_volume, rows
+
+    trained = tuple(word.strip() for word in ways.split(","))
+    if not set(trained) <= set(WAYS):
+        raise UsageError(f"ways '{ways}': {' and '.join(WAYS)} are known")
+
+    network, training = load_training(None, ["network.dim=3", *(set_ or [])])
+    data = Data(count, asked[-1], size, seed, (0.1, 0.1 * contrast), dim=3)
+    with Progress() as progress:
+        means = Means(prepare(device, threads), workers, progress)
+        report = reproduce_volume(out, data, Course(asked, trained), network, training, means)
+    if json_:
+        print_json(report)
+        return
+    columns = ["simulations", "way", "test error", "wrong voxels", "by the head", "first shot", "met after 1, 2...", "s"]
+    print_table(columns, rows(report["models"]))
+    found = report["campaign"]["status"]
+    print(f"campaign from {Course.base} simulations: {found['state']}, {found['reason']}")
+    print(f"written: {out}/volume.json, {out}/curves.png, {out}/campaign/report.html")

@@ -39,6 +39,25 @@ def curves(path: Path, history: Sequence[dict[str, float]]) -> None:
     _save(figure, path)
 
 
+def learning(path: Path, models: Sequence[dict[str, Any]]) -> None:
+    """Error on test volumes and of first shots against the number of simulations, a line for each way of training."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), sharey=True)
+    for axis, title in zip(axes, ("error on test volumes", "first shot by simulation, median"), strict=True):
+        for way in dict.fromkeys(m["way"] for m in models):
+            own = [m for m in models if m["way"] == way]
+            errors = [m["test_error"] if axis is axes[0] else m["first_shot"]["median"] for m in own]
+            axis.loglog([m["simulations"] for m in own], [100 * e for e in errors], "o-", markersize=4, label=way)
+        numbers = sorted({m["simulations"] for m in models})
+        axis.set_xticks(numbers, numbers)
+        axis.set_yticks([1, 2, 5, 10, 20], ["1 %", "2 %", "5 %", "10 %", "20 %"])
+        axis.minorticks_off()
+        axis.set(xlabel="simulations", title=title)
+        axis.grid(alpha=0.3)
+    axes[0].legend(frameon=False)
+    _save(figure, path)
+
+
 def latent(path: Path, flat: NDArray[Any], k: NDArray[np.floating]) -> None:
     """The latent plane, coloured by conductivity."""
     plt = _pyplot()

@@ -5,7 +5,6 @@ import hashlib
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from janus_al import checkpoint, dataset
+from janus_al import checkpoint
 from janus_al.evaluation import evaluate
 from janus_al.files import atomic_path
-from janus_al.fitting import Run, TrainingConfig, network_for
+from janus_al.fitting import Run, TrainingConfig, TrainingError, network_for
 from janus_al.identity import check_test
-from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
-from janus_al.samples import Samples, concatenate, unlabelled
+from janus_al.samples import Samples
 from janus_al.training import encode, train
-from loop import CREATED_BY
 from loop.design.candidates import Candidate, probe_targets
 from loop.design.generators import Tools
 from loop.design.select import aligned_distance
@@ -32,32 +29,17 @@ from loop.files.outputs import check_folder, claim
 from loop.output import pictures
 from loop.output.latent_map import plane
 from loop.simulation.executors import open_executor
-from loop.simulation.rows import simulate_samples
 from loop.simulation.simulate import Execution
+from loop.studies.data import SOLVER, Data, samples_at
 from loop.studies.means import Means, Say
 from loop.studies.single import physics_of, shots_at, tools_of
-from simulators import generate
-from simulators.structures.phasefield import stream_for_tests
 
 TEST = 512
 NETWORK = JanusConfig(size=64, stem=4, channels=24)
 TRAINING = TrainingConfig(steps=12000, batch=40, simulated=28, cycled=10, l_cyc=1.0, l_sens=20.0, validation=0.03)
 PROBES, EACH, DIVERSE = 48, 4, 16
-SOLVER = "direct"
-"""agrees with FiPy to 1e-10 (docs/validation.md), and is several times faster"""
 COMPONENT = np.linspace(-2.0, 2.0, 9)
 """steps of the traversal, in standard deviations along the first principal component"""
-
-
-@dataclass(frozen=True)
-class Data:
-    """Images made and simulated, their side and seed (the test has its own stream), and how their phases conduct."""
-
-    count: int = 16384
-    simulated: int = 8192
-    size: int = 64
-    seed: int = 0
-    conductivity: tuple[float, float] = (0.1, 1.0)
 
 
 def reproduce_microstructure(
@@ -78,24 +60,26 @@ def reproduce_microstructure(
     """
     run: dict[str, Any] = {"command": "reproduce microstructure", "seed": data.seed}
     if model is None:
-        suited = network_for((data.size, data.size), conduction(data.conductivity), network, training)
+        suited = network_for(data.grid, data.material, network, training)
         run |= {"data": dataclasses.asdict(data), "network": dataclasses.asdict(network)}
         run |= {"training": dataclasses.asdict(training)}
     else:
-        checkpoint.load(model)
+        if checkpoint.load(model)[0].config.dim != 2:
+            raise TrainingError(f"{model}: a model of volumes; `janus-al reproduce volume` judges what they learn")
         run |= {"model": hashlib.sha256((model / "model.json").read_bytes()).hexdigest()}
     check_folder(out, run, () if model is None else [model], force=None)
     claim(out, run, [])
     if model is None:
         model = out / "model"
         if not (model / "model.json").exists():
-            samples = _samples(out / "data.h5", data, means)
+            samples = samples_at(out / "data.h5", data, means)
             kept = Run(means.device, out / "state.pt", partial(means.progress, "training"))
             trained, card = train(samples, suited, training, data.seed, kept)
             checkpoint.save(model, trained, card)
     network_, card = checkpoint.load(model, means.device)
-    size, phases = network_.config.grid[0], card.phase_conductivity
-    test = _samples(out / "test.h5", Data(TEST, TEST, size, data.seed, (phases[0], phases[1])), means, test=True)
+    phases = card.phase_conductivity
+    like = Data(TEST, TEST, network_.config.size, data.seed, (phases[0], phases[1]))
+    test = samples_at(out / "test.h5", like, means, test=True)
     check_test(test, card.images, "the test set")
     report: dict[str, Any] = {
         "model": dataclasses.asdict(network_.config),
@@ -117,21 +101,6 @@ def reproduce_microstructure(
     with atomic_path(out / "microstructure.json") as temporary:
         temporary.write_text(json.dumps(report, indent=1))
     return report
-
-
-def _samples(path: Path, data: Data, means: Means, test: bool = False) -> Samples:
-    """The dataset at `path`, made if it is not there."""
-    if not path.exists():
-        material = conduction(data.conductivity)
-        images = generate(data.count, data.size, stream_for_tests(data.seed) if test else data.seed)
-        meta: dict[str, Any] = {"origin": b"generated", "seed": data.seed}
-        with open_executor("process", means.workers) as executor:
-            execution = Execution(executor, SOLVER, cached=True)
-            parts = simulate_samples(images[: data.simulated], material, execution, means.progress, **meta)
-        if data.simulated < data.count:
-            parts.append(unlabelled(images[data.simulated :], material, **meta))
-        dataset.write(path, concatenate(parts), CREATED_BY)
-    return dataset.read(path)
 
 
 def in_range(tools: Tools, execution: Execution, progress: Say) -> dict[str, Any]:
