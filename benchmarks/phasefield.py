@@ -98,9 +98,7 @@ def main():
     images, steps = (8, 50) if arguments.smoke else (arguments.images, arguments.steps)
     print(header("numpy", "scipy"), "\n")
     print(f"Growth rate of one mode of {MODE} x {MODE}: {growth_error():.1e} off.\n")
-    print(
-        "| images | steps | plain loop, CPU ms each | ours | ratio | largest difference | mass drift | energy rise |"
-    )
+    print("| images | steps | plain loop, CPU ms each | ours | ratio | largest difference | mass drift | energy rise |")
     print("|---|---|---|---|---|---|---|---|")
     for grid in GRIDS:
         n, m = (images, steps) if len(grid) == 2 else (max(images // 8, 4), max(steps // 8, 10))

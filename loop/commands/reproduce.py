@@ -80,8 +80,8 @@ def microstructure(
     """
     from janus_al.device import prepare
     from loop.campaign.toml import load_training
-    from loop.studies.means import Means
     from loop.studies.data import Data
+    from loop.studies.means import Means
     from loop.studies.microstructure import NETWORK, TRAINING, reproduce_microstructure
 
     if not simulated <= count:
@@ -124,7 +124,9 @@ def microstructure(
 def volume(
     out: Out = Path("reproduced/volume"),
     size: Annotated[int, typer.Option(min=16, max=64, help="Voxels a side; 8 divides it.")] = 32,
-    count: Annotated[int, typer.Option(min=16, max=100_000, help="Volumes to train on, most without simulation.")] = 512,
+    count: Annotated[
+        int, typer.Option(min=16, max=100_000, help="Volumes to train on, most without simulation.")
+    ] = 512,
     numbers: Annotated[
         str, typer.Option(help="Of simulated volumes among them: models are trained on, comma-separated.")
     ] = "16,32,64,128,256",
@@ -168,7 +170,16 @@ def volume(
     if json_:
         print_json(report)
         return
-    columns = ["simulations", "way", "test error", "wrong voxels", "by the head", "first shot", "met after 1, 2...", "s"]
+    columns = [
+        "simulations",
+        "way",
+        "test error",
+        "wrong voxels",
+        "by the head",
+        "first shot",
+        "met after 1, 2...",
+        "s",
+    ]
     print_table(columns, rows(report["models"]))
     found = report["campaign"]["status"]
     print(f"campaign from {Course.base} simulations: {found['state']}, {found['reason']}")

@@ -1,9 +1,9 @@
 """What simulations teach of volumes: errors against their number, and a campaign that begins with a few of them.
 
-    OUT/data.h5, test.h5          volumes from a seed, the first ones simulated; others from the stream for tests
-    OUT/models/WAY-NUMBER/        trained on NUMBER simulated volumes, the rest of the data without simulation
-    OUT/campaign/                 begins with BASE simulated volumes, and ends with designs
-    OUT/volume.json, curves.png   all figures
+OUT/data.h5, test.h5          volumes from a seed, the first ones simulated; others from the stream for tests
+OUT/models/WAY-NUMBER/        trained on NUMBER simulated volumes, the rest of the data without simulation
+OUT/campaign/                 begins with BASE simulated volumes, and ends with designs
+OUT/volume.json, curves.png   all figures
 """
 
 import dataclasses
@@ -111,9 +111,7 @@ def begun_with(pool: Samples, number: int) -> Samples:
     return concatenate([known, unlabelled(rest, pool.material)]) if len(rest) else known
 
 
-def judged(
-    model: Janus, card: checkpoint.Card, test: Samples, course: Course, execution: Execution
-) -> dict[str, Any]:
+def judged(model: Janus, card: checkpoint.Card, test: Samples, course: Course, execution: Execution) -> dict[str, Any]:
     """Errors of a model on the test volumes, and of its first shots by simulation, before and after refinement."""
     found, targets = evaluate(model, test), probe_targets(card.property_range, course.probes)
     shots = shots_at(tools_of(model, card), targets, 0, execution, course.refine_steps)
