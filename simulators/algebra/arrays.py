@@ -30,3 +30,8 @@ def like(array: np.ndarray, example: Array) -> Array:
 def to_numpy(array: Array) -> np.ndarray:
     """As a NumPy array, wherever it was."""
     return array if isinstance(array, np.ndarray) else array.detach().cpu().numpy()
+
+
+def on_gpu(array: Array) -> bool:
+    """Whether it is elsewhere than in the processor's memory."""
+    return not isinstance(array, np.ndarray) and array.device.type != "cpu"

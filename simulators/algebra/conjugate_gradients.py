@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from simulators.algebra.arrays import Array, like, namespace
+from simulators.algebra.stencils import Stencil
 
 MAX_ITERATIONS = 5000
 CHECK_EVERY = 5
@@ -27,8 +28,11 @@ class System(Protocol):
     def modes(self) -> list[tuple[Array, Array]]:
         """Of each axis: eigenvalues (nodes,) and eigenvectors (nodes, nodes) at conductivity 1, NumPy."""
 
-    def take(self, index: Array) -> "System":
+    def take(self, index: Array | slice) -> "System":
         """The systems at an index."""
+
+    def stencil(self) -> Stencil:
+        """The operator of the one system there is, in NumPy; its free part has the nodes."""
 
 
 def conjugate_gradients(system: System, rhs: Array, limit: Array) -> Array:

@@ -7,10 +7,14 @@ is the one differentiated and every other one of S contributes 1/12.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 from math import prod
 
-from simulators.algebra.arrays import Array, namespace, part
+from simulators.algebra.arrays import Array, namespace, on_gpu, part, to_numpy
 from simulators.algebra.conjugate_gradients import conjugate_gradients, element_modes
+from simulators.algebra.stencils import ElementStencil
+from simulators.algebra.two_precisions import solver
 from simulators.conduction.bounds import LogTensor, log_tensor
 
 TOLERANCE = 1e-9
@@ -93,9 +97,14 @@ class Elements:
         grid = self.kappa.shape[-self.dim :]
         return [element_modes(n, ends) for n, ends in zip(grid, self.ends, strict=True)]
 
-    def take(self, index: Array) -> "Elements":
+    def take(self, index: Array | slice) -> "Elements":
         """See `System`."""
         return replace(self, kappa=self.kappa[index])
+
+    def stencil(self) -> ElementStencil:
+        """See `System`."""
+        weights = {s: weight(s) for s in product((False, True), repeat=self.dim) if any(s)}
+        return ElementStencil(weights, to_numpy(self.kappa[0, 0]), self.ends)
 
     def _along(self, axis: int) -> tuple[bool, ...]:
         return tuple(a == axis for a in range(-self.dim, 0))
@@ -114,7 +123,8 @@ def upper_bound(kappa: Array, periodic: bool) -> LogTensor:
     source = problem.source()
     grid = tuple(range(-dim, 0))
     limit = TOLERANCE * abs(source).sum(axis=grid)
-    gradients = problem.gradients(conjugate_gradients(problem, source, limit))
+    solve = partial(conjugate_gradients, problem) if on_gpu(kappa) else solver(problem, len(kappa))
+    gradients = problem.gradients(solve(source, limit))
     tail = [slice(None)] * dim
     slope = sum(
         (weight(s) * problem.kappa * c)[(slice(None), slice(None), None, *tail)]

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from simulators.algebra.arrays import Array, namespace, part
+from simulators.algebra.arrays import Array, namespace, part, to_numpy
 from simulators.algebra.conjugate_gradients import volume_modes
+from simulators.algebra.stencils import FaceStencil
 
 Faces = list[Array]
 Solve = Callable[[Array, Array], Array]
@@ -122,9 +123,13 @@ class Conduction:
         ends = ["periodic"] * self.dim if self.periodic else ["free"] * (self.dim - 1) + ["fixed"]
         return [volume_modes(n, end) for n, end in zip(self.grid, ends, strict=True)]
 
-    def take(self, index: Array) -> "Conduction":
+    def take(self, index: Array | slice) -> "Conduction":
         """The problems at an index along the first batch axis."""
         return replace(self, kappa=self.kappa[index])
+
+    def stencil(self) -> FaceStencil:
+        """See `System`."""
+        return FaceStencil([to_numpy(g[0, 0]) for g in self.conductances], self.periodic)
 
 
 def divergence(faces: Faces, axes: Sequence[int]) -> Array:

@@ -1,19 +1,22 @@
 """Many images at once in torch, float64, on a GPU or the CPU.
 
-Conjugate gradients with the uniform problem as preconditioner. Between fixed faces in the plane a CPU does better
-with a direct method: the red-black elimination of the whole batch, then LAPACK's banded Cholesky image by image.
+Conjugate gradients with the uniform problem as preconditioner. A CPU does better with another method between fixed
+faces in the plane, the red-black elimination of the whole batch, then LAPACK's banded Cholesky image by image; and in
+volumes, where NumPy iterates in single precision, one after the other.
 """
 
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulators.algebra.arrays import Array, namespace
+from simulators.algebra.arrays import Array, namespace, on_gpu
 from simulators.algebra.conjugate_gradients import conjugate_gradients
+from simulators.algebra.two_precisions import solver
 from simulators.conduction.effective import effective
 from simulators.conduction.homogenizer import Boundary, Homogenized, Solver, result_of
 from simulators.conduction.inputs import HomogenizationError, check_memory, conductivity_field
@@ -83,8 +86,10 @@ class BatchedHomogenizer:
 
 def solve_batch(problem: Conduction) -> tuple[Array, Solve]:
     """Deviations of a batch of problems, and what solves for more; see `Backend`."""
-    kappa = problem.kappa
-    if problem.dim == 2 and not problem.periodic and kappa.device.type == "cpu":
+    nothing = namespace(problem.kappa).zeros_like(problem.source())  # `refinement` does the rest
+    if problem.dim == 3 and not on_gpu(problem.kappa):
+        return nothing, solver(problem, len(problem.kappa))
+    if problem.dim == 2 and not problem.periodic and not on_gpu(problem.kappa):
         from simulators.algebra.red_black import BANDED_UP_TO
         from simulators.solvers.direct import factorise_banded
 
@@ -92,11 +97,7 @@ def solve_batch(problem: Conduction) -> tuple[Array, Solve]:
             banded = factorise_banded(problem)
             return banded(problem.source(), problem.least_flux), banded
 
-    def solve(rhs: Array, limit: Array) -> Array:
-        return conjugate_gradients(problem, rhs, limit)
-
-    # `refinement` does the rest.
-    return namespace(kappa).zeros_like(problem.source()), solve
+    return nothing, partial(conjugate_gradients, problem)
 
 
 def _chunk(shape: tuple[int, ...], device: object) -> int:
