@@ -67,8 +67,8 @@ def with_value(path, value):
         key, *rest = path
         if isinstance(table, list):
             return [put(table[0], rest) if rest else value, *table[1:]]
-        if rest[:1] == [0] and key not in table:
-            return {**table, key: [put({}, rest[1:])]}
+        if rest[:1] == [0] and not isinstance(table.get(key), list):
+            return {**table, key: [put({}, rest[1:]) if rest[1:] else value]}
         return {**table, key: put(table.get(key, {}), rest) if rest else value}
 
     return put(small, path)
@@ -115,7 +115,7 @@ def test_numbers_out_of_range_are_refused_by_name(tmp_path, path):
         (["microstructure.size=20"], "8 divides"),
         (["network.properties=['a', 'b']"], "kxx"),
         (["network.properties=['kxx']", "target=[{kyy={value=0.3}}]"], "kyy"),
-        (["training.pool=3"], "divide the image side, 16"),
+        (["training.pool=3"], "divide the image's sides, 16 x 16"),
         (["training.batch=4"], "at most the batch of 4"),
         (["training.l_task=0", "training.l_rec=0", "training.l_sens=0"], "all 0"),
         (["inversion.l_task=0", "inversion.l_binary=0"], "nothing draws to the target"),
@@ -246,7 +246,7 @@ def test_settings_that_do_not_fit_the_data(janus, tmp_path, command):
 
     dataset.write(tmp_path / "d.h5", unlabelled(generate(3, 16, 0), conduction((0.1, 1.0))), "test")
     for override, words in [
-        ("training.pool=3", "divide the image side, 16"),
+        ("training.pool=3", "divide the image's sides, 16 x 16"),
         ("network.properties=['kzz']", "kzz is none"),
     ]:
         code, _, err = janus(command, tmp_path / "d.h5", "--out", tmp_path / "m", "--set", override)
@@ -261,7 +261,7 @@ def test_settings_that_do_not_fit_the_data(janus, tmp_path, command):
     ("words", "told"),
     [
         (["--size", "20"], "8 divides"),
-        (["--size", "16", "--set", "training.pool=3"], "divide the image side, 16"),
+        (["--size", "16", "--set", "training.pool=3"], "divide the image's sides, 16 x 16"),
         (["--size", "16", "--set", "training.rate=nan"], "training.rate"),
         (["--model", "nowhere"], "no model here"),
     ],

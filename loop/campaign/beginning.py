@@ -71,7 +71,7 @@ def _generate(
 
     images = proposals.images(0)
     if images is None:
-        images = generate(settings.count, config.microstructure.size, config.seed)
+        images = generate(settings.count, config.microstructure.grid, config.seed)
         proposals.commit_images(0, images)
     results = simulate(list(images[: settings.simulated]))
     shards = ledger.journal.of("shard")

@@ -61,9 +61,9 @@ class Campaign:
         self.proposals = Proposals(folder, self.journal, boundary)
         self.clock = Clock()
         self.models = Models(folder, self.config, self.journal, self.ledger, self.clock)
-        side, execution = self.config.microstructure.size, self.config.execution
-        self.solver = choose((side, side), 1, boundary) if execution.solver == "auto" else execution.solver
-        self.check = Check(self.material, self.solver, self.config.certify is not False, execution.timeout)
+        grid, execution = self.config.microstructure.grid, self.config.execution
+        self.solver = choose(grid, 1, boundary) if execution.solver == "auto" else execution.solver
+        self.check = Check(self.material, self.solver, self.config.by_interval, execution.timeout)
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.
@@ -190,14 +190,13 @@ class Campaign:
 
     def _tools(self, number: int) -> Tools:
         """What a round's generator is made with."""
-        side = self.config.microstructure.size
 
         def simulate(images: Sequence[NDArray[np.uint8]]) -> list[Result | None]:
             with self.clock("simulation"):
                 return self._simulate(images, number, "generator")
 
         return Tools(
-            grid=(side, side),
+            grid=self.config.microstructure.grid,
             material=self.material,
             inversion=self.config.inversion,
             swarm=self.config.loop.swarm,

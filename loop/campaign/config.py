@@ -1,6 +1,7 @@
 """A campaign's configuration: one TOML file, every key checked, unknown ones refused."""
 
 import dataclasses
+import math
 import re
 from functools import cached_property, partial
 from pathlib import Path
@@ -44,9 +45,9 @@ class Generate(Section):
     """A phase-field dataset made at the start; its simulations count in the budget."""
 
     count: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 2000
-    """phase-field images"""
+    """phase-field images; left out, 400 volumes"""
     simulated: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 128
-    """of them; the others train the encoder and the decoder alone"""
+    """of them; the others train the encoder and the decoder alone; left out, 64 of volumes"""
 
     @model_validator(mode="after")
     def _of_them(self) -> Self:
@@ -141,7 +142,7 @@ class Execution(Section):
     """How it is run; none of it changes what is computed, but `threads` and `device` do in the last digits."""
 
     solver: Literal["fipy", "direct", "batched", "auto"] = "fipy"
-    """with any but fipy, FiPy simulates every design once more before it counts"""
+    """with any but fipy, FiPy simulates every design once more before it counts; left out, auto in volumes"""
     executor: Annotated[str, AfterValidator(_executor)] = "process"
     """where simulations run: process, dask, dask://HOST:PORT or slurm"""
     timeout: Annotated[float, Field(strict=True, gt=0, le=1e6)] = 600.0
@@ -178,7 +179,8 @@ class CampaignConfig(Section):
     """of everything random"""
     certify: bool | None = None
     """whether designs are decided by their certified intervals, refined until these decide, instead of by the best
-    value; left out, where physics has them, which conduction has"""
+    value; left out, in planes where physics has them, which conduction has; in volumes a refinement costs eight times
+    as much as the one before, so that they are decided by value there, and their intervals are told"""
     microstructure: Microstructure
     """what is designed"""
     physics: tuple[PhysicsSection, ...] = ()
@@ -205,8 +207,13 @@ class CampaignConfig(Section):
         """The physics asked, their constants and boundary."""
         boundary, phases = self.microstructure.boundary, self.microstructure.phase_conductivity
         if phases is not None and not self.physics:
-            return conduction(phases, boundary)
-        return Material(tuple(section.physics(boundary) for section in self.physics), boundary)
+            return conduction(phases, boundary, self.microstructure.dim)
+        return Material(tuple(s.physics(boundary, self.microstructure.dim) for s in self.physics), boundary)
+
+    @property
+    def by_interval(self) -> bool:
+        """Whether intervals are refined until they decide on a design."""
+        return self.microstructure.dim == 2 if self.certify is None else self.certify
 
     @cached_property
     def reach(self) -> dict[str, Reach]:
@@ -215,7 +222,8 @@ class CampaignConfig(Section):
         Raises:
             TargetError: nothing.
         """
-        limits, names, pixels = limits_of(self.material, trusted=True), self.material.names, self.microstructure.size**2
+        limits, names = limits_of(self.material, trusted=True), self.material.names
+        pixels = math.prod(self.microstructure.grid)
         return {target.name: check_reachable(target, names, limits, pixels) for target in self.targets()}
 
     @property
@@ -227,10 +235,13 @@ class CampaignConfig(Section):
     def _consistent(self) -> Self:
         if (self.microstructure.phase_conductivity is None) == (not self.physics):
             raise ValueError("give either microstructure.phase_conductivity or [[physics]] sections")
+        if self.microstructure.dim == 3:
+            self._suit_volumes()
         if self.material.phases != 2:
             raise ValueError(f"physics: constants of {self.material.phases} labels; give two numbers, of label 0 and 1")
-        if self.network.size not in {JanusConfig().size, self.microstructure.size}:
-            raise ValueError("network.size follows microstructure.size; leave it out")
+        for name in ("dim", "size"):
+            if getattr(self.network, name) not in {getattr(JanusConfig(), name), getattr(self.microstructure, name)}:
+                raise ValueError(f"network.{name} follows microstructure.{name}; leave it out")
         given = [self.dataset.source, self.dataset.generate, self.network.start]
         if given.count(None) == 3 or None not in given[:2]:
             raise ValueError(
@@ -246,9 +257,7 @@ class CampaignConfig(Section):
         object.__setattr__(
             self,
             "network",
-            self.network.suited_to(
-                (self.microstructure.size,) * 2, self.microstructure.boundary, self.material.simulated
-            ),
+            self.network.suited_to(self.microstructure.grid, self.microstructure.boundary, self.material.simulated),
         )
         check_settings(self.network, self.training)
         targets = [t.name for t in self.targets()]
@@ -257,7 +266,7 @@ class CampaignConfig(Section):
         names = self.material.names
         self.reach.keys()  # refuses what is out of reach
         for target in self.targets():
-            check_shape(target, (self.microstructure.size,) * 2)
+            check_shape(target, self.microstructure.grid)
             predicted = (*self.network.properties, FRACTION.name)
             if lost := [n for n in target.properties if n not in predicted]:
                 raise TargetError(
@@ -272,6 +281,17 @@ class CampaignConfig(Section):
                 )
         self._affordable()
         return self
+
+    def _suit_volumes(self) -> None:
+        """What volumes, of which each costs as much as many planes, have where the file says nothing."""
+        if "solver" not in self.execution.model_fields_set:
+            object.__setattr__(self, "execution", self.execution.model_copy(update={"solver": "auto"}))
+        generate = self.dataset.generate
+        if generate is not None:
+            given = {name: getattr(generate, name) for name in generate.model_fields_set}
+            fewer = Generate(**{"count": max(400, given.get("simulated", 0)), **given})
+            fewer = fewer if "simulated" in given else Generate(count=fewer.count, simulated=min(64, fewer.count))
+            object.__setattr__(self, "dataset", self.dataset.model_copy(update={"generate": fewer}))
 
     def _affordable(self) -> None:
         """Refuse a budget that cannot hold the designs wanted: each takes a candidate and a simulation at least."""

@@ -13,6 +13,7 @@ Name = Annotated[str, AfterValidator(file_name)]
 Few = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Wanted = Annotated[float, Field(strict=True, ge=-1e12, le=1e12)]
 Number = Annotated[float, Field(strict=True)]
+Side = Annotated[int, Field(strict=True, ge=1, le=1024)]
 Conductivity = Annotated[float, Field(strict=True, gt=0, le=1e12)]
 
 
@@ -31,14 +32,29 @@ class Section(BaseModel):
 class Microstructure(Section):
     """What is designed."""
 
-    size: Annotated[int, Field(strict=True, ge=1, le=1024)] = 32
-    """pixels a side"""
+    dim: Literal[2, 3] = 2
+    """2: planes, 3: volumes"""
+    size: Side | Annotated[tuple[Side, ...], Field(min_length=2, max_length=3)] = 32
+    """pixels a side, or a list of the sides where they differ, [ny, nx] or, of a volume, [nz, ny, nx]"""
     phase_conductivity: tuple[Conductivity, Conductivity] | None = None
     """of label 0 and label 1: short for one [[physics]] that is conduction"""
     boundary: Literal["dirichlet", "periodic"] = "dirichlet"
     """faces held at fixed temperatures, or between grips; or a cell that repeats"""
     pixel: Annotated[str, AfterValidator(_length)] = ""
     """length of a pixel's side, such as 0.5um, so that min_feature may be a length"""
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Sides of an image, (ny, nx) or (nz, ny, nx)."""
+        return self.size if isinstance(self.size, tuple) else (self.size,) * self.dim
+
+    @model_validator(mode="after")
+    def _of_its_axes(self) -> Self:
+        if len(self.grid) != self.dim:
+            raise ValueError(f"size {list(self.grid)}: {len(self.grid)} sides, but dim is {self.dim}; change either")
+        if len(set(self.grid)) == 1:
+            object.__setattr__(self, "size", self.grid[0])
+        return self
 
     @model_validator(mode="after")
     def _two_phases(self) -> Self:
@@ -98,8 +114,10 @@ class PhysicsSection(BaseModel):
             raise ValueError("a command needs 'properties', the names of what it gives")
         return self
 
-    def physics(self, boundary: Literal["dirichlet", "periodic"]) -> Physics:
+    def physics(self, boundary: Literal["dirichlet", "periodic"], dim: int) -> Physics:
         """What the rest of the loop asks for; the simulator is made once, to see that it can be.
+
+        Of volumes (`dim` 3) one that has `names(dim)` gives these, and any other its properties.
 
         Raises:
             CatalogueError, PropertyError: it cannot, or does not give these properties.
@@ -125,7 +143,8 @@ class PhysicsSection(BaseModel):
                 raise ValueError(f"conductivity {values}: give two, of label 0 and label 1")
             if min(values) > 0:
                 _check_phases("conductivity", values)
-        given = list(make(self.simulator, boundary, constants).properties)
+        simulator = make(self.simulator, boundary, constants)
+        given = list(simulator.names(dim) if hasattr(simulator, "names") else simulator.properties)
         rows += [p for p in given if isinstance(p, Property)]
         for row in rows:
             register(row)

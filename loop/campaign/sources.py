@@ -31,7 +31,7 @@ def check_source(config: CampaignConfig) -> None:
     elif settings.generate is not None:
         from simulators import generate
 
-        images = generate(settings.generate.count, config.microstructure.size, config.seed)
+        images = generate(settings.generate.count, config.microstructure.grid, config.seed)
         training += [canonical_hash(image, config.material.boundary) for image in images]
     check_test(_read(settings.test, config), training, str(settings.test))
 
@@ -47,8 +47,8 @@ def read_start(config: CampaignConfig) -> tuple[Janus, Card] | None:
     if path is None:
         return None
     model, card = checkpoint.load(path)
-    pairs = [
-        ("microstructure.size", wanted.size, model.config.size),
+    pairs: list[tuple[str, object, object]] = [
+        (f"microstructure.{name}", getattr(wanted, name), getattr(model.config, name)) for name in ("dim", "size")
     ]
     for field in dataclasses.fields(JanusConfig):
         pairs.append((f"network.{field.name}", getattr(config.network, field.name), getattr(model.config, field.name)))
@@ -78,7 +78,7 @@ def read_source(config: CampaignConfig) -> Samples | None:
 def _read(path: Path, config: CampaignConfig) -> Samples:
     samples, wanted = dataset.read(path), config.microstructure
     kind = (samples.image.shape[1:], samples.phase_conductivity, samples.boundary)
-    asked = ((wanted.size, wanted.size), config.material.phase_conductivity, wanted.boundary)
+    asked = (wanted.grid, config.material.phase_conductivity, wanted.boundary)
     if lacking := [name for name in config.material.simulated if name not in samples.material.simulated]:
         have = ", ".join(samples.material.simulated)
         raise ConfigError(

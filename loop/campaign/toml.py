@@ -42,7 +42,7 @@ def _network_of_start(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     network = reduce(_overlay, tables, dict[str, Any]()).get("network")
     if not isinstance(network, dict) or not isinstance(start := network.get("start"), str):
         return {}
-    followed = {f.name for f in dataclasses.fields(JanusConfig)} - {"size", "padding"}
+    followed = {f.name for f in dataclasses.fields(JanusConfig)} - {"dim", "size", "padding"}
     if followed <= network.keys():
         return {}
     model, _ = checkpoint.load(Path(start))
@@ -143,7 +143,7 @@ def _validate(kind: type[Kind], path: Path, tables: Sequence[dict[str, Any]]) ->
     except ValidationError as error:
         first = error.errors()[0]
         # Of a key that takes several kinds of value pydantic names the kind tried, too.
-        kinds = {"str", "float", "bool", "PropertyRow"}
+        kinds = {"str", "int", "constrained-int", "float", "bool", "PropertyRow"}
         where = ".".join(str(p) for p in first["loc"] if p not in kinds and not str(p).startswith("tuple["))
         what = rule(first)
         if what == "unknown key":

@@ -99,9 +99,8 @@ def evaluate(
 
     network, card = checkpoint.load(model, _device(device, threads))
     samples = dataset.read(data)
-    side = network.config.size
-    if samples.image.shape[1:] != (side, side):
-        raise UsageError(f"{data}: images of {samples.image.shape[1:]} pixels; {model} wants {side} x {side}")
+    if (grid := samples.image.shape[1:]) != network.config.grid:
+        raise UsageError(f"{data}: images of {grid} pixels; {model} wants {network.config.grid}")
     try:
         joined(card.material, samples.material)
     except PropertyError as error:
@@ -121,11 +120,12 @@ def evaluate(
         report["first_shot"] = {"probes": probes, "error_mean": mean(errors), "error_median": median(errors)}
     if calibrate:
         from loop.simulation.executors import open_executor
-        from loop.simulation.simulate import Execution
+        from loop.simulation.simulate import Execution, usual_solver
         from loop.studies.calibration import calibrated
 
         with open_executor("process", workers) as executor:
-            card = calibrated(network, card, samples, calibrate, Execution(executor, cached=True))
+            execution = Execution(executor, usual_solver(grid, card.boundary), cached=True)
+            card = calibrated(network, card, samples, calibrate, execution)
         checkpoint.save(model, network, card)
         report["calibrated"] = len(card.proposals)
     if json_:

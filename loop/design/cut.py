@@ -14,6 +14,12 @@ def cut(field: NDArray[np.floating], count: int) -> NDArray[np.uint8]:
     return image.reshape(field.shape)
 
 
+def fractions(images: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Volume fraction of each of several binary images (n, *grid), (n,)."""
+    found: NDArray[np.float64] = images.mean(axis=tuple(range(1, images.ndim)))
+    return found
+
+
 def allowed(count: int, target: Target, pixels: int) -> int:
     """The number of pixels of label 1 nearest to `count` that the target's volume fraction allows."""
     low, high = count_range(target, pixels)

@@ -13,7 +13,7 @@ from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
 from janus_al.samples import Samples
 from loop.design.confidence import Past
-from loop.design.cut import first_count
+from loop.design.cut import first_count, fractions
 from loop.design.doors import DoorError
 from loop.design.feasible import count_range
 from loop.design.geometry import shaped
@@ -90,7 +90,7 @@ class Pool:
         if not len(self):
             return self
         predicted = dict(zip(self.names, self.predicted.T, strict=True))
-        fraction = self.cuts(wanted, boundary).mean(axis=(1, 2))
+        fraction = fractions(self.cuts(wanted, boundary))
         told = past.forecast(predicted, fraction, [target for target, _ in wanted], self.target)
         lower, upper = (np.column_stack([ends[name] for name in self.names]) for ends in (told.lower, told.upper))
         return replace(self, lower=lower, upper=upper, p_hit=told.p_hit)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from janus_al.identity import canonical_hash, symmetric_copies
 from janus_al.material import Boundary
+from loop.design.cut import fractions
 from loop.design.doors import DoorError, guarded
 from loop.design.pool import Image, Known, Pool, Wanted
 from loop.design.possible import Limits
@@ -101,7 +102,7 @@ def _new_and_possible(
     pool: Pool, images: NDArray[np.uint8], rows: NDArray[np.intp], known: Known, rules: Rules, fell: Counter[str]
 ) -> list[int]:
     """Those of the rows that were never simulated and whose prediction physics allows."""
-    left, possible = [], _possible(pool.take(rows), images[rows].mean(axis=tuple(range(1, images.ndim))), rules.limits)
+    left, possible = [], _possible(pool.take(rows), fractions(images[rows]), rules.limits)
     for row, may_be in zip(rows.tolist(), possible, strict=True):
         if canonical_hash(images[row], rules.boundary) in known.tried:
             fell["already simulated"] += 1

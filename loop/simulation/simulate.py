@@ -14,7 +14,18 @@ from janus_al.samples import content_hash
 from loop.design.possible import Box, Limits
 from loop.simulation.cache import Cache, open_cache
 from loop.simulation.executors import Limited, outcome
-from simulators import Boundary, CatalogueError, Failure, HomogenizationError, Result, Simulator, foreign, make, run
+from simulators import (
+    Boundary,
+    CatalogueError,
+    Failure,
+    HomogenizationError,
+    Result,
+    Simulator,
+    choose,
+    foreign,
+    make,
+    run,
+)
 from simulators.catalogue import limits
 
 Image = NDArray[np.uint8]
@@ -62,6 +73,11 @@ def simulator_of(physics: Physics, boundary: Boundary, solver: str = "fipy") -> 
     elif physics.simulator == "command":
         more = {"properties": physics.properties}
     return make(physics.simulator, boundary, {**physics.constants, **more})
+
+
+def usual_solver(grid: Sequence[int], boundary: Boundary) -> str:
+    """The solver of conduction where none is named: in planes FiPy, in volumes the fastest."""
+    return "fipy" if len(grid) == 2 else choose(grid, 1, boundary)
 
 
 def limits_of(material: Material, trusted: bool = False) -> Limits:

@@ -33,7 +33,7 @@ from loop.design.shapes import shapes_for
 from loop.design.targets import Target
 from loop.files.outputs import check_folder, claim
 from loop.simulation.executors import open_executor
-from loop.simulation.simulate import Execution, limits_of, simulate
+from loop.simulation.simulate import Execution, limits_of, simulate, usual_solver
 from loop.simulation.verify import Check, judge, verify
 from loop.studies.means import Means
 from simulators import HomogenizationError, Result, write_png
@@ -48,7 +48,7 @@ def first_shot_errors(model: Janus, card: checkpoint.Card, count: int, seed: int
     Raises:
         HomogenizationError: an inversion could not be simulated.
     """
-    execution = Execution(executor, cached=True)
+    execution = Execution(executor, usual_solver(model.config.grid, card.boundary), cached=True)
     shots = shots_at(tools_of(model, card), probe_targets(card.property_range, count), seed, execution)
     return [c.target.error(c.trials[0].properties) for c in shots]
 
@@ -154,7 +154,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     if request.simulated:
         began = time.perf_counter()
         with open_executor("process", means.workers) as executor:
-            execution = Execution(executor, cached=True)
+            execution = Execution(executor, usual_solver(grid, card.boundary), cached=True)
             physics = physics_of(card.material, execution, partial(means.progress, "simulation"))
             steps = request.refine_steps
             how = Refinement(card.material, steps, steps, janus.tools.inversion, lambda: janus)
@@ -163,7 +163,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
                 candidates = sorted(candidates, key=lambda c: (not c.met, -c.score))
             candidates = _distinct(candidates, passed_over)[: target.designs]
             met = [c for c in candidates if c.met]
-            verified = decide(met, Check(card.material, "auto", certify=True), executor)
+            verified = decide(met, Check(card.material, "auto", certify=len(grid) == 2), executor)
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
     rows = []

@@ -51,7 +51,7 @@ class GradientGenerator:
                 self._stepped(target, index, sample) or self.lookup.moved(target, index, sample) for sample in near
             ]
             pools += [pool for pool in moved if pool is not None]
-            fresh = generate(max(count - len(near), 0), self.tools.grid[-1], np.random.SeedSequence([*seed, index]))
+            fresh = generate(max(count - len(near), 0), self.tools.grid, np.random.SeedSequence([*seed, index]))
             pools += [self._row(index, level(image, self.tools.boundary), {}, UNKNOWN) for image in fresh]
         return joined(pools) if pools else EMPTY
 

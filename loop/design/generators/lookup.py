@@ -4,7 +4,7 @@ A turned sample is one, too, where its properties are others: transposed, those 
 network, and without sensitivities it goes by the mean slope of a property over the volume fraction.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,6 +31,29 @@ THICKER = 0.6
 
 
 @dataclass(frozen=True)
+class Rates(Mapping[str, NDArray[np.float64]]):
+    """Maps of an image that was turned, made when they are asked for: of many volumes they do not fit into memory.
+
+    Attributes:
+        maps: of the image as it was simulated, by name, each with what it is to be multiplied by.
+        turn: of the image.
+    """
+
+    maps: Mapping[str, tuple[float, NDArray[np.floating]]]
+    turn: Turn
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        factor, found = self.maps[name]
+        return factor * turned(found, self.turn).astype(float)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.maps)
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+
+@dataclass(frozen=True)
 class Sample:
     """A simulated image, or a turned one.
 
@@ -53,7 +76,7 @@ def log_contrast(material: Material, name: str) -> float:
 
 
 def turned_samples(samples: Samples | None) -> list[Sample]:
-    """Every simulated sample, each beside those that it turns into and that have other properties."""
+    """Every simulated sample, each beside those of its grid that it turns into and that have other properties."""
     if samples is None:
         return []
     material, names = samples.material, samples.material.simulated
@@ -69,15 +92,17 @@ def turned_samples(samples: Samples | None) -> list[Sample]:
         values = samples.properties[row, columns]
         for (index, sign), turn in ways.items():
             image = np.ascontiguousarray(turned(samples.image[row], turn))
+            if image.shape != samples.image.shape[1:]:
+                continue
             known = {
                 n: float(s * values[i]) for n, i, s in zip(names, index, sign, strict=True) if values[i] == values[i]
             }
-            rate = {
-                n: s * contrast[names[i]] * turned(maps[names[i]][row], turn).astype(float)
+            own = {
+                n: (s * contrast[names[i]], maps[names[i]][row])
                 for n, i, s in zip(names, index, sign, strict=True)
                 if n in known and names[i] in maps and not np.isnan(maps[names[i]][row]).any()
             }
-            found.append(Sample(image, {**known, FRACTION.name: float((image == 1).mean())}, rate))
+            found.append(Sample(image, {**known, FRACTION.name: float((image == 1).mean())}, Rates(own, turn)))
     return found
 
 
@@ -95,9 +120,12 @@ class LookupGenerator:
     def fit(self, known: Known) -> None:
         """Take the simulated samples, and the mean slope of each property along a cut."""
         self.samples = turned_samples(known.samples)
-        fields = [level(sample.image, self.tools.boundary) for sample in self.samples]
-        for name in self.slopes:
-            own = [slope(s.rate[name], f) for s, f in zip(self.samples, fields, strict=True) if name in s.rate]
+        slopes: dict[str, list[float]] = {name: [] for name in self.slopes}
+        for sample in self.samples:
+            field = level(sample.image, self.tools.boundary)
+            for name, rate in sample.rate.items():
+                slopes[name].append(slope(rate, field))
+        for name, own in slopes.items():
             points = np.array([(s.values[FRACTION.name], s.values[name]) for s in self.samples if name in s.values])
             if own:
                 self.slopes[name] = float(np.mean(own))

@@ -6,6 +6,7 @@ import numpy as np
 
 from janus_al.networks.janus import Janus
 from janus_al.properties import FRACTION
+from loop.design.cut import fractions
 from loop.design.generators import Tools
 from loop.design.pool import Pool, Wanted, distance, gaps
 
@@ -17,7 +18,7 @@ def second_opinion(pool: Pool, wanted: Wanted, model: Janus, tools: Tools) -> Po
     if not len(pool):
         return pool
     images, names = pool.cuts(wanted, tools.boundary), (*model.config.properties, FRACTION.name)
-    predicted = np.column_stack([mean_opinion(model, images), images.mean(axis=(1, 2))])
+    predicted = np.column_stack([mean_opinion(model, images), fractions(images)])
     miss = np.empty(len(pool))
     for index, (target, _) in enumerate(wanted):
         own = pool.target == index

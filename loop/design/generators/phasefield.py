@@ -1,12 +1,14 @@
 """Phase fields: fresh random structures, screened by the network's encoder and head, the best ones cut to fit."""
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loop.design.cut import cut
+from janus_al.properties import FRACTION
+from loop.design.cut import cut, fractions
 from loop.design.feasible import count_range
 from loop.design.generators import Tools
 from loop.design.generators.level import level, ranked
@@ -16,6 +18,9 @@ from loop.design.targets import Target
 
 FRESH, LEAST, MOST = 32, 512, 2048
 """structures made for each row to propose, and for all of them together; milliseconds each"""
+LEAST_VOLUMES, CELLS = 64, 2**21
+"""volumes are as many as have so many cells together, at most, but not fewer than that: a tenth of a second each at 24
+cells a side, and the network's look at them takes longer"""
 KEPT = 8
 """of these whose cut is moved, for each row to propose"""
 REACH = 0.08
@@ -40,8 +45,9 @@ class PhaseFieldGenerator:
         from simulators import generate
 
         rows = self.tools.swarm * sum(count for _, count in wanted)
-        fresh = int(np.clip(FRESH * rows, LEAST, MOST))
-        images = generate(fresh, self.tools.grid[-1], np.random.SeedSequence([*seed]))
+        most = MOST if len(self.tools.grid) == 2 else max(LEAST_VOLUMES, CELLS // math.prod(self.tools.grid))
+        fresh = int(np.clip(FRESH * rows, min(LEAST, most), most))
+        images = generate(fresh, self.tools.grid, np.random.SeedSequence([*seed]))
         values = self._predict(images)
         pools = []
         for index, (target, count) in enumerate(wanted):
@@ -58,9 +64,8 @@ class PhaseFieldGenerator:
         low, high = count_range(target, images[0].size)
         fields = [level(image, self.tools.boundary) for image in images]
         shifts = np.rint(np.linspace(-REACH, REACH, CUTS) * images[0].size).astype(int)
-        counts = np.clip(
-            images.sum(axis=(1, 2), dtype=int)[:, None] + shifts, max(low, 1), min(high, images[0].size - 1)
-        )
+        ones = images.reshape(len(images), -1).sum(axis=1, dtype=int)
+        counts = np.clip(ones[:, None] + shifts, max(low, 1), min(high, images[0].size - 1))
         cuts = [cut(field, count) for field, own in zip(fields, counts, strict=True) for count in own]
         seen = {name: column.reshape(counts.shape) for name, column in self._predict(np.stack(cuts)).items()}
         found, predicted, miss = [], [], []
@@ -84,4 +89,4 @@ class PhaseFieldGenerator:
         with torch.no_grad():
             found = model.values(encode(model, images)).double().cpu().numpy()
         values = dict(zip(model.config.properties, found.T, strict=True))
-        return {**values, "volume_fraction": images.mean(axis=(1, 2))}
+        return {**values, FRACTION.name: fractions(images)}
