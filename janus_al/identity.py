@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfftn, rfftn
 
 from janus_al.material import Boundary
 from janus_al.properties import turned, turns
@@ -70,13 +71,13 @@ def _translated(copies: list[Image]) -> list[Image]:
 
     Translations that a copy cannot be told from count once.
     """
-    sums = [_correlation(copy, _weights(copy.shape)) for copy in copies]
+    sums = [_correlation(copy, _spectrum(copy.shape)) for copy in copies]
     largest = max(int(s.max()) for s in sums)
     found, axes = [], tuple(range(copies[0].ndim))
     for copy, total in zip(copies, sums, strict=True):
         ties = total == largest
         if ties.any():
-            own = _correlation(copy, copy)
+            own = _correlation(copy, np.conj(rfftn(copy.astype(float))))
             unmoved = own == own.flat[0]
         while ties.any():
             shift = np.argwhere(ties)[0]
@@ -85,13 +86,13 @@ def _translated(copies: list[Image]) -> list[Image]:
     return found
 
 
-def _correlation(image: Image, weights: Image) -> NDArray[np.int64]:
-    """Sums over all pixels of `weights` times the image moved by minus each translation."""
-    spectrum = np.fft.rfftn(image) * np.conj(np.fft.rfftn(weights))
-    axes = tuple(range(image.ndim))
-    return np.rint(np.fft.irfftn(spectrum, s=image.shape, axes=axes)).astype(np.int64)
+def _correlation(image: Image, spectrum: NDArray[np.complex128]) -> NDArray[np.int64]:
+    """Sums over all pixels of weights, whose conjugate spectrum is given, times the image moved by minus each shift."""
+    return np.rint(irfftn(rfftn(image.astype(float)) * spectrum, s=image.shape)).astype(np.int64)
 
 
 @lru_cache(maxsize=8)
-def _weights(shape: tuple[int, ...]) -> NDArray[np.int64]:
-    return np.random.default_rng(0).integers(1, 2**15, size=shape)
+def _spectrum(shape: tuple[int, ...]) -> NDArray[np.complex128]:
+    weights = np.random.default_rng(0).integers(1, 2**15, size=shape)
+    found: NDArray[np.complex128] = np.conj(rfftn(weights.astype(float)))
+    return found

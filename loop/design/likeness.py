@@ -7,6 +7,7 @@ chapter 2). Both are means over the image; periodic ones reach across its edges.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,8 @@ class Likeness:
     all others, so that about a twentieth of a class is not like it, by either.
 
     Attributes:
-        curves: of the class's images and then of these with their axes reversed, (2 n, statistics, values).
+        curves: of the class's images, and then of these with their axes in every other order, (n of 2 or 6 orders,
+            statistics, values).
         most: by statistic, two-point first.
         boundary: of the images.
     """
@@ -75,13 +77,13 @@ class Likeness:
     @classmethod
     def of(cls, images: Sequence[Image], boundary: Boundary) -> "Likeness":
         """The class that these images, at least two, are of."""
-        curves = [np.stack([_curves(image, boundary) for image in images])]
-        curves.append(np.stack([_curves(image.T, boundary) for image in images]))
+        orders = list(permutations(range(images[0].ndim)))
+        curves = [np.stack([_curves(image.transpose(order), boundary) for image in images]) for order in orders]
         n, every = len(images), np.concatenate(curves)
         own = []
         for row in range(n):
             far = _far(every[row], every)
-            far[[row, row + n]] = np.inf
+            far[row::n] = np.inf
             own.append(far.min(axis=0))
         return cls(every, np.percentile(own, PERCENTILE, axis=0), boundary)
 

@@ -14,6 +14,7 @@ from loop.design.doors import DoorError, guarded
 from loop.design.pool import Image, Known, Pool, Wanted
 from loop.design.possible import Limits
 
+Floats = NDArray[np.float64]
 Acquisition = Callable[[Pool, int, Known, np.random.Generator], Sequence[int]]
 """(pool, count, known, rng) -> rows, the best first; see `loop.design.acquisition`"""
 
@@ -34,16 +35,30 @@ ROOM = 0.02
 
 
 def aligned_distance(image: NDArray[np.integer], others: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Part of the pixels that differ from each of `others` (n, ny, nx) at the best symmetric copy and translation."""
+    """Part of the pixels that differ from each of `others` (n, *grid) at the best symmetric copy and translation."""
     if not len(others):
         return np.empty(0)
     b, axes = np.asarray(others, dtype=float), tuple(range(-image.ndim, 0))
     copies = np.stack([copy for copy in symmetric_copies(image.astype(float)) if copy.shape == image.shape])
-    overlap = np.fft.irfftn(
-        np.conj(np.fft.rfftn(copies, axes=axes)) * np.fft.rfftn(b, axes=axes)[:, None], axes=axes, s=image.shape
-    )
-    differing = image.sum() + b.sum(axis=axes) - 2 * overlap.max(axis=(1, *axes))
+    shared = _shared if image.ndim == 2 else _shared_by_volumes
+    differing = image.sum() + b.sum(axis=axes) - 2 * shared(copies, b, axes)
     return np.maximum(differing, 0) / image.size
+
+
+def _shared(copies: Floats, others: Floats, axes: tuple[int, ...]) -> Floats:
+    """Pixels of label 1 that each of `others` (n, *grid) has in common with the best copy, at the best translation."""
+    spectra = np.conj(np.fft.rfftn(copies, axes=axes)) * np.fft.rfftn(others, axes=axes)[:, None]
+    found: Floats = np.fft.irfftn(spectra, axes=axes, s=copies.shape[1:]).max(axis=(1, *axes))
+    return found
+
+
+def _shared_by_volumes(copies: Floats, others: Floats, axes: tuple[int, ...]) -> Floats:
+    """The same of 48 copies, one volume after the other in single precision: whole numbers, to which it is rounded."""
+    from scipy.fft import irfftn, rfftn
+
+    mirrored = np.conj(rfftn(copies.astype(np.float32), axes=axes))
+    spectra = (rfftn(other.astype(np.float32)) for other in others)
+    return np.array([np.rint(irfftn(mirrored * s, axes=axes, s=copies.shape[1:]).max()) for s in spectra], dtype=float)
 
 
 def select(

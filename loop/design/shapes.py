@@ -1,4 +1,4 @@
-"""Simple shapes: stripes, a cross, discs, with which the search for the most or the least of a quantity begins.
+"""Simple shapes: stripes, a cross, discs, in volumes layers, columns, balls, with which the search for the most or the least of a quantity begins.
 
 A stripe along the flow reaches the bound on a single conductivity, and no search from random structures comes so near.
 """
@@ -18,11 +18,16 @@ LEAST = 0.1
 
 
 def fields(grid: tuple[int, ...]) -> list[NDArray[np.float64]]:
-    """Grey images, brightest where label 1 begins: stripes, in volumes layers, across each axis, a cross, and balls."""
+    """Grey images, brightest where label 1 begins: stripes across each axis, a cross, and discs.
+
+    In volumes layers across each axis, columns along each, all layers together, and balls.
+    """
     place = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in grid], indexing="ij"))
     across = [-np.abs(x) for x in place]
     ball = -np.sqrt((place**2).sum(axis=0))
-    return [*across, np.max(across, axis=0), ball, -ball]
+    others = [[a for a in range(len(grid)) if a != axis] for axis in range(len(grid))] if len(grid) > 2 else []
+    columns = [np.min([across[a] for a in two], axis=0) for two in others]
+    return [*across, *columns, np.max(across, axis=0), ball, -ball]
 
 
 def shapes_for(target: Target, grid: tuple[int, ...], material: Material) -> list[Candidate]:

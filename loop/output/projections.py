@@ -25,7 +25,7 @@ from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside
 from loop.simulation.rows import result_at
 from loop.simulation.simulate import limits_of
-from loop.simulation.verify import confirmed
+from loop.simulation.verify import by_value, confirmed
 
 FORETOLD = ("predicted", "interval", "p_hit")
 DESIGN_FILES = ("design.json", "image.npy", "image.png")
@@ -109,7 +109,10 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
             target = targets[entry["target"]]
             properties = properties_of(result_at(samples, row), samples.image[row], target.geometry)
             number, proposed = table[entry["hash"], target.name]
-            certificate: dict[str, Any] = entry.get("certificate", {})
+            certified: dict[str, Any] = entry.get("certificate", {}).get("properties", {})
+            verdict = confirmed(target.intervals, properties, certified)
+            if samples.image.ndim > 3:
+                verdict = by_value(verdict, target.intervals, {**properties, **certified})
             between = to_limits(properties, target.properties, limits)
             designs.append(
                 {
@@ -125,7 +128,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                         "flux_imbalance": _or_none(float(samples.meta["flux_imbalance"][row])),
                         "boundary": samples.boundary,
                     },
-                    "verdict": confirmed(target.intervals, properties, certificate.get("properties", {})),
+                    "verdict": verdict,
                     **{part: entry[part] for part in ("reference", "certificate") if part in entry},
                     "lineage": {
                         "campaign": campaign.identity,

@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +34,7 @@ from loop.design.targets import Target
 from loop.files.outputs import check_folder, claim
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution, limits_of, simulate, usual_solver
-from loop.simulation.verify import Check, judge, verify
+from loop.simulation.verify import Check, by_value, confirmed, judge, verify
 from loop.studies.means import Means
 from simulators import HomogenizationError, Result, write_png
 
@@ -185,7 +185,10 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
             between = to_limits(row["final"], target.properties, limits)
             row |= {"limits": between, "to_limit": to_limit(target, row["final"], reach, between)}
         key = content_hash(candidate.image)
-        rows.append({**row, **verified.get(key, {}), "hash": key})
+        row |= {**verified.get(key, {}), "hash": key}
+        if candidate.verdict == "confirmed":
+            row["confirmed"] = _words(target, row, candidate.image.ndim)
+        rows.append(row)
     result = {
         "target": target.wanted(),
         "model": str(model_folder),
@@ -218,6 +221,13 @@ def decide(candidates: Sequence[Candidate], check: Check, executor: Executor) ->
         candidate.verdict, candidate.reason = judge(verified, candidate.target, check)
         found[content_hash(candidate.image)] = verified
     return found
+
+
+def _words(target: Target, row: Mapping[str, Any], dim: int) -> str:
+    """On what it rests that a candidate meets its target."""
+    certified = row.get("certificate", {}).get("properties", {})
+    words = confirmed(target.intervals, row["final"], certified)
+    return words if dim == 2 else by_value(words, target.intervals, {**row["final"], **certified})
 
 
 def _distinct(candidates: Sequence[Candidate], passed_over: Counter[str]) -> list[Candidate]:
