@@ -27,8 +27,11 @@ class Khronos(nn.Module):
     def __init__(self, dims: int, outputs: int, rank: int, intervals: int, linear: int = 0) -> None:
         super().__init__()
         self.intervals = intervals
-        self.spline = nn.Parameter(1 + 0.1 * torch.randn(dims, rank, intervals + 2))
-        self.mix = nn.Parameter(torch.randn(outputs, rank) / rank**0.5)
+        self.spline = nn.Parameter(torch.empty(dims, rank, intervals + 2))
+        self.mix = nn.Parameter(torch.empty(outputs, rank))
+        if not self.spline.is_meta:  # or weights are only counted: torch would import its compiler for that, 1.2 s
+            self.spline.data = 1 + 0.1 * torch.randn(self.spline.shape)
+            self.mix.data = torch.randn(self.mix.shape) / rank**0.5
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.linear = nn.Linear(linear, outputs, bias=False) if linear else None
         if linear:
