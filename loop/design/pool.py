@@ -163,9 +163,13 @@ def gaps(target: Target, values: Mapping[str, Any], config: InversionConfig | No
     found = {}
     for name in target.goal:
         low, high = ends_of(name, target, config)
-        value = quantity(name).scaled(quantity(name).of(values))
-        found[name] = np.maximum(low - value, 0) - np.maximum(value - high, 0)
+        found[name] = gap_to(quantity(name).scaled(quantity(name).of(values)), low, high)
     return found
+
+
+def gap_to(value: Any, low: float, high: float) -> Any:
+    """How far values must rise, or fall if negative, into an interval."""
+    return np.maximum(low - value, 0.0) - np.maximum(value - high, 0.0)
 
 
 def ends_of(name: str, target: Target, config: InversionConfig | None, pixels: int = 0) -> tuple[float, float]:
@@ -183,5 +187,5 @@ def ends_of(name: str, target: Target, config: InversionConfig | None, pixels: i
 
 def distance(parts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """Length of gaps."""
-    total: NDArray[np.float64] = np.sqrt(np.sum([gap**2 for gap in parts.values()], axis=0))
+    total: NDArray[np.float64] = np.sqrt(np.sum([part**2 for part in parts.values()], axis=0))
     return total

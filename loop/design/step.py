@@ -19,7 +19,7 @@ from loop.design.candidates import Trial
 from loop.design.flips import Wanted, flipped
 from loop.design.generators.level import level, smooth
 from loop.design.generators.lookup import log_contrast
-from loop.design.pool import ends_of
+from loop.design.pool import ends_of, gap_to
 from loop.design.targets import Target
 
 NARROW = 0.1
@@ -102,11 +102,10 @@ def gaps_of(target: Target, base: Trial, config: InversionConfig) -> Gaps:
     found, size = Gaps(), base.image.size
     for name in target.intervals:
         value = _value(name, base)
-        low, high = ends_of(name, target, config, size)
-        gap = max(low - value, 0.0) - max(value - high, 0.0)
+        change = float(gap_to(value, *ends_of(name, target, config, size)))
         low, high = ends_of(name, target, None, size)
-        if gap or high - low <= NARROW:
-            found[name] = (gap, _tolerance(name, low, high, size))
+        if change or high - low <= NARROW:
+            found[name] = (change, _tolerance(name, low, high, size))
     for name, sign in target.best.items():
         low, high = ends_of(name, target, None, size) if name in target.intervals else (-np.inf, np.inf)
         value, end = _value(name, base), high if sign > 0 else low
