@@ -1,5 +1,7 @@
-"""Pictures of images and of training, as PNG files."""
+"""Pictures of images, planes or volumes, and of training, as PNG."""
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.files import atomic_path
+from janus_al.material import Material
+from loop.output import volumes
+from simulators import write_png
 
 Grid = tuple[NDArray[np.number[Any]], Sequence[str], int]
-"""images (n, ny, nx), a title for each, and how many stand in a row"""
+"""images (n, ny, nx) or (n, nz, ny, nx), a title for each, and how many stand in a row"""
+
+
+def small(image: NDArray[np.integer], material: Material) -> bytes:
+    """A plane's pixels, label 0 dark and all others bright, or a volume's rendered surface, about 160 pixels wide."""
+    from PIL import Image
+
+    if image.ndim == 3:
+        return volumes.png(volumes.render(volumes.Volume.of(image, material), 240))
+    scale = max(1, 160 // image.shape[1])
+    grey = np.kron(np.where(image > 0, 245, 40).astype(np.uint8), np.ones((scale, scale), np.uint8))
+    return volumes.png(Image.fromarray(grey))
+
+
+def write(path: Path, image: NDArray[np.integer], material: Material) -> None:
+    """A picture of a plane as `write_png` makes it; of a volume its rendered surface and a block cut open."""
+    with atomic_path(path) as temporary:
+        if image.ndim == 3:
+            volumes.sheet(volumes.Volume.of(image, material)).save(temporary, "PNG", optimize=True)
+        else:
+            write_png(temporary, image)
+
+
+def embed(data: bytes) -> str:
+    """PNG as an address that a page can use in place of a file's."""
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def chart(figure: Any) -> str:
+    """A figure, embedded and closed."""
+    import matplotlib.pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return embed(buffer.getvalue())
 
 
 def grid(path: Path, images: NDArray[np.number[Any]], titles: Sequence[str], columns: int) -> None:
@@ -21,7 +61,8 @@ def grid(path: Path, images: NDArray[np.number[Any]], titles: Sequence[str], col
     for axis in axes.ravel():
         axis.axis("off")
     for axis, image, title in zip(axes.ravel(), images, titles, strict=False):
-        axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+        shown = image if image.ndim == 2 else volumes.render(volumes.Volume((image > 0.5).astype(np.uint8)))
+        axis.imshow(shown, cmap="gray", vmin=0, vmax=1)
         axis.set_title(title.removeprefix("!"), fontsize=7, pad=2, color="red" if title.startswith("!") else "black")
     _save(figure, path)
 

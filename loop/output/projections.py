@@ -23,12 +23,14 @@ from loop.design.feasible import Reach, to_limits
 from loop.design.targets import Target
 from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside
+from loop.output import pictures
+from loop.output.volumes import Volume, slices
 from loop.simulation.rows import result_at
 from loop.simulation.simulate import limits_of
 from loop.simulation.verify import by_value, confirmed
 
 FORETOLD = ("predicted", "interval", "p_hit")
-DESIGN_FILES = ("design.json", "image.npy", "image.png")
+DESIGN_FILES = ("design.json", "image.npy", "image.png", "design.png", "slices.png")
 
 
 def write_dataset(campaign: Campaign) -> Path:
@@ -40,15 +42,15 @@ def write_dataset(campaign: Campaign) -> Path:
 
 
 def write_designs(campaign: Campaign) -> list[Path]:
-    """One folder a design: design.json, image.npy and image.png; those of designs that are no more are removed.
+    """One folder a design; those of designs that are no more are removed.
+
+    In it are design.json, image.npy and image.png, or, of a volume, design.png and slices.png.
 
     A folder is the campaign's if its design.json says so. Nothing else in designs/ is touched.
 
     Raises:
         OutputError: something else stands where a design belongs; all others have been written.
     """
-    from simulators import write_png
-
     root, designs = campaign.folder / "designs", designs_of(campaign)
     if root.is_symlink() or (root.exists() and not root.is_dir()):
         raise OutputError(f"{root}: a link or a file where the campaign's folder belongs; move it away")
@@ -72,8 +74,12 @@ def write_designs(campaign: Campaign) -> list[Path]:
             temporary.write_text(json.dumps(description, indent=1, allow_nan=False))
         with atomic_path(folder / "image.npy") as temporary, temporary.open("wb") as file:
             np.save(file, design["image"])
-        with atomic_path(folder / "image.png") as temporary:
-            write_png(temporary, design["image"])
+        if design["image"].ndim == 2:
+            pictures.write(folder / "image.png", design["image"], campaign.material)
+        else:
+            pictures.write(folder / "design.png", design["image"], campaign.material)
+            with atomic_path(folder / "slices.png") as temporary:
+                temporary.write_bytes(slices(Volume.of(design["image"], campaign.material)))
     if taken:
         raise OutputError(f"{taken[0]}: not made by this campaign, which has a design of that name; move it away")
     return list(folders)

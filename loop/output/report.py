@@ -1,7 +1,5 @@
 """The report: one self-contained HTML file made from what a campaign recorded."""
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.files import atomic_path
+from janus_al.material import Material
 from janus_al.properties import orbits
 from janus_al.samples import Samples
 from loop.campaign.campaign import Campaign
 from loop.campaign.guard import words
 from loop.design.targets import Target
-from loop.output import fronts
+from loop.output import fronts, turntable, volumes
 from loop.output.latent_map import plane
+from loop.output.pictures import chart, embed, small
 from loop.output.projections import designs_of, status
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
@@ -36,23 +36,28 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
     rounds = campaign.journal.of("round")
     samples = campaign.ledger.samples()
     designs = designs_of(campaign)
+    dim = (designs[0]["image"] if designs else samples.image[0]).ndim
     latent, reconstructions = _from_model(campaign, samples, [d["image"] for d in designs], umap)
     page = environment.get_template("report.html.j2").render(
         name=campaign.config.name,
         config=campaign.config,
         material=campaign.material,
+        dim=dim,
         status=status(campaign.folder, running=False),
         rounds=rounds,
-        designs=[{**d, "picture": _picture(d["image"])} for d in designs],
+        designs=[{**d, **_shown(d["image"], campaign.material)} for d in designs],
+        turntable=turntable.page(
+            {d["name"]: volumes.Volume.of(d["image"], campaign.material) for d in designs if d["image"].ndim == 3}
+        ),
         sure=sum(d["verdict"] == "confirmed by interval" for d in designs),
         foretold=coverage_sentence([r.get("coverage") for r in rounds]),
         learning=learning_sentence([r["probe_error_median"] for r in rounds]),
         trained=campaign.journal.of("trained"),
         models={e["round"]: words(e["guard"]) for e in campaign.journal.of("trained") if e.get("guard")},
-        agreement=_agreement(rounds, campaign.material.simulated) if rounds else None,
+        agreement=_agreement(rounds, campaign.material.simulated, dim) if rounds else None,
         progress=_progress(rounds) if rounds else None,
         latent=latent,
-        fronts=None if (drawn := _fronts(samples, designs, campaign.targets)) is None else _embed(drawn),
+        fronts=None if (drawn := _fronts(samples, designs, campaign.targets)) is None else chart(drawn),
         reconstructions=reconstructions,
         samples={"all": len(samples), "simulated": int(samples.simulated.sum()), "digest": samples.digest()[:16]},
         solver=next(
@@ -91,31 +96,25 @@ def coverage_sentence(rounds: Sequence[dict[str, Any] | None]) -> str:
     )
 
 
-def _picture(image: NDArray[np.integer]) -> str:
-    from PIL import Image
-
-    scale = max(1, 160 // image.shape[1])
-    grey = np.kron(np.where(image > 0, 245, 40).astype(np.uint8), np.ones((scale, scale), np.uint8))
-    buffer = io.BytesIO()
-    Image.fromarray(grey).save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def _embed(figure: Any) -> str:
-    import matplotlib.pyplot as plt
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", bbox_inches="tight", metadata={"Software": None})
-    plt.close(figure)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+def _shown(image: NDArray[np.integer], material: Material) -> dict[str, Any]:
+    """What the page shows of an image: a picture, and of a volume a block cut open and slices, too."""
+    if image.ndim == 2:
+        return {"picture": embed(small(image, material))}
+    volume = volumes.Volume.of(image, material)
+    views = {
+        name: embed(volumes.png(draw(volume))) for name, draw in (("picture", volumes.render), ("block", volumes.block))
+    }
+    return {**views, "slices": embed(volumes.slices(volume))}
 
 
-def _agreement(rounds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+def _agreement(rounds: Sequence[dict[str, Any]], names: Sequence[str], dim: int) -> str:
     """Predicted against simulated properties of every first shot; what turns into each other shares its axes."""
     import matplotlib.pyplot as plt
 
-    groups = [[names[i] for i in group] for group, _ in orbits(names, 2)]
-    figure, axes = plt.subplots(1, len(groups), figsize=(4.2 * len(groups), 3.8), squeeze=False)
+    groups = [[names[i] for i in group] for group, _ in orbits(names, dim)]
+    figure, axes = plt.subplots(
+        1, len(groups), figsize=(4.2 * len(groups) + 0.8, 3.8), squeeze=False, layout="constrained"
+    )
     for axis, group in zip(axes[0], groups, strict=True):
         values = [np.empty((0, 2))]
         for index, event in enumerate(rounds):
@@ -133,8 +132,12 @@ def _agreement(rounds: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
             axis.plot(ends, ends, "-", lw=0.8, color="0.5", zorder=0)
         words = ", ".join(group)
         axis.set(xlabel=f"{words} predicted by the network", ylabel=f"{words} simulated")
-        axis.legend(frameon=False)
-    return _embed(figure)
+    _legend_beside(axes[0][-1])
+    return chart(figure)
+
+
+def _legend_beside(axis: Any) -> None:
+    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def _fronts(samples: Samples, designs: Sequence[dict[str, Any]], targets: Sequence[Target]) -> Any:
@@ -147,7 +150,7 @@ def _progress(rounds: Sequence[dict[str, Any]]) -> str:
     import matplotlib.pyplot as plt
 
     numbers = [r["round"] for r in rounds]
-    figure, axes = plt.subplots(1, 3, figsize=(9, 2.7), constrained_layout=True)
+    figure, axes = plt.subplots(1, 3, figsize=(11.5, 2.7), layout="constrained")
     for index, event in enumerate(rounds):
         errors = [
             100 * r["error"] for r in event["candidates_table"] if r["target"] == "probe" and r["error"] is not None
@@ -156,19 +159,19 @@ def _progress(rounds: Sequence[dict[str, Any]]) -> str:
     medians = [np.nan if r["probe_error_median"] is None else 100 * r["probe_error_median"] for r in rounds]
     axes[0].plot(numbers, medians, "ko-", ms=4, label="median")
     axes[0].set(title="first-shot error at the probes, %", yscale="log")
-    axes[0].legend(frameon=False)
+    _legend_beside(axes[0])
     axes[1].bar(numbers, [r["candidates"] for r in rounds], color="0.85", label="candidates")
     met = [sum(r["met"] and r["target"] != "probe" for r in event["candidates_table"]) for event in rounds]
     axes[1].bar(numbers, met, color=COLOURS[2], width=0.6, label="met, refined")
     axes[1].bar(numbers, [r["hits"] for r in rounds], color=COLOURS[0], width=0.4, label="met at first shot")
     axes[1].set(title="candidates for targets")
-    axes[1].legend(frameon=False)
+    _legend_beside(axes[1])
     axes[2].plot(numbers, [r["spent"] for r in rounds], "ko-", ms=4)
     axes[2].set(title="simulations spent", ylim=(0, None))
     for axis in axes:
         axis.set_xticks(numbers)
         axis.set_xlabel("round")
-    return _embed(figure)
+    return chart(figure)
 
 
 def _from_model(
@@ -188,8 +191,8 @@ def _from_model(
         decoded = model.decode(encode(model, chosen)).numpy()
     pictures = [
         {
-            "original": _picture(image),
-            "decoded": _picture((grey > 0.5).astype(np.uint8)),
+            "original": embed(small(image, campaign.material)),
+            "decoded": embed(small((grey > 0.5).astype(np.uint8), campaign.material)),
             "wrong": float(((grey > 0.5) != (image > 0)).mean()),
         }
         for image, grey in zip(chosen, decoded, strict=True)
@@ -214,5 +217,5 @@ def _latent_map(z: NDArray[np.float32], samples: Samples, designs: int) -> str:
     axis.plot(*flat[count:].T, "*", ms=9, mfc="none", mec="#d55e00", label="designs" if designs else None)
     figure.colorbar(dots, label=name)
     axis.set(xticks=[], yticks=[])
-    axis.legend(frameon=False, loc="best")
-    return _embed(figure)
+    axis.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3)
+    return chart(figure)

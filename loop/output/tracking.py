@@ -41,7 +41,7 @@ def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
     documents = ["campaign.toml", *(["report.html"] if finished else [])]
     pictures = [
         str(path.relative_to(folder))
-        for kind in ("image.png", "design.json")
+        for kind in ("image.png", "design.png", "slices.png", "design.json")
         for path in sorted(folder.glob(f"designs/*/{kind}"))
         if finished
     ]

@@ -32,11 +32,12 @@ from loop.design.select import Rules, aligned_distance
 from loop.design.shapes import shapes_for
 from loop.design.targets import Target
 from loop.files.outputs import check_folder, claim
+from loop.output import pictures
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution, limits_of, simulate, usual_solver
 from loop.simulation.verify import Check, by_value, confirmed, judge, verify
 from loop.studies.means import Means
-from simulators import HomogenizationError, Result, write_png
+from simulators import HomogenizationError, Result
 
 MIN_DISTANCE = 0.1
 """part of the pixels in which first shots differ, at least, at the best symmetric copy; half of it at the end"""
@@ -171,8 +172,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         path = out / f"{name}.npy"
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.save(file, candidate.image)
-        with atomic_path(path.with_suffix(".png")) as temporary:
-            write_png(temporary, candidate.image)
+        pictures.write(path.with_suffix(".png"), candidate.image, card.material)
         row: dict[str, Any] = {
             "image": str(path),
             **prediction(candidate),

@@ -1,0 +1,48 @@
+"use strict";
+// A picture of a volume becomes a plot to turn when it, or its button, is clicked, and a picture again at the next click.
+(() => {
+  const most = 4; // plots at a time: browsers keep few WebGL contexts
+  const live = [];
+  let library;
+
+  async function unpack(id) {
+    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent.trim()), (c) => c.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  }
+
+  async function load() {
+    const script = document.createElement("script");
+    script.textContent = await unpack("plotly");
+    document.head.append(script);
+  }
+
+  function still(stage) {
+    live.splice(live.indexOf(stage), 1);
+    Plotly.purge(stage.querySelector(".plot"));
+    stage.querySelector(".plot").remove();
+    stage.dataset.state = "still";
+    stage.querySelector("button").textContent = "turn";
+  }
+
+  async function turn(stage) {
+    stage.dataset.state = "loading";
+    await (library ??= load());
+    const { data, layout } = JSON.parse(await unpack(stage.dataset.plot));
+    if (live.length === most) still(live[0]);
+    const plot = document.createElement("div");
+    plot.className = "plot";
+    stage.append(plot);
+    live.push(stage);
+    await Plotly.newPlot(plot, data, layout, { displayModeBar: false, responsive: true });
+    stage.dataset.state = "turning";
+    stage.querySelector("button").textContent = "still";
+  }
+
+  if (!window.DecompressionStream || !document.createElement("canvas").getContext("webgl")) return;
+  for (const stage of document.querySelectorAll(".stage")) {
+    const button = stage.querySelector("button");
+    button.hidden = false;
+    button.addEventListener("click", () => (stage.dataset.state === "turning" ? still(stage) : turn(stage)));
+    stage.querySelector("img").addEventListener("click", () => turn(stage));
+  }
+})();
