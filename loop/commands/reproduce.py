@@ -166,7 +166,7 @@ def volume(
     data = Data(count, asked[-1], size, seed, (0.1, 0.1 * contrast), dim=3)
     with Progress() as progress:
         means = Means(prepare(device, threads), workers, progress)
-        report = reproduce_volume(out, data, Course(asked, trained), network, training, means)
+        report = reproduce_volume(out, data, Course(asked, trained, base=min(Course.base, asked[-1])), network, training, means)
     if json_:
         print_json(report)
         return
@@ -182,5 +182,5 @@ def volume(
     ]
     print_table(columns, rows(report["models"]))
     found = report["campaign"]["status"]
-    print(f"campaign from {Course.base} simulations: {found['state']}, {found['reason']}")
+    print(f"campaign from {report['course']['base']} simulations: {found['state']}, {found['reason']}")
     print(f"written: {out}/volume.json, {out}/curves.png, {out}/campaign/report.html")

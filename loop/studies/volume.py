@@ -44,7 +44,6 @@ from loop.studies.single import shots_at, tools_of
 
 WAYS = ("sensitivities", "labels")
 """labels: the same training with l_sens = 0"""
-DESIGNS = 8
 SLOWER = 0.6
 """part of the data's median that the campaign's target asks of kzz; x and y ask for more than the median"""
 
@@ -60,6 +59,8 @@ class Course:
         probes: first shots simulated of each model.
         base: simulated volumes that the campaign begins with.
         refine_steps: simulations after a first shot, at most.
+        designs: wanted of the campaign.
+        budget: simulations that it may spend beyond those.
     """
 
     numbers: tuple[int, ...] = (16, 32, 64, 128, 256)
@@ -68,6 +69,8 @@ class Course:
     probes: int = 24
     base: int = 32
     refine_steps: int = 4
+    designs: int = 8
+    budget: int = 200
 
 
 def reproduce_volume(
@@ -147,9 +150,11 @@ def _campaign(
         "name": "volumes",
         "microstructure": sides,
         "dataset": {"source": str(source)},
-        "target": [{"name": "anisotropic", "designs": DESIGNS, **target_of(begun_with(pool, course.base))}],
+        "target": [{"name": "anisotropic", "designs": course.designs, **target_of(begun_with(pool, course.base))}],
         "training": dataclasses.asdict(training),
         "network": {k: v for k, v in dataclasses.asdict(network).items() if k not in ("size", "dim", "padding")},
+        "budget": {"simulations": course.budget},
+        "loop": {"retrain_steps": min(training.steps, 400)},
         "execution": {"solver": SOLVER, "workers": means.workers},
     }
     config = combined(CampaignConfig, Path("the campaign"), [table])
