@@ -11,6 +11,7 @@ import pytest
 from janus_al import checkpoint, dataset
 from janus_al.digits.classes import Labelled
 from janus_al.errors import DatasetError
+from janus_al.evaluation import evaluate
 from loop.studies.mnist import _trained, read_idx, read_mnist, training_config
 
 
@@ -166,3 +167,36 @@ def test_reproduce_microstructure(tmp_path, janus, monkeypatch):
     assert json.loads((out / "microstructure.json").read_text())["sweep"] == sweep
     code, _, words = janus("reproduce", "microstructure", "--count", "20", "--simulated", "30")
     assert (code, "--simulated 30: at most" in words) == (2, True)
+
+
+def test_reproduce_volume(tmp_path):
+    """A curve of one point a way and a campaign, on very small volumes: figures agree with the files they are of."""
+    from loop.campaign.toml import load_training
+    from loop.studies.data import Data
+    from loop.studies.means import Means
+    from loop.studies.volume import Course, reproduce_volume, rows
+
+    small = ["dim=3", "size=16", "channels=4"]
+    steps = ["steps=4", "batch=6", "simulated=4", "cycled=2"]
+    network, training = load_training(None, [f"network.{s}" for s in small] + [f"training.{s}" for s in steps])
+    course = Course((6,), test=4, probes=2, base=6, refine_steps=1, designs=1, budget=4)
+    means, data = Means("cpu", 1, lambda *_: None), Data(10, 6, 16, dim=3)
+    report = reproduce_volume(tmp_path, data, course, network, training, means)
+    assert json.loads((tmp_path / "volume.json").read_text()) == json.loads(json.dumps(report))
+    assert [row[:2] for row in rows(report["models"])] == [[6, "sensitivities"], [6, "labels"]]
+    pool = dataset.read(tmp_path / "data.h5")
+    assert pool.image.shape == (10, 16, 16, 16)
+    assert pool.simulated.sum() == 6
+    for model in report["models"]:
+        trained, card = checkpoint.load(tmp_path / "models" / f"{model['way']}-6")
+        assert trained.config.grid == (16, 16, 16)
+        assert card.training["l_sens"] == (training.l_sens if model["way"] == "sensitivities" else 0)
+        assert model["r2"] == min(
+            p["r2"] for p in evaluate(trained, dataset.read(tmp_path / "test.h5"))["properties"].values()
+        )
+        assert sorted(model["met_after"]) == model["met_after"]
+    wanted, column = report["campaign"]["target"], pool.column("kzz")[:6]
+    assert wanted["kzz"]["value"] == pytest.approx(0.6 * np.median(column), rel=0.01)
+    assert report["campaign"]["status"]["simulations"]["spent"] <= 4
+    assert (tmp_path / "campaign" / "report.html").exists()
+    assert reproduce_volume(tmp_path, data, course, network, training, means)["models"] == report["models"]

@@ -166,7 +166,9 @@ def volume(
     data = Data(count, asked[-1], size, seed, (0.1, 0.1 * contrast), dim=3)
     with Progress() as progress:
         means = Means(prepare(device, threads), workers, progress)
-        report = reproduce_volume(out, data, Course(asked, trained, base=min(Course.base, asked[-1])), network, training, means)
+        report = reproduce_volume(
+            out, data, Course(asked, trained, base=min(Course.base, asked[-1])), network, training, means
+        )
     if json_:
         print_json(report)
         return
