@@ -94,7 +94,7 @@ def measured(arguments, key):
 def datasets(arguments, size, contrast, name):
     """Samples of which an eighth were simulated, or an eighth as many others, all simulated."""
     from simulators import generate
-    from simulators.structures.phasefield import stream_for_tests
+    from simulators.structures.drawing import stream_for_tests
 
     few = arguments.images // 8
     count, stream = (few, stream_for_tests(SEED)) if name == "test" else (arguments.images, SEED)

@@ -1,6 +1,6 @@
 """The physics: seeds -> microstructures -> effective properties with error bars and sensitivities.
 
-images = simulators.generate(count=4, size=64, seed=0)
+images = simulators.generate(count=4, size=64, seed=0)                # volumes: size=(32, 32, 32)
 found = simulators.FipyHomogenizer()(images[0], (0.1, 1.0))           # .k, .lower, .upper, .sensitivity
 sure = simulators.certify(images[0], (0.1, 1.0), simulators.DirectHomogenizer(), 0.01)
 stiff = simulators.Elasticity("periodic", modulus=(1.0, 10.0), poisson=0.3)(images[0])
@@ -17,9 +17,11 @@ from simulators.solvers.choice import SOLVERS, choose
 from simulators.solvers.conductivity import Conductivity
 from simulators.solvers.direct import DirectHomogenizer
 from simulators.solvers.fipy import FipyHomogenizer
+from simulators.structures.choice import generate
 from simulators.structures.images import read_image, write_png
-from simulators.structures.phasefield import PhaseField, generate
+from simulators.structures.phasefield import PhaseField
 from simulators.structures.rasters import ImageError
+from simulators.structures.spinodoid import Spinodoid
 
 __all__ = [
     "SOLVERS",
@@ -40,6 +42,7 @@ __all__ = [
     "Result",
     "SimulationError",
     "Simulator",
+    "Spinodoid",
     "certify",
     "choose",
     "foreign",

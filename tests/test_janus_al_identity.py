@@ -14,7 +14,7 @@ from janus_al.networks.janus import JanusConfig
 from janus_al.samples import concatenate, unlabelled
 from janus_al.training import build
 from simulators import generate
-from simulators.structures.phasefield import stream_for_tests
+from simulators.structures.drawing import stream_for_tests
 
 PHASES = (0.1, 1.0)
 

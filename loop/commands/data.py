@@ -44,7 +44,7 @@ def generate(
     from loop.simulation.rows import simulate_samples
     from loop.simulation.simulate import Execution
     from simulators import generate as phasefield
-    from simulators.structures.phasefield import stream_for_tests
+    from simulators.structures.drawing import stream_for_tests
 
     phases = _conductivities(conductivity, 2)
     check_dataset(out, [], force)

@@ -13,7 +13,7 @@ from loop.simulation.rows import simulate_samples
 from loop.simulation.simulate import Execution
 from loop.studies.means import Means
 from simulators import generate
-from simulators.structures.phasefield import stream_for_tests
+from simulators.structures.drawing import stream_for_tests
 
 SOLVER = "direct"
 """agrees with FiPy to 1e-10 (docs/validation.md), and is several times faster"""

@@ -15,12 +15,12 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from simulators.structures.drawing import Seed, check_range, grid_of, stream, unit_of
+
 Array = NDArray[np.float64]
 
 BATCH_PIXELS = 2**15
 """Pixels stepped together: 256 KiB an array, which a core's cache holds (benchmarks/phasefield.py)."""
-REFERENCE_SIZE = 32
-"""Lengths are in 32nds of the longest side, so a pattern has as many features at every resolution."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,7 @@ class PhaseField:
     def __post_init__(self) -> None:
         """Refuse ranges that are none and those in which the mixture does not decompose."""
         for name in ("volume_fraction", "gradient_energy", "noise", "time"):
-            match getattr(self, name):
-                case (low, high) if 0 < low <= high < math.inf:
-                    continue
-                case given:
-                    raise ValueError(f"{name} {given}: give two positive finite numbers, the smaller first")
+            check_range(name, getattr(self, name))
         if not (self.volume_fraction[0] >= 0.22 and self.volume_fraction[1] <= 0.78):
             raise ValueError(
                 f"volume_fraction {self.volume_fraction}: a mixture decomposes by itself only between 0.22 and 0.78; "
@@ -62,14 +58,6 @@ class PhaseField:
 
 VOLUMES = PhaseField(gradient_energy=(1.5, 4.0), time=(80.0, 250.0))
 """The default in space: coarser than in the plane, as a volume has more features to tell by as many numbers."""
-
-
-Seed = int | np.random.SeedSequence
-
-
-def stream_for_tests(seed: int) -> np.random.SeedSequence:
-    """What test images of a seed are drawn from: no seed's training images ever are, be it this one or another."""
-    return np.random.SeedSequence(seed, spawn_key=(2**32 - 1,))
 
 
 def generate(count: int, size: int | Sequence[int], seed: Seed, config: PhaseField | None = None) -> NDArray[np.uint8]:
@@ -92,23 +80,6 @@ def generate(count: int, size: int | Sequence[int], seed: Seed, config: PhaseFie
     return images
 
 
-def grid_of(size: int | Sequence[int]) -> tuple[int, ...]:
-    """The grid of a square's side, or of the sides themselves.
-
-    Raises:
-        ValueError: not two or three sides of 2 pixels or more.
-    """
-    grid = (size, size) if isinstance(size, int | np.integer) else tuple(size)
-    if len(grid) not in (2, 3) or min(grid) < 2:
-        raise ValueError(f"size {size}: give a square's side, (ny, nx) or (nz, ny, nx), each side 2 pixels or more")
-    return grid
-
-
-def unit_of(grid: Sequence[int]) -> float:
-    """The unit of length in pixels."""
-    return max(grid) / REFERENCE_SIZE
-
-
 @dataclass(frozen=True)
 class Start:
     """What image `index` of a seed starts from."""
@@ -122,9 +93,7 @@ class Start:
 
 def draw(index: int, grid: tuple[int, ...], seed: Seed, config: PhaseField) -> Start:
     """The start of one image, from its own stream of random numbers."""
-    parent = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    own = np.random.SeedSequence(parent.entropy, spawn_key=(*parent.spawn_key, index))
-    rng = np.random.default_rng(own)
+    rng = stream(seed, index)
     mean = 2 * rng.uniform(*config.volume_fraction) - 1
     gradient_energy = rng.uniform(*config.gradient_energy) * unit_of(grid) ** 2
     steps = round(rng.uniform(*config.time) / config.time_step)
