@@ -84,13 +84,13 @@ def test_round_trip(path):
 
 @st.composite
 def any_samples(draw):
-    count, ny, nx = draw(st.tuples(st.integers(1, 4), st.integers(1, 5), st.integers(1, 5)))
+    count, *grid = draw(st.lists(st.integers(1, 4), min_size=3, max_size=4))
     conductivity = draw(st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=4))
     text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
-    shapes = {name: (count, 3) for name in ARRAYS[1:-1]} | {"sensitivity": (count, 2, ny, nx)}
+    shapes = {name: (count, 3) for name in ARRAYS[1:-1]} | {"sensitivity": (count, 2, *grid)}
     meta = {n: draw(arrays(np.dtype(t), count, elements=from_dtype(np.dtype(t)))) for n, t in META.items()}
     return Samples(
-        image=draw(arrays(np.uint8, (count, ny, nx), elements=st.integers(0, len(conductivity) - 1))),
+        image=draw(arrays(np.uint8, (count, *grid), elements=st.integers(0, len(conductivity) - 1))),
         **{n: draw(arrays(np.float32 if n == "sensitivity" else np.float64, shape)) for n, shape in shapes.items()},
         sensitive=("kxx", "kyy"),
         meta=meta | {"status": np.full(count, b"unlabelled", dtype="S16")},
@@ -104,7 +104,7 @@ def any_samples(draw):
 @settings(max_examples=40, deadline=None)
 @given(samples=any_samples())
 def test_round_trip_of_any_samples(samples):
-    """Any values where nothing is simulated, NaN and infinities of any bits among them, any number of rows."""
+    """Any values where nothing is simulated, NaN and infinities of any bits among them, of planes and volumes."""
     with tempfile.TemporaryDirectory() as folder:
         dataset.write(Path(folder, "a.h5"), samples, created_by="test")
         assert_identical(dataset.read(Path(folder, "a.h5")), samples)

@@ -415,5 +415,5 @@ def test_periodic_data_train_a_circular_network_and_are_answered_periodically(ja
 def test_more_memory_than_there_is_is_a_sentence(tmp_path, janus):
     code, out, err = janus("generate", "--count", 10**6, "--size", 1024, "--simulated", 0, "--out", tmp_path / "d.h5")
     assert (code, out, list(tmp_path.iterdir())) == (2, "", [])
-    assert err.startswith("janus-al: Unable to allocate")
+    assert err.startswith("janus-al: 1000000 images of 1024 x 1024, 0 simulated: about 1953 GiB of memory, and this")
     assert err.endswith("; take fewer or smaller images, or a larger machine\n")

@@ -3,12 +3,13 @@
 import math
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from loop import UsageError
-from loop.commands.options import Boundary, Conductivity, Force, Json, Out, Seed, Solver, Workers
+from loop.commands.asked import boundary_of, conductivities_of, foretell, grid_of, solver_of
+from loop.commands.options import Boundary, Conductivity, Dim, Force, Json, Out, Seed, Solver, Workers
 from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
 
@@ -19,7 +20,9 @@ data_app = typer.Typer()
 def generate(
     count: Annotated[int, typer.Option(min=1, max=1_000_000, help="Number of images.")],
     out: Out,
-    size: Annotated[int, typer.Option(min=8, max=1024, help="Pixels a side.")] = 32,
+    size: Annotated[str, typer.Option(help="Pixels a side, or of all sides: NY,NX or NZ,NY,NX.")] = "32",
+    dim: Dim = None,
+    structure: Annotated[str, typer.Option(help="phasefield or spinodoid.")] = "phasefield",
     seed: Seed = 0,
     test: Annotated[bool, typer.Option("--test", help="Images to test on, which no seed gives without it.")] = False,
     simulated: Annotated[int | None, typer.Option(min=0, help="Simulate only the first so many.")] = None,
@@ -30,12 +33,14 @@ def generate(
     force: Force = False,
     json_: Json = False,
 ) -> None:
-    """Phase-field microstructures, simulated.
+    """Random microstructures, planes or volumes, simulated.
 
-    Images that cannot be simulated are left out, named by number, and the
-    command ends with exit code 3.
+    Phase fields repeat themselves; spinodoids do where --boundary periodic
+    says so. Images that cannot be simulated are left out, named by number,
+    and the command ends with exit code 3.
 
     janus-al generate --count 100 --size 32 --seed 0 --out data.h5
+    janus-al generate --count 64 --dim 3 --size 32 --solver auto --out volumes.h5
     """
     from janus_al.material import conduction
     from janus_al.samples import unlabelled
@@ -43,16 +48,19 @@ def generate(
     from loop.simulation.executors import open_executor
     from loop.simulation.rows import simulate_samples
     from loop.simulation.simulate import Execution
-    from simulators import generate as phasefield
+    from simulators.structures.choice import STRUCTURES
+    from simulators.structures.choice import generate as draw
     from simulators.structures.drawing import stream_for_tests
 
-    phases = _conductivities(conductivity, 2)
+    grid, phases, kind = grid_of(size, dim), conductivities_of(conductivity, 2), boundary_of(boundary)
+    if structure not in STRUCTURES:
+        raise UsageError(f"structure '{structure}': it must be one of {', '.join(STRUCTURES)}")
     check_dataset(out, [], force)
-    kind = _boundary(boundary)
-    backend = _solver(solver, (size, size), count, kind)
-    material = conduction(phases, kind)
-    images = phasefield(count, size, stream_for_tests(seed) if test else seed)
+    backend = solver_of(solver, grid, count, kind)
     n = count if simulated is None else min(simulated, count)
+    foretell(grid, count, n, backend, workers, drawn=True)
+    material = conduction(phases, kind, len(grid))
+    images = draw(count, grid, stream_for_tests(seed) if test else seed, STRUCTURES[structure](kind == "periodic"))
     failed: dict[int, str] = {}
     meta: dict[str, Any] = {"origin": b"generated", "seed": seed}
     with Progress() as progress, open_executor("process", workers) as executor:
@@ -65,8 +73,9 @@ def generate(
 
 @data_app.command("import")
 def import_(
-    images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files of one size.")],
+    images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files of one size; folders of slices.")],
     out: Out,
+    dim: Dim = None,
     conductivity: Conductivity = "0.1,1.0",
     boundary: Boundary = "dirichlet",
     solver: Solver = "fipy",
@@ -78,12 +87,15 @@ def import_(
 
     A .npy array holds labels; stored values of a picture, from low to high,
     become labels 0, 1... as printed.
+    A volume is a .npy array (nz, ny, nx), a .tif of several pages or, with
+    --dim 3, a folder of nothing but its slices, numbered by name.
     All files are read before the first is simulated, and one that is no
     image, or of another size, is refused. Images that cannot be simulated are
     left out, named by file, and the command ends with exit code 3. Results are
     kept in the user's cache (JANUS_AL_CACHE): no image is simulated twice.
 
     janus-al import micrographs/*.png --conductivity 0.1,1.0 --out data.h5
+    janus-al import scan1/ scan2/ --dim 3 --solver auto --out volumes.h5
     """
     import numpy as np
 
@@ -95,26 +107,23 @@ def import_(
     from loop.simulation.rows import simulate_samples
     from loop.simulation.simulate import Execution
 
-    phases = _conductivities(conductivity)
+    phases = conductivities_of(conductivity)
     check_dataset(out, images, force)
-    read = read_images(images, conductivity, len(phases))
+    read = read_images(images, conductivity, len(phases), dim)
     arrays = [image.labels for image in read]
     for path, array in zip(images, arrays, strict=True):
-        if array.ndim != 2:
-            raise UsageError(
-                f"{path}: a stack of {array.shape}; a dataset holds plane images, `homogenize` takes stacks"
-            )
         if array.shape != arrays[0].shape:
             raise UsageError(f"{path}: {array.shape} pixels but {images[0]} has {arrays[0].shape}; one size a dataset")
         if array.max() >= LABELS:
             raise UsageError(
                 f"{path}: label {array.max()}; a dataset holds labels 0 to {LABELS - 1}, `homogenize` takes more"
             )
-    kind = _boundary(boundary)
-    backend = _solver(solver, arrays[0].shape, len(arrays), kind)
+    kind = boundary_of(boundary)
+    backend = solver_of(solver, arrays[0].shape, len(arrays), kind)
+    foretell(arrays[0].shape, len(arrays), len(arrays), backend, workers)
     failed: dict[int, str] = {}
     with Progress() as progress, open_executor("process", workers) as executor:
-        material, execution = conduction(phases, kind), Execution(executor, backend, cached=True)
+        material, execution = conduction(phases, kind, arrays[0].ndim), Execution(executor, backend, cached=True)
         parts = simulate_samples(np.stack(arrays), material, execution, progress, failed, origin=b"imported")
     used = mappings(images, read, phases)
     if not json_:
@@ -124,8 +133,9 @@ def import_(
 
 @data_app.command()
 def homogenize(
-    images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files; 3-D .npy or .tif stacks.")],
+    images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files or stacks; folders of slices.")],
     conductivity: Conductivity,
+    dim: Dim = None,
     boundary: Boundary = "dirichlet",
     solver: Solver = "fipy",
     certify: Annotated[
@@ -137,8 +147,9 @@ def homogenize(
     """Effective conductivity of images and volumes, with certified bounds.
 
     A .npy array holds labels; stored values of a picture, from low to high,
-    become labels 0, 1... as printed. x runs right, y down from the top row, z
-    from layer to layer: kxy > 0 where heat driven to the right drifts down.
+    become labels 0, 1... as printed. With --dim 3 a folder of numbered slices
+    is a volume. x runs right, y down from the top row, z from layer to layer:
+    kxy > 0 where heat driven to the right drifts down.
 
     janus-al homogenize image.png --conductivity 0.1,1.0 --certify 0.01
     """
@@ -149,19 +160,23 @@ def homogenize(
     from loop.simulation.simulate import Execution
     from simulators import HomogenizationError
 
-    kind = _boundary(boundary)
+    kind = boundary_of(boundary)
     if certify is not None and not 0 < certify < 1:
         raise UsageError(f"--certify {certify}: a relative half-width between 0 and 1, such as 0.01")
     # The homogenizer itself refuses a conductivity of 0, and says where nothing would conduct.
-    phases = _conductivities(conductivity, positive=False)
-    read = read_images(images, conductivity, len(phases))
+    phases = conductivities_of(conductivity, positive=False)
+    read = read_images(images, conductivity, len(phases), dim)
     arrays = [image.labels for image in read]
-    backend = _solver(solver, max((array.shape for array in arrays), key=math.prod), len(arrays), kind)
+    largest = max((array.shape for array in arrays), key=math.prod)
+    backend = solver_of(solver, largest, len(arrays), kind)
+    foretell(largest, len(arrays), len(arrays), backend, workers)
     with (
         open_executor("process", min(workers or cores(), len(images))) as executor,
         Progress() as progress,
     ):
-        material, execution = conduction(phases, kind), Execution(executor, backend, cached=True)
+        # What planes have volumes have, too.
+        material = conduction(phases, kind, min(array.ndim for array in arrays))
+        execution = Execution(executor, backend, cached=True)
         rows, failed = homogenize_files(images, arrays, material, execution, certify, progress)
     if not rows:
         name, reason = next(iter(failed.items()))
@@ -175,54 +190,13 @@ def homogenize(
         return
     print_mappings(used)
     print()
-    names = [key for key in rows[0] if key.startswith("k") and "_" not in key]
+    names = dict.fromkeys(key for row in rows for key in row if key.startswith("k") and "_" not in key)
     columns = ["file", "volume_fraction", *(f"{n}{end}" for n in names for end in ("", "_lower", "_upper"))]
     print_table(columns, [[row.get(c, math.nan) for c in columns] for row in rows])
     for row in rows:
         if row.get("reason"):
             print(f"{row['file']}: not certified to {certify:g}: {row['reason']}", file=sys.stderr)
     _say_failed(failed)
-
-
-def _boundary(name: str) -> Literal["dirichlet", "periodic"]:
-    if name == "dirichlet":
-        return "dirichlet"
-    if name == "periodic":
-        return "periodic"
-    raise UsageError(f"boundary '{name}': it must be dirichlet or periodic")
-
-
-def _solver(name: str, shape: tuple[int, ...], count: int, boundary: Literal["dirichlet", "periodic"]) -> str:
-    """The backend's name, that which `auto` picks included, and said."""
-    from simulators import SOLVERS, choose
-
-    if name not in (*SOLVERS, "auto"):
-        raise UsageError(f"solver '{name}': it must be one of {', '.join(SOLVERS)} or auto")
-    if name != "auto":
-        return name
-    picked = choose(shape, count, boundary)
-    print(f"solver auto: {picked}", file=sys.stderr)
-    return picked
-
-
-def _conductivities(words: str, count: int | None = None, positive: bool = True) -> tuple[float, ...]:
-    from simulators.conduction.inputs import check_contrast
-
-    try:
-        values = tuple(float(word) for word in words.split(","))
-    except ValueError:
-        raise UsageError(f"conductivity '{words}': give numbers separated by commas, as in 0.1,1.0") from None
-    if positive and not all(math.isfinite(v) and v > 0 for v in values):
-        raise UsageError(
-            f"conductivity '{words}': each must be finite and above 0; give an insulator a small value, such as 1e-4"
-        )
-    if count is not None and len(values) != count:
-        raise UsageError(f"conductivity '{words}': {count} phases need {count} values")
-    if count is not None and len(set(values)) < count:
-        raise UsageError(f"conductivity '{words}': equal phases make all images conduct alike; give different values")
-    if count is not None:
-        check_contrast(min(values), max(values))
-    return values
 
 
 def _write_dataset(out: Path, parts: list[Any], failed: dict[str, str], json_: bool, **more: Any) -> None:
@@ -240,7 +214,9 @@ def _write_dataset(out: Path, parts: list[Any], failed: dict[str, str], json_: b
     report: dict[str, Any] = {
         "dataset": str(out),
         "samples": len(samples),
+        "size": list(samples.image.shape[1:]),
         "simulated": int(samples.simulated.sum()),
+        "properties": _ranges(samples),
         "failed": [{"image": name, "reason": reason} for name, reason in failed.items()],
         "digest": samples.digest(),
         **more,
@@ -248,8 +224,20 @@ def _write_dataset(out: Path, parts: list[Any], failed: dict[str, str], json_: b
     if json_:
         print_json(report)
     else:
-        print(f"{out}: {report['samples']} samples, {report['simulated']} simulated, digest {report['digest'][:12]}")
+        if report["properties"]:
+            print_table(["property", "lowest", "median", "highest"], [[n, *r] for n, r in report["properties"].items()])
+        size = " x ".join(map(str, report["size"]))
+        words = f"{report['samples']} samples of {size}, {report['simulated']} simulated"
+        print(f"{out}: {words}, digest {report['digest'][:12]}")
     _say_failed(failed)
+
+
+def _ranges(samples: Any) -> dict[str, list[float]]:
+    """Lowest, median and highest of each property of what is simulated."""
+    import numpy as np
+
+    rows = samples.properties[samples.simulated]
+    return dict(zip(samples.names, np.quantile(rows, [0, 0.5, 1], axis=0).T.tolist(), strict=True)) if len(rows) else {}
 
 
 def _say_failed(failed: dict[str, str]) -> None:

@@ -10,10 +10,14 @@ from loop import UsageError
 from loop.commands.terminal import print_table
 from simulators import ImageError
 from simulators.structures.images import LabelledImage, read_labelled
+from simulators.structures.slices import read_slices
 
 
-def read_images(paths: Sequence[Path], conductivity: str, phases: int) -> list[LabelledImage]:
+def read_images(paths: Sequence[Path], conductivity: str, phases: int, dim: int | None = None) -> list[LabelledImage]:
     """All images of one list of conductivities, which is as the user wrote it.
+
+    Args:
+        dim: that all images must have; with 3 a folder is one volume, whose slices are its pictures.
 
     Raises:
         ImageError: why the first that cannot be read cannot, and the names of the others.
@@ -22,7 +26,7 @@ def read_images(paths: Sequence[Path], conductivity: str, phases: int) -> list[L
     images, refused = list[LabelledImage](), list[tuple[Path, ImageError]]()
     for path in paths:
         try:
-            images.append(read_labelled(path, phases))
+            images.append(_read(path, phases, dim))
         except ImageError as error:
             refused.append((path, error))
     if refused:
@@ -36,6 +40,21 @@ def read_images(paths: Sequence[Path], conductivity: str, phases: int) -> list[L
             raise UsageError(f"{spare}; write decimals with a point, as in 0.1,1.0, and one value for each label")
         print(spare, file=sys.stderr)
     return images
+
+
+def _read(path: Path, phases: int, dim: int | None) -> LabelledImage:
+    if path.is_dir():
+        if dim != 3:
+            raise ImageError(f"{path}: a folder; name its files, or say --dim 3 if its pictures are slices of a volume")
+        return read_slices(path, phases)
+    image = read_labelled(path, phases)
+    if dim not in (None, image.labels.ndim):
+        sides, kinds = " x ".join(map(str, image.labels.shape)), {2: "plane", 3: "volume"}
+        raise ImageError(
+            f"{path}: a {kinds[image.labels.ndim]} of {sides} where --dim {dim} asks for a {kinds[dim or 2]}; leave "
+            "--dim out, or name other files"
+        )
+    return image
 
 
 def mappings(paths: Sequence[Path], images: Sequence[LabelledImage], phases: Sequence[float]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import typer
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else there.")]
+Dim = Annotated[int | None, typer.Option(min=2, max=3, help="2: planes; 3: volumes. As the sizes say, unless given.")]
 Conductivity = Annotated[str, typer.Option(help="Of label 0, label 1..., as in 0.1,1.0.")]
 Boundary = Annotated[str, typer.Option(help="dirichlet: between two faces, adiabatic sides; or periodic.")]
 Solver = Annotated[str, typer.Option(help="fipy (the reference), direct, batched or auto.")]

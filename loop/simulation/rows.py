@@ -42,7 +42,7 @@ def to_samples(images: Sequence[Image], results: Sequence[Result], material: Mat
         )
 
     none = np.full(rows.image.shape[1:], np.nan)
-    maps = [[r.sensitivity.get(n, none) * none.size for n in sensitive] for r in results]
+    maps = [[(r.sensitivity.get(n, none) * none.size).astype(np.float32) for n in sensitive] for r in results]
     return replace(
         rows,
         properties=table("values"),

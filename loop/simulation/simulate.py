@@ -33,8 +33,8 @@ FloatArray = NDArray[np.float64]
 Found = Result | Failure
 TASK_CELLS = 2**14
 """cells of the images that one task simulates: tens of milliseconds, against which its overhead is small"""
-BATCH = 64
-"""images of one task of the batched solver"""
+BATCH, BATCH_CELLS = 64, 2**18
+"""images of one task of the batched solver, and their cells: several volumes, so that all processes have some"""
 TIMEOUT = 600.0
 """seconds an image"""
 PRUNE_EVERY = 1024
@@ -182,9 +182,10 @@ def _task_size(physics: Physics, solver: str, images: Sequence[Image]) -> int:
     """Images of one task: many where each takes little; a simulator of the user's gets one."""
     if physics.simulator not in {"conduction", "elasticity"}:
         return 1
+    cells = max((i.size for i in images), default=1)
     if physics.simulator == "conduction" and solver == "batched":
-        return BATCH
-    return max(1, TASK_CELLS // max((i.size for i in images), default=1))
+        return min(BATCH, max(1, BATCH_CELLS // cells))
+    return max(1, TASK_CELLS // cells)
 
 
 def merged(material: Material, found: Sequence[Found]) -> Found:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from simulators.structures.rasters import ImageError, Raster, check_shape, read_npy, read_picture
 
 Stored = int | float | tuple[int, ...]
+PICTURES = (".png", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def read_labelled(path: Path, phases: int) -> LabelledImage:
         values = read_npy(path)
         _check_labels(path, values, phases)
         return _labelled(values, tuple(range(phases)))
-    if suffix in {".png", ".tif", ".tiff"}:
-        return _ranked(path, read_picture(path), phases)
+    if suffix in PICTURES:
+        return ranked(path, read_picture(path), phases)
     raise ImageError(f"{path}: cannot read '{suffix}' files; give .npy, .png or .tif")
 
 
@@ -80,7 +81,8 @@ def _check_labels(path: Path, array: NDArray[Any], phases: int) -> None:
         )
 
 
-def _ranked(path: Path, raster: Raster, phases: int) -> LabelledImage:
+def ranked(path: Path, raster: Raster, phases: int) -> LabelledImage:
+    """The labels of what a picture stores, from low to high; raises ImageError."""
     check_shape(path, raster.values.shape[:-1])
     values = _opaque(path, raster)
     if values.dtype.kind not in "buif":

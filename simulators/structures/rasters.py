@@ -29,10 +29,16 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True)
 class Raster:
-    """Stored numbers (ny, nx, channels), or (nz, ny, nx, channels) of a stack; whether the last channel is alpha."""
+    """Stored numbers (ny, nx, channels), or (nz, ny, nx, channels) of a stack; whether the last channel is alpha.
+
+    Equal numbers of two pictures mean the same phase where these are of one `kind`, and their palettes agree as far as
+    both go.
+    """
 
     values: NDArray[Any]
     alpha: bool = False
+    kind: str = ""
+    palette: bytes = b""
 
 
 def read_npy(path: Path) -> NDArray[Any]:
@@ -89,7 +95,7 @@ def _png(path: Path) -> Raster:
         stored = str(picture.tile[0][3])
         picture.verify()
     with Image.open(path, formats=["PNG"]) as picture:
-        values = np.array(picture)
+        values, palette = np.array(picture), bytes(picture.getpalette() or b"")
         _check_upright(path, picture.getexif().get(ORIENTATION))
     # Pillow spreads two and four bits over eight, and keeps eight of sixteen where there are several channels.
     if stored in ("L;2", "L;4"):
@@ -99,7 +105,8 @@ def _png(path: Path) -> Raster:
 
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             values = imagecodecs.png_decode(data)[..., : len(stored) - 4]
-    return Raster(values[..., None] if values.ndim == 2 else values, alpha="A" in stored)
+    kind = "P" if palette else stored
+    return Raster(values[..., None] if values.ndim == 2 else values, "A" in stored, kind, palette)
 
 
 def _tiff(path: Path) -> Raster:
@@ -128,13 +135,20 @@ def _tiff(path: Path) -> Raster:
         sides = tuple(n for n, axis in zip(first.shape, first.axes, strict=True) if axis != "S")
         check_shape(path, sides if len(file.series) == 1 else (len(file.series), *sides))
         _check_upright(path, page.tags.valueof(ORIENTATION))
-        for part in (part for series in file.series for part in series.pages if part is not None):
+        parts = [part for series in file.series for part in series.pages if part is not None]
+        for part in parts:
             _check_strips(path, part)
+        palettes = {b"" if (found := getattr(part, "colormap", None)) is None else found.tobytes() for part in parts}
+        if len(palettes) > 1:
+            raise ImageError(
+                f"{path}: {len(palettes)} palettes; an index would mean several phases, so save it as grey"
+            )
         layers = [series.asarray(maxworkers=1) for series in file.series]
     if complaints:
         raise ValueError(complaints[0])
     values = layers[0] if len(layers) == 1 else np.stack(layers)
-    return Raster(values if "S" in first.axes else values[..., None], alpha)
+    kind = f"{getattr(page.photometric, 'name', page.photometric)} of {page.bitspersample} bits{' and alpha' * alpha}"
+    return Raster(values if "S" in first.axes else values[..., None], alpha, kind, palettes.pop())
 
 
 def _check_channels(path: Path, page: Any) -> bool:
