@@ -1,0 +1,1 @@
+"""Designs as geometry for other programs: surfaces, meshes, outlines and volumes, each with what it conducts."""
