@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from loop.design.generators import Tools
     from loop.design.pool import Known, Pool
     from loop.design.targets import Target, TargetError
-    from loop.interface import Design, Outcome, designs, resume, run, status
+    from loop.exports.export import Export
+    from loop.interface import Design, Outcome, designs, export, resume, run, status
 
 __all__ = [
     "CampaignConfig",
     "ConfigError",
     "Design",
     "DoorError",
+    "Export",
     "Known",
     "Outcome",
     "Pool",
@@ -33,6 +35,7 @@ __all__ = [
     "Tools",
     "UsageError",
     "designs",
+    "export",
     "resume",
     "run",
     "status",
@@ -45,7 +48,8 @@ __getattr__, __dir__ = attach(
         "design.generators": "Tools",
         "design.pool": "Known Pool",
         "design.targets": "Target TargetError",
-        "interface": "Design Outcome designs resume run status",
+        "exports.export": "Export",
+        "interface": "Design Outcome designs export resume run status",
     },
     own=("UsageError",),
 )

@@ -15,6 +15,8 @@ from loop.campaign.config import CampaignConfig
 from loop.campaign.toml import load_config, load_stored, parse_config
 from loop.commands.run import locked, run_campaign
 from loop.design.targets import Target
+from loop.exports.export import Export
+from loop.exports.export import export as write
 from loop.output import projections
 from loop.simulation.progress import Progress
 
@@ -145,6 +147,25 @@ def status(folder: Path | str) -> dict[str, Any]:
         ConfigError: there is no campaign.
     """
     return projections.status(Path(folder))
+
+
+def export(design: Path | str, out: Path | str, how: Export | None = None, force: bool = False) -> list[dict[str, Any]]:
+    """Write a design as geometry for other programs: what `janus-al export` does.
+
+        loop.export("campaigns/mine/designs/value-01", "parts", loop.Export(("stl", "vtk"), size="10mm"))
+
+    Args:
+        design: folder of a design, a campaign, or what `invert` wrote; or a file of labels.
+        out: folder of the files.
+        how: formats, lengths and more; needed, unless the campaign says how long a pixel is.
+        force: whether an earlier export there is replaced.
+
+    Raises:
+        UsageError, OutputError, ImageError: nothing was written.
+        DatasetError: a file of the design is damaged.
+    """
+    _check_guarded()
+    return write(Path(design), Path(out), how or Export(), force)["files"]
 
 
 def _run(folder: Path, config: CampaignConfig | None) -> Outcome:

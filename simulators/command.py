@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,16 +114,35 @@ def _read(path: Path, properties: Sequence[str], program: str) -> Result:
     return Result({name: value for name, value in values.items() if value is not None}, solver=Path(program).name[:32])
 
 
-def write_vtk(path: Path, image: NDArray[np.integer]) -> None:
-    """Labels as VTK image data (XML, ASCII), one cell a pixel; y counts from row 0 on top."""
+def write_vtk(
+    path: Path,
+    image: NDArray[np.integer],
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    fields: Mapping[str, NDArray[np.floating]] | None = None,
+) -> None:
+    """Labels, and more fields of their shape, as VTK image data (XML, ASCII): one cell a pixel, y with the rows.
+
+    Args:
+        path: of the file.
+        image: labels (ny, nx) or (nz, ny, nx).
+        spacing: sides of a cell along x, y and z.
+        fields: real numbers by name.
+    """
     nz, ny, nx = (1, *image.shape) if image.ndim == 2 else image.shape
-    extent = f"0 {nx} 0 {ny} 0 {nz}"
+    extent, sides = f"0 {nx} 0 {ny} 0 {nz}", " ".join(f"{side:.17g}" for side in spacing)
+    arrays = "".join(
+        f"""<DataArray type="{kind}" Name="{name}" format="ascii">
+{" ".join(map(str, values.ravel().tolist()))}
+</DataArray>"""
+        for kind, name, values in [
+            ("Int32", "label", image),
+            *(("Float64", name, values) for name, values in (fields or {}).items()),
+        ]
+    )
     path.write_text(
         f'''<VTKFile type="ImageData" version="1.0">
-<ImageData WholeExtent="{extent}" Origin="0 0 0" Spacing="1 1 1"><Piece Extent="{extent}">
-<CellData Scalars="label"><DataArray type="Int32" Name="label" format="ascii">
-{" ".join(map(str, image.ravel().tolist()))}
-</DataArray></CellData></Piece></ImageData>
+<ImageData WholeExtent="{extent}" Origin="0 0 0" Spacing="{sides}"><Piece Extent="{extent}">
+<CellData Scalars="label">{arrays}</CellData></Piece></ImageData>
 </VTKFile>
 '''
     )

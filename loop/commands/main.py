@@ -11,6 +11,7 @@ import typer
 from loop.commands.arena import arena_app
 from loop.commands.campaign import campaign_app
 from loop.commands.data import data_app
+from loop.commands.export import export_app
 from loop.commands.model import model_app
 from loop.commands.reproduce import reproduce_app
 from loop.commands.terminal import spell
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app)
 app.add_typer(model_app)
+app.add_typer(export_app)
 app.add_typer(campaign_app, name="campaign")
 app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(arena_app)
