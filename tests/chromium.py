@@ -1,6 +1,8 @@
 """A headless Chromium that tests drive by its DevTools protocol over two pipes; nothing but the browser is needed."""
 
+import base64
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -67,26 +69,50 @@ class Page:
             assert time.monotonic() < until, f"not within {SECONDS:g} s: {expression}"
             time.sleep(0.05)
 
-    def mouse(self, kind: str, x: float, y: float, buttons: int = 0) -> None:
-        """Move, press or release the mouse at a place of the window."""
-        self.tell(
-            "Input.dispatchMouseEvent",
-            type=f"mouse{kind}",
-            x=x,
-            y=y,
-            button="left" if buttons or kind == "Released" else "none",
-            buttons=buttons,
-            clickCount=1,
-        )
+    def drag(self, *places: tuple[float, float]) -> None:
+        """Press the mouse's left button at the first place, and move through the others to the last; one is a click."""
+        where = [(float(x), float(y)) for x, y in places]
+        self._mouse("Moved", where[0], 0)
+        self._mouse("Pressed", where[0], 1)
+        for (x, y), (u, v) in itertools.pairwise(where):
+            for part in range(1, 9):
+                self._mouse("Moved", (x + part / 8 * (u - x), y + part / 8 * (v - y)), 1)
+        self._mouse("Released", where[-1], 0)
 
-    def picture(self) -> bytes:
-        """PNG of the window, in base64."""
-        return self.tell("Page.captureScreenshot", format="png")["data"]
+    def _mouse(self, kind: str, place: tuple[float, float], buttons: int) -> None:
+        button = "none" if kind == "Moved" and not buttons else "left"
+        how = {"button": button, "buttons": buttons, "clickCount": int(kind != "Moved")}
+        self.tell("Input.dispatchMouseEvent", type=f"mouse{kind}", x=place[0], y=place[1], **how)
 
-    def told(self, *methods: str) -> list[dict]:
-        """Events of some kinds so far."""
-        self.tell("Runtime.evaluate", expression="0")
-        return [e["params"] for e in self.events if e.get("method") in methods]
+    def middle(self, element: str) -> tuple[float, float]:
+        """Of an element, given as an expression, in the window."""
+        x, y, width, height = self._box(element)
+        return x + width / 2, y + height / 2
+
+    def _box(self, element: str) -> list[float]:
+        return self.ask(f"(({{x, y, width, height}}) => [x, y, width, height])({element}.getBoundingClientRect())")
+
+    def picture(self, element: str) -> bytes:
+        """PNG of what the window shows of an element, once two frames have been drawn."""
+        self.ask("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        x, y, width, height = self._box(element)
+        left, top = self.ask("[scrollX, scrollY]")
+        clip = {"x": x + left, "y": y + top, "width": width, "height": height, "scale": 1}
+        return base64.b64decode(self.tell("Page.captureScreenshot", format="png", clip=clip)["data"])
+
+    def errors(self) -> list[str]:
+        """What the console says is wrong, and exceptions that nobody caught."""
+        logged = [p["entry"] for p in self._told("Log.entryAdded")]
+        called = [str(p["args"]) for p in self._told("Runtime.consoleAPICalled") if p["type"] in ("error", "assert")]
+        thrown = [str(p["exceptionDetails"]) for p in self._told("Runtime.exceptionThrown")]
+        return [e["text"] for e in logged if e["level"] == "error"] + called + thrown
+
+    def requests(self) -> list[str]:
+        """Every address that was asked for."""
+        return [p["request"]["url"] for p in self._told("Network.requestWillBeSent")]
+
+    def _told(self, method: str) -> list[dict]:
+        return [e["params"] for e in self.events if e.get("method") == method]
 
 
 @contextlib.contextmanager

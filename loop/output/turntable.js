@@ -16,16 +16,20 @@
     document.head.append(script);
   }
 
+  function show(stage, state, word) {
+    stage.dataset.state = state;
+    stage.querySelector("button").textContent = word;
+  }
+
   function still(stage) {
     live.splice(live.indexOf(stage), 1);
     Plotly.purge(stage.querySelector(".plot"));
     stage.querySelector(".plot").remove();
-    stage.dataset.state = "still";
-    stage.querySelector("button").textContent = "turn";
+    show(stage, "still", "turn");
   }
 
   async function turn(stage) {
-    stage.dataset.state = "loading";
+    show(stage, "loading", "turn");
     await (library ??= load());
     const { data, layout } = JSON.parse(await unpack(stage.dataset.plot));
     if (live.length === most) still(live[0]);
@@ -34,15 +38,17 @@
     stage.append(plot);
     live.push(stage);
     await Plotly.newPlot(plot, data, layout, { displayModeBar: false, responsive: true });
-    stage.dataset.state = "turning";
-    stage.querySelector("button").textContent = "still";
+    show(stage, "turning", "still");
+  }
+
+  function toggle(stage) {
+    if (stage.dataset.state === "turning") still(stage);
+    else if (stage.dataset.state !== "loading") turn(stage);
   }
 
   if (!window.DecompressionStream || !document.createElement("canvas").getContext("webgl")) return;
   for (const stage of document.querySelectorAll(".stage")) {
-    const button = stage.querySelector("button");
-    button.hidden = false;
-    button.addEventListener("click", () => (stage.dataset.state === "turning" ? still(stage) : turn(stage)));
-    stage.querySelector("img").addEventListener("click", () => turn(stage));
+    stage.querySelector("button").hidden = false;
+    for (const part of stage.querySelectorAll("button, img")) part.addEventListener("click", () => toggle(stage));
   }
 })();

@@ -15,6 +15,8 @@ from loop.output.painter import PLAIN, Painter, Points
 AMBER, HEAT = (238, 170, 72), (176, 58, 0)
 SMOOTHING = (0.5, -0.52) * 4
 """parts of the way to its neighbours' middle that a vertex goes, step by step"""
+FURTHEST = 0.2
+"""cells along x, y and z from where it was that a vertex comes at most, so that single cells stay to be seen"""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,10 @@ class Volume:
 
 
 def surface(volume: Volume) -> tuple[Points, NDArray[np.integer]]:
-    """The phase's closed surface, its steps smoothed but none of its parts lost.
+    """The phase's closed surface, its steps smoothed a little and none of its parts lost.
 
-    Marching cubes (Lorensen and Cline 1987), then Taubin's smoothing (1995), which keeps the volume. What lies in a
-    face of the volume stays there.
+    Marching cubes (Lorensen and Cline 1987), then Taubin's smoothing (1995). What lies in a face of the volume stays
+    there.
 
     Returns:
         vertices (n, 3), x, y, z in cells, and triangles (m, 3), anticlockwise seen from outside; none of a phase that
@@ -67,13 +69,14 @@ def surface(volume: Volume) -> tuple[Points, NDArray[np.integer]]:
     if not within.any():
         return np.empty((0, 3)), np.empty((0, 3), dtype=int)
     found, triangles, *_ = marching_cubes(np.pad(within, 1).astype(np.float32), 0.5)
-    vertices = found[:, ::-1].astype(float) - 0.5
-    outer = (vertices == 0) | (vertices == volume.sides)
+    vertices = raw = found[:, ::-1].astype(float) - 0.5
+    furthest = np.where((raw == 0) | (raw == volume.sides), 0, FURTHEST)
     rows, columns = np.concatenate([triangles[:, pair] for pair in ((0, 1), (1, 2), (2, 0))]).T
     near = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(vertices),) * 2).tocsr()
     count = near.sum(axis=1)[:, None]
     for step in SMOOTHING:
-        vertices += np.where(outer, 0, step * (near @ vertices / count - vertices))
+        moved = vertices + step * (near @ vertices / count - vertices)
+        vertices = moved.clip(raw - furthest, raw + furthest)
     return vertices, triangles
 
 
