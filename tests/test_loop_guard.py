@@ -119,6 +119,19 @@ def test_a_refused_model_is_refused_again(harmed, tmp_path):
     assert weights(copied, 1) == weights(harmed, 0)
 
 
+def test_a_round_that_brought_nothing_trains_nothing(harmed, tmp_path):
+    copied = shutil.copytree(harmed, tmp_path / "c")
+    lines = (harmed / "journal.jsonl").read_text().splitlines(keepends=True)
+    first = [json.loads(line)["event"] for line in lines].index("trained")
+    (copied / "journal.jsonl").write_text("".join(lines[: first + 1]))
+    shutil.rmtree(copied / "models" / "r0001")
+    Campaign(copied).models.of(1)
+    before, after = Campaign(copied).journal.of("trained")
+    assert (after["guard"], after["seconds"]) == ({"accepted": False}, 0.0)
+    assert after["dataset"] == before["dataset"]
+    assert weights(copied, 1) == weights(harmed, 0)
+
+
 def test_the_best_model_so_far_is_the_one_to_beat():
     def event(number, old, new, accepted=True):
         return {"round": number, "guard": {"accepted": accepted, "test": {"old": old, "new": new}}}
@@ -136,3 +149,4 @@ def test_words():
     refused = {"accepted": False, "test": figures, "proposals": None}
     assert words(refused) == "the old one stays: test 1.62% -> 2.00% (noise 0.10%)"
     assert words({"accepted": True}) == "new: nothing to compare on"
+    assert words({"accepted": False}) == "the old one stays: nothing new was simulated"

@@ -97,4 +97,6 @@ def words(guard: Mapping[str, Any]) -> str:
         for name, figure in guard.items()
         if isinstance(figure, Mapping)
     ]
-    return f"{'new' if guard['accepted'] else 'the old one stays'}: {', '.join(figures) or 'nothing to compare on'}"
+    if guard["accepted"]:
+        return f"new: {', '.join(figures) or 'nothing to compare on'}"
+    return f"the old one stays: {', '.join(figures) or 'nothing new was simulated'}"

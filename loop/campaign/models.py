@@ -63,26 +63,40 @@ class Models:
         return model, card
 
     def _first(self, number: int) -> tuple[Janus, Card]:
-        """Make a round's model, unless the one before it is better: then that stays. Say so in the journal."""
-        (model, card), folder, test = self._new(number), self._folder(number), self._test()
+        """Make a round's model, unless the one before it is better, or knows all there is: then that stays."""
+        if number > 0 and not self._taught(number):
+            (model, card), guard, seconds = self.of(number - 1), {"accepted": False}, 0.0
+        else:
+            model, card = self._new(number)
+            seconds = card.seconds if number or self.start is None else 0.0
+            guard = self._guard(number, model) if number else None
         about: dict[str, Any] = {
-            "seconds": card.seconds if number or self.start is None else 0.0,
+            "seconds": seconds,
             "dataset": {"samples": len(card.images), "simulated": card.simulated, "digest": card.dataset_digest},
             "weights": {k: v for k, v in card.training.items() if k.startswith("l_")},
         }
-        if number > 0:
-            old = self.of(number - 1)
-            where = grounds(self.ledger.samples(through=number), test, self.config.training.validation)
-            found = compare(old[0], model, where)
-            if "test" in found and (best := best_round(self.journal.of("trained"))) not in (None, number - 1):
-                found["best"] = compare(self.of(best)[0], model, {"test": where["test"]})["test"]
-            about["guard"] = verdict(found)
-            self.progress.say(f"after round {number}: {words(about['guard'])}")
-            model, card = (model, card) if about["guard"]["accepted"] else old
+        if guard:
+            about["guard"] = guard
+            self.progress.say(f"after round {number}: {words(guard)}")
+            model, card = (model, card) if guard["accepted"] else self.of(number - 1)
+        folder, test = self._folder(number), self._test()
         digest = checkpoint.save(folder, model, card)
         about["metrics"] = {} if test is None else _flat(evaluate(model, test))
         self.journal.append("trained", round=number, model=str(folder.relative_to(self.folder)), sha256=digest, **about)
         return model, card
+
+    def _taught(self, number: int) -> bool:
+        """Whether a round brought samples to train on."""
+        shards = [e for e in self.journal.of("shard") if e["round"] == number and e["simulated"]]
+        return any(self.config.has_samples or not e["probes"] for e in shards)
+
+    def _guard(self, number: int, model: Janus) -> dict[str, Any]:
+        """The verdict on a round's new model, as JSON."""
+        where = grounds(self.ledger.samples(through=number), self._test(), self.config.training.validation)
+        found = compare(self.of(number - 1)[0], model, where)
+        if "test" in found and (best := best_round(self.journal.of("trained"))) not in (None, number - 1):
+            found["best"] = compare(self.of(best)[0], model, {"test": where["test"]})["test"]
+        return verdict(found)
 
     def _folder(self, number: int) -> Path:
         return self.folder / "models" / f"r{number:04d}"
