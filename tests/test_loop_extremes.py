@@ -23,6 +23,8 @@ from loop.design.words import parse_targets
 from loop.output.projections import status, write_designs
 from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
+from loop.simulation.simulate import limits_of
+from simulators import BatchedHomogenizer
 
 SEARCH = Search(improvement=0.005, near=0.01)
 MOST, LEAST = (parse_targets([f"{way} kxx", "volume_fraction<=0.5"], 0.01) for way in ("max", "min"))
@@ -95,14 +97,34 @@ def test_generators_aim_between_the_best_known_and_the_limit():
     assert aimed(parse_targets(["max kxy"], 0.01), samples, math.nan).goal["kxy"] == (pytest.approx(-0.095), math.inf)
 
 
+def shapes_of(words, material):
+    return shapes_for(parse_targets(words, 0.01), (32, 32), material, limits_of(material))
+
+
 def test_a_search_begins_with_simple_shapes():
     """Of 307 pixels in 1,024 that conduct ten times as well; a stripe along x is the most there can be."""
-    shapes = shapes_for(parse_targets(["max kxx", "volume_fraction<=0.3"], 0.01), (32, 32), conduction((0.1, 1.0)))
+    shapes = shapes_of(["max kxx", "volume_fraction<=0.3"], conduction((0.1, 1.0)))
     assert {int(c.image.sum()) for c in shapes} == {307}
     assert max(direct_conductivity(np.array([0.1, 1.0])[c.image]) for c in shapes) > 0.99 * (0.1 + 0.9 * 307 / 1024)
-    least = shapes_for(parse_targets(["max kyy", "volume_fraction<=0.3"], 0.01), (32, 32), conduction((1.0, 0.1)))
-    assert {int(c.image.sum()) for c in least} == {102}
-    assert shapes_for(parse_targets(["kxx=0.3"], 0.01), (32, 32), conduction((0.1, 1.0))) == []
+    assert {int(c.image.sum()) for c in shapes_of(["max kyy", "volume_fraction<=0.3"], conduction((1.0, 0.1)))} == {102}
+    assert shapes_of(["kxx=0.3"], conduction((0.1, 1.0))) == []
+
+
+@pytest.mark.parametrize("way", ["max", "min"])
+def test_stripes_along_a_diagonal_tile(way):
+    """A slanted laminate has the most and the least kxy; f = (10 - sqrt(10)) / 9, where arithmetic less harmonic mean
+    is largest. Stairs of pixels lose a twentieth of it."""
+    f = (10 - 10**0.5) / 9
+    most = (0.1 + 0.9 * f - 1 / (10 - 9 * f)) / 2
+    shapes = shapes_of([f"{way} kxy"], conduction((0.1, 1.0), "periodic"))
+    assert all(abs(c.image.mean() - f) < 0.01 for c in shapes)
+    found = [BatchedHomogenizer("periodic")(c.image, (0.1, 1.0)).k[2] for c in shapes]
+    best = shapes[int(np.argmax(found) if way == "max" else np.argmin(found))].image
+    assert 0.94 * most < max(found) < most
+    assert -most < min(found) < -0.94 * most
+    assert (
+        np.mean(np.roll(best, (3, 3 if way == "max" else -3), (0, 1)) != best) < 0.06
+    )  # of a diagonal that is not full
 
 
 CONFIG = """

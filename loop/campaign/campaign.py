@@ -177,7 +177,8 @@ class Campaign:
             else:
                 return []
             if number == 1:
-                candidates += [c for target in self.targets for c in shapes_for(target, tools.grid, self.material)]
+                grid, limits = tools.grid, rules.limits
+                candidates += [c for t in self.targets for c in shapes_for(t, grid, self.material, limits)]
             probes = min(settings.probes, self.ledger.probes_left // self.ledger.price)
             if not self._needs_model() or not probes:
                 return candidates

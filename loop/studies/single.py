@@ -149,7 +149,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     known = Known(past=past_of([card.proposals], [False], limits))
     candidates, passed_over = propose(janus, [(sought, target.designs)], known, rules, (seed, 0))
     candidates = [dataclasses.replace(c, target=target) for c in candidates]
-    shapes = shapes_for(target, grid, card.material) if request.simulated else []
+    shapes = shapes_for(target, grid, card.material, limits) if request.simulated else []
     candidates += shapes
     seconds, verified = {"inversion": time.perf_counter() - began, "simulation": 0.0}, dict[str, dict[str, Any]]()
     if request.simulated:
