@@ -1,6 +1,7 @@
 """The commands on models: train, evaluate, invert, tune. A command's parameters are its options."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -183,7 +184,6 @@ def invert(
 
     janus-al invert data/janus-64 --target kxx=0.30 --count 16
     """
-    from janus_al.quantities import quantity
     from loop.design.words import parse_targets
 
     wanted = parse_targets(target, tolerance, count)
@@ -212,14 +212,17 @@ def invert(
         )
     met = sum(c["met"] is True and c["verdict"] in (None, "confirmed") for c in candidates)
     failed = sum(c["met"] is None for c in candidates)
-    for c in candidates:
-        if c["verdict"] in ("refuted", "undecided"):
-            print(f"{c['image']} {c['verdict']} by interval: {c['reason']}", file=sys.stderr)
+    doubtful = [c for c in candidates if c["verdict"] in ("refuted", "undecided")]
+    for c in doubtful:
+        print(f"{c['image']} {c['verdict']} by interval: {c['reason']}", file=sys.stderr)
     if simulate and met < len(candidates):
+        told = ((failed, "could not be simulated"), (len(doubtful), "by value and not by interval"))
+        notes = ", ".join(f"{number} {what}" for number, what in told if number)
+        # More steps help what missed, and not what an interval did not confirm.
+        steps = "more --refine-steps, " if met + failed + len(doubtful) < len(candidates) else ""
         print(
-            f"{met} of {len(candidates)} candidates meet it by simulation"
-            + (f" ({failed} could not be simulated)" if failed else "")
-            + "; more --refine-steps, a larger --swarm or a wider target may help",
+            f"{met} of {len(candidates)} candidates meet it by simulation{f' ({notes})' if notes else ''}; "
+            f"{steps}a larger --swarm or a wider target may help",
             file=sys.stderr,
         )
     enough = (met if simulate else len(candidates)) >= count
@@ -227,20 +230,11 @@ def invert(
         print_json(result)
         raise typer.Exit(0 if enough else 3)
     names = [n for n in wanted.quantities if n != "volume_fraction"]
-    ends = [f"{n}_{side}" for n in names if "/" not in n for side in ("lower", "upper")]
+    ends = [f"{n}_{side}" for n in names for side in ("lower", "upper")]
     columns, told = [*names, "volume_fraction", *ends], ("p_hit", "simulations", "met", "verdict")
     rows = []
     for candidate in candidates:
-        # Of what an interval decided, that which did; its value stays the one simulated.
-        certified = {
-            n: v for n, v in candidate.get("certificate", {"properties": {}})["properties"].items() if n in ends
-        }
-        final = {**(candidate.get("final") or candidate["predicted"]), **certified}
-        if "final" not in candidate:
-            # In place of certified bounds those between which nine in ten simulations shall come out.
-            for name, (lower, upper) in candidate["interval"].items():
-                final |= {f"{name}_lower": lower, f"{name}_upper": upper}
-        figures = [*(quantity(n).of(final) for n in names), *(final.get(c) for c in columns[len(names) :])]
+        figures = _figures(candidate, names)
         distance = candidate.get("to_limit")
         from_limit = "" if distance is None else f"{distance:.1%}"
         rows.append([candidate["image"], *figures, from_limit, *(candidate[c] for c in told)])
@@ -284,6 +278,25 @@ def tune(
         return
     print(f"best of {result['trials']} trials: first-shot error {result['best']['value']:.2%} by simulation")
     print(f"weights: {result['weights']} (give it to `janus-al train` or `campaign run` as --weights)")
+
+
+def _figures(candidate: dict[str, Any], names: Sequence[str]) -> list[float | None]:
+    """Of a candidate its quantities, its volume fraction, and between what each quantity lies, where that is known."""
+    from janus_al.quantities import quantity
+    from loop.simulation.verify import bounds_of
+
+    final = candidate.get("final") or candidate["predicted"]
+    ends = list[float | None]()
+    for name in names:
+        if "final" in candidate:
+            # Of what an interval decided, that which did; its value stays the one simulated.
+            known = final | candidate.get("certificate", {"properties": {}})["properties"]
+            parts = quantity(name).properties
+            ends += bounds_of(name, known) if all(part + "_lower" in known for part in parts) else (None, None)
+        else:
+            # Between which nine in ten simulations shall come out; of ratios that is not foretold.
+            ends += candidate["interval"].get(name, (None, None))
+    return [*(quantity(name).of(final) for name in names), final.get("volume_fraction"), *ends]
 
 
 def _device(name: str, threads: int) -> str:
