@@ -2,8 +2,9 @@
 
 A design has one verdict, which says on what it rests: confirmed by interval, which was refined until all of it lay in
 the one wanted, or by value, where physics certifies nothing or nobody asked. Of a volume nobody asks unless told to: a
-refinement of 32^3 to 64^3 costs eight times as much and leaves 0.7 % to either side at contrast 10, more beyond. What is refuted, or left undecided because
-refinement came to no end or because the verification failed, is no design, and never ends a campaign.
+refinement of 32^3 to 64^3 costs eight times as much and leaves 0.7 % to either side at contrast 10, more beyond. What
+is refuted, or left undecided because refinement came to no end or because the verification failed, is no design, and
+never ends a campaign.
 """
 
 from collections.abc import Mapping
