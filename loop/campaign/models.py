@@ -65,7 +65,8 @@ class Models:
     def _first(self, number: int) -> tuple[Janus, Card]:
         """Make a round's model, unless the one before it is better, or knows all there is: then that stays."""
         if number > 0 and not self._taught(number):
-            (model, card), guard, seconds = self.of(number - 1), {"accepted": False}, 0.0
+            (model, card), seconds = self.of(number - 1), 0.0
+            guard: dict[str, Any] | None = {"accepted": False}
         else:
             model, card = self._new(number)
             seconds = card.seconds if number or self.start is None else 0.0

@@ -54,12 +54,12 @@ def export(
 
     janus-al export campaigns/quickstart/designs/in-range-01 --format stl --size 10mm --thickness 1mm
     """
-    from loop.commands.data import _conductivities
+    from loop.commands.asked import conductivities_of
     from loop.commands.labels import mappings, print_mappings, read_images
     from loop.exports.export import TOLD, Export
     from loop.exports.export import export as write
 
-    phases = _conductivities(conductivity, positive=False) if conductivity else ()
+    phases = conductivities_of(conductivity, positive=False) if conductivity else ()
     formats = tuple(dict.fromkeys(format_))
     result = write(design, out, Export(formats, size, thickness, label, smooth, phases, simulate), force, workers)
     rows = result["files"]

@@ -216,8 +216,8 @@ def invert(
     for c in doubtful:
         print(f"{c['image']} {c['verdict']} by interval: {c['reason']}", file=sys.stderr)
     if simulate and met < len(candidates):
-        told = ((failed, "could not be simulated"), (len(doubtful), "by value and not by interval"))
-        notes = ", ".join(f"{number} {what}" for number, what in told if number)
+        short = ((failed, "could not be simulated"), (len(doubtful), "by value and not by interval"))
+        notes = ", ".join(f"{many} {what}" for many, what in short if many)
         # More steps help what missed, and not what an interval did not confirm.
         steps = "more --refine-steps, " if met + failed + len(doubtful) < len(candidates) else ""
         print(

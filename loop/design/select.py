@@ -39,7 +39,7 @@ def aligned_distance(image: NDArray[np.integer], others: NDArray[np.integer]) ->
     if not len(others):
         return np.empty(0)
     b, axes = np.asarray(others, dtype=float), tuple(range(-image.ndim, 0))
-    copies = np.stack([copy for copy in symmetric_copies(image.astype(float)) if copy.shape == image.shape])
+    copies = np.stack([copy for copy in symmetric_copies(image) if copy.shape == image.shape]).astype(float)
     shared = _shared if image.ndim == 2 else _shared_by_volumes
     differing = image.sum() + b.sum(axis=axes) - 2 * shared(copies, b, axes)
     return np.maximum(differing, 0) / image.size
