@@ -219,10 +219,10 @@ def invert(
         short = ((failed, "could not be simulated"), (len(doubtful), "by value and not by interval"))
         notes = ", ".join(f"{many} {what}" for many, what in short if many)
         # More steps help what missed, and not what an interval did not confirm.
-        steps = "more --refine-steps, " if met + failed + len(doubtful) < len(candidates) else ""
+        advice = "more --refine-steps, " if met + failed + len(doubtful) < len(candidates) else ""
         print(
             f"{met} of {len(candidates)} candidates meet it by simulation{f' ({notes})' if notes else ''}; "
-            f"{steps}a larger --swarm or a wider target may help",
+            f"{advice}a larger --swarm or a wider target may help",
             file=sys.stderr,
         )
     enough = (met if simulate else len(candidates)) >= count
