@@ -123,6 +123,16 @@ def test_stacks_and_turned_looks_among_slices(tmp_path):
         read_slices(folder, 2)
 
 
+@pytest.mark.parametrize("names", [("1_1", "1_2", "2_3"), ("top", "bottom"), ("s1", "s01")], ids=str)
+def test_names_without_an_order(tmp_path, names):
+    """Two numbers that vary, or none."""
+    (tmp_path / "v").mkdir()
+    for name, layer in zip(names, VOLUME, strict=False):
+        grey(layer, tmp_path / "v", f"{name}.png")
+    with pytest.raises(ImageError, match="do not say which slice comes first; let all be alike but for one number"):
+        read_slices(tmp_path / "v", 2)
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_slices(tmp_path, count):
     """A volume has two."""

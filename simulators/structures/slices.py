@@ -59,7 +59,7 @@ def _in_order(folder: Path) -> list[Path]:
     paths, steps = [paths[i] for i in order], np.diff(numbers[order, varying[0]]).tolist()
     usual = max(set(steps), key=steps.count)
     for (before, after), step in zip(pairwise(paths), steps, strict=True):
-        if step != usual or step == 0:
+        if step != usual:
             raise ImageError(
                 f"{folder}: {after.name} follows {before.name}, {step} on where others are {usual}; bring the slices "
                 "that are missing, or number them anew"
