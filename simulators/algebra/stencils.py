@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
+BLOCK = 2**15
+"""entries at a time, so that what is made on the way stays in the caches"""
 
 
 class Stencil(Protocol):
@@ -48,20 +50,23 @@ class FaceStencil:
                 for end in ends:
                     self.lost[end] += g[end]
             near[ends[0]] = 0
-            step = prod(self.shape[axis + 1 : dim])
-            self.couplings.append((step, near.ravel()[step:]))
-        self.scratch = np.empty(prod(self.shape), dtype)
+            self.couplings.append((prod(self.shape[axis + 1 : dim]), near.ravel()))
+        self.scratch = np.empty(BLOCK, dtype)
 
     def apply(self, x: Array, out: Array) -> None:
         """See `Stencil`."""
-        np.multiply(self.lost, x, out=out)
-        flat, total = x.reshape(-1), out.reshape(-1)
-        for step, g in self.couplings:
-            flow = self.scratch[step:]
-            np.subtract(flat[step:], flat[:-step], out=flow)
-            np.multiply(flow, g, out=flow)
-            total[step:] += flow
-            total[:-step] -= flow
+        flat, total, lost = x.reshape(-1), out.reshape(-1), self.lost.reshape(-1)
+        for start in range(0, len(flat), BLOCK):
+            stop = min(start + BLOCK, len(flat))
+            np.multiply(lost[start:stop], flat[start:stop], out=total[start:stop])
+            for step, g in self.couplings:
+                first = max(start, step)
+                if first < stop:
+                    flow = self.scratch[: stop - first]
+                    np.subtract(flat[first:stop], flat[first - step : stop - step], out=flow)
+                    flow *= g[first:stop]
+                    total[first:stop] += flow
+                    total[first - step : stop - step] -= flow
         for ends, g in self.wraps:
             back = g * (x[ends[0]] - x[ends[1]])
             out[ends[0]] += back
@@ -86,47 +91,60 @@ class ElementStencil:
         kept = {"free": slice(None), "fixed": slice(1, -1), "periodic": slice(0, -1)}
         self.free = tuple(kept[end] for end in ends)
         self.steps = [prod(self.shape[axis + 1 :]) for axis in range(self.dim)]
-        length, dtype = prod(self.shape), cells.dtype
-        padded = np.pad(cells, [(0, 1)] * self.dim).ravel()
         # Sums stand for averages, each of which is half of one.
         scaled = {s: w / 4 ** (self.dim - sum(s)) for s, w in weights.items()}
-        fields = {w: (w * padded).astype(dtype) for w in set(scaled.values())}
+        padded = np.pad(cells, [(0, 1)] * self.dim).ravel()
+        fields = {w: (w * padded).astype(cells.dtype) for w in set(scaled.values())}
         self.fields = {s: fields[w] for s, w in scaled.items()}
-        self.work = [(np.zeros(length, dtype), np.zeros(length, dtype)) for _ in range(self.dim + 1)]
+        # Those of a block's cells reach as far as their last corners.
+        self.reach = sum(self.steps)
+        self.block = max(BLOCK, 4 * self.reach)
+        self.nodes, self.forces = (np.zeros(len(padded) + self.reach, cells.dtype) for _ in range(2))
+        length = min(self.block, len(padded)) + self.reach
+        self.work = [(np.zeros(length, cells.dtype), np.zeros(length, cells.dtype)) for _ in range(self.dim + 1)]
 
     def apply(self, x: Array, out: Array) -> None:
         """See `Stencil`."""
-        nodes, forces = self.work[0]
-        np.copyto(nodes.reshape(self.shape), x)
+        count = x.size
+        nodes, forces = (a[:count].reshape(self.shape) for a in (self.nodes, self.forces))
+        np.copyto(nodes, x)
         for axis, end in enumerate(self.ends):
             if end == "periodic":
-                planes = np.moveaxis(nodes.reshape(self.shape), axis, 0)
+                planes = np.moveaxis(nodes, axis, 0)
                 planes[-1] = planes[0]
-        self._forces(nodes, (), forces)
+        self.forces[:] = 0
+        for start in range(0, count, self.block):
+            cells = slice(start, min(start + self.block, count))
+            reached = slice(start, cells.stop + self.reach)
+            into = self.work[0][0][: reached.stop - start]
+            self._forces(self.nodes[reached], (), cells, into)
+            self.forces[reached] += into
         for axis, end in enumerate(self.ends):
-            planes = np.moveaxis(forces.reshape(self.shape), axis, 0)
+            planes = np.moveaxis(forces, axis, 0)
             if end == "periodic":
                 planes[0] += planes[-1]
             if end == "fixed":
                 planes[0] = 0
             if end != "free":
                 planes[-1] = 0
-        np.copyto(out, forces.reshape(self.shape))
+        np.copyto(out, forces)
 
-    def _forces(self, x: Array, done: tuple[bool, ...], out: Array) -> None:
+    def _forces(self, x: Array, done: tuple[bool, ...], cells: slice, out: Array) -> None:
         """Derivative of half the energy of all coefficients that are differences along some of the axes done."""
         if len(done) == self.dim:
-            np.multiply(x, self.fields[done], out=out)
+            inside = cells.stop - cells.start
+            np.multiply(x[:inside], self.fields[done][cells], out=out[:inside])
+            out[inside:] = 0
             return
-        step, (value, force) = self.steps[len(done)], self.work[len(done) + 1]
+        step, (value, force) = self.steps[len(done)], (w[: len(x)] for w in self.work[len(done) + 1])
         low, high, here = x[:-step], x[step:], value[:-step]
         np.subtract(high, low, out=here)
-        self._forces(value, (*done, True), force)
+        self._forces(value, (*done, True), cells, force)
         np.negative(force, out=out)
         out[step:] += force[:-step]
         if any(done) or len(done) < self.dim - 1:
             np.add(high, low, out=here)
-            self._forces(value, (*done, False), force)
+            self._forces(value, (*done, False), cells, force)
             out += force
             out[step:] += force[:-step]
 

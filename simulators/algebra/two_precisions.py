@@ -22,6 +22,10 @@ RENEWED = 1e-3
 """fall of the residual in single precision, after which it is computed in double"""
 STALLED = 0.1
 """of the residual, to which single precision must bring it to go on"""
+DRIFTED = 2.0
+"""times the residual that was aimed at, beyond which the directions know nothing of the true one and start anew"""
+PATIENCE = 250
+"""iterations in single precision without a look at the true residual"""
 
 
 def solver(system: System, count: int) -> Callable[[Array, Array], Array]:
@@ -67,11 +71,14 @@ class TwoPrecisions:
         x, residual, size = np.zeros_like(whole), whole.copy(), float(np.abs(whole).sum())
         iterations = Iterations(*self.single, size)
         while not size <= limit:
-            x += iterations.reduced(residual, max(limit / 2, RENEWED * size))
+            aim = max(limit / 2, RENEWED * size)
+            x += iterations.reduced(residual, aim)
             self.stencil.apply(x, residual)
             np.subtract(whole, residual, out=residual)
             uniform.centre(residual)
             last, size = size, float(np.abs(residual).sum())
+            if not size <= DRIFTED * aim:
+                iterations.last = np.inf
             if not size <= max(limit, STALLED * last):
                 # Of a sum that overflowed nothing is kept.
                 kept = x if np.isfinite(size) else np.zeros_like(x)
@@ -91,30 +98,31 @@ class Iterations:
 
     def reduced(self, residual: Array, limit: float, strict: bool = False) -> Array:
         """What makes the residual as small as `limit`; the best there is, or if strict NaN, where that fails."""
-        p = self.direction
-        r, x = (residual / self.scale).astype(p.dtype), np.zeros_like(p)
-        q, spare, enough = np.empty_like(p), np.empty_like(p), limit / self.scale
-        for iteration in range(MAX_ITERATIONS):
+        from scipy.linalg import get_blas_funcs
+
+        dtype = self.direction.dtype
+        r, x = (residual / self.scale).astype(dtype), np.zeros(residual.shape, dtype)
+        q, enough = np.empty_like(x), limit / self.scale
+        add = get_blas_funcs("axpy", dtype=dtype)
+        for iteration in range(MAX_ITERATIONS if strict else PATIENCE):
             if iteration % CHECK_EVERY == 0:
                 self.uniform.centre(r)
-                if np.abs(r, out=spare).sum() <= enough:
+                if np.abs(r, out=q).sum() <= enough:
                     break
             z = self.uniform(r)
             product = np.vdot(r, z)
             if not product > 0:
                 break
-            p *= product / self.last
-            p += z
-            self.last = product
-            self.stencil.apply(p, q)
-            curvature = np.vdot(p, q)
+            add(self.direction.ravel(), z.ravel(), a=product / self.last)
+            self.direction, self.last = z, product
+            self.stencil.apply(z, q)
+            curvature = np.vdot(z, q)
             if not curvature > 0:
                 self.last = np.inf
                 break
-            step = product / curvature
-            x += np.multiply(p, step, out=spare)
-            r -= np.multiply(q, step, out=spare)
-        reached = np.abs(r, out=spare).sum() <= enough
+            add(z.ravel(), x.ravel(), a=product / curvature)
+            add(q.ravel(), r.ravel(), a=-product / curvature)
+        reached = np.abs(r, out=q).sum() <= enough
         return np.full(x.shape, np.nan) if strict and not reached else self.scale * x.astype(np.float64)
 
 

@@ -11,7 +11,9 @@ from functools import partial
 from itertools import product
 from math import prod
 
-from simulators.algebra.arrays import Array, namespace, on_gpu, part, to_numpy
+import numpy as np
+
+from simulators.algebra.arrays import Array, like, namespace, on_gpu, part, to_numpy
 from simulators.algebra.conjugate_gradients import conjugate_gradients, element_modes
 from simulators.algebra.stencils import ElementStencil
 from simulators.algebra.two_precisions import solver
@@ -131,7 +133,10 @@ def upper_bound(kappa: Array, periodic: bool) -> LogTensor:
         * c[(slice(None), None, slice(None), *tail)]
         for s, c in gradients.items()
     ) / prod(kappa.shape[1:])
-    return log_tensor(slope.sum(axis=grid), slope)
+    total = slope.sum(axis=grid)
+    # A solve that failed must not take the rest of its batch with it: its derivatives say so.
+    sound = namespace(total).isfinite(total).all(-1).all(-1)[..., None, None]
+    return log_tensor(namespace(total).where(sound, total, like(np.eye(total.shape[-1]), total)), slope)
 
 
 def _sum(a: Array | None, b: Array | None) -> Array:
