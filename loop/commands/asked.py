@@ -7,7 +7,7 @@ from typing import Literal
 from loop import UsageError
 
 SIDES = (8, 1024)
-SECONDS = {"fipy": (2e-5, 7e-5), "direct": (7e-6, 2.5e-4), "batched": (8e-6, 2.5e-5)}
+SECONDS = {"fipy": (2e-5, 7e-5), "direct": (7e-6, 2.5e-4), "batched": (8e-6, 9e-6)}
 """of one core for a cell of a plane of 64 x 64 and of a volume of 32^3, about (benchmarks/homogenizers.py)"""
 BYTES = 24
 """of memory for a cell's sensitivity of one property, from its simulation to the file"""
