@@ -149,6 +149,7 @@ def test_stacks_that_are_refused(janus, tmp_path):
     out, small, plane = tmp_path / "d.h5", tmp_path / "small.npy", tmp_path / "plane.npy"
     np.save(small, volumes[0, :7])
     np.save(plane, volumes[0, 0])
+    refused(janus("import", slices, "--dim", 3, "--out", slices / "d.h5"), 2, "d.h5: would lie among the slices of")
     refused(janus("import", slices, "--out", out), 2, "c: a folder; name its files, or say --dim 3")
     refused(
         janus("import", array, small, "--out", out), 2, "small.npy: (7, 12, 10) pixels but", "a.npy has (8, 12, 10)"

@@ -54,17 +54,20 @@ def plain(name: object, depth: int = 1) -> str:
     return "/".join(parts)
 
 
-def check_dataset(path: Path, inputs: Iterable[Path], force: bool) -> None:
+def check_dataset(path: Path, inputs: Sequence[Path], force: bool) -> None:
     """Refuse a dataset's file that could not be written, or that must not be.
 
     Raises:
-        OutputError: it is an input, a folder, a link, another's file, or a dataset and `force` is not given.
+        OutputError: it is an input, or within one, a folder, a link, another's file, or a dataset and no `force`.
     """
     _check_inputs(path, inputs)
     if path.is_symlink():
         raise OutputError(f"{path}: a link to {os.readlink(path)}; name the file itself")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first")
+    for source in inputs:
+        if source.is_dir() and path.parent.samefile(source):
+            raise OutputError(f"{path}: would lie among the slices of {source}; write elsewhere")
     if path.is_dir():
         raise OutputError(f"{path}: a folder; name a file, such as {path / 'data.h5'}")
     if path.exists():
