@@ -76,6 +76,12 @@ def test_the_surface_of_voxels_closes_and_is_theirs(phase):
     np.testing.assert_array_equal(inside(mesh.triangles, phase.shape), phase)
 
 
+@pytest.mark.parametrize("name", ["meeting at an edge", "meeting at a corner"])
+def test_voxels_that_share_no_face_are_apart(name):
+    assert surface(PHASES[name]).body_count == 2
+    assert surface(~PHASES[name]).body_count == 2  # its outside and one hollow, as the others do meet
+
+
 @pytest.mark.parametrize("smooth", [0.3, 1.5])
 @each_phase
 def test_smoothed_surfaces_close(phase, smooth):
@@ -166,8 +172,10 @@ def test_vtk_image_data(part, tmp_path):
 
 
 def volumes(mesh):
-    """Of hexahedra, negative where their nodes are in the wrong order."""
+    """Of hexahedra, negative if mirrored, whose nodes go around the bottom and then the top."""
     corner = mesh.points[mesh.cells[0].data]
+    np.testing.assert_allclose(np.linalg.norm(corner[:, [1, 2, 3, 0]] - corner[:, :4], axis=2), np.ptp(corner[0, :, 0]))
+    np.testing.assert_allclose(corner[:, 4:, :2], corner[:, :4, :2])
     sides = corner[:, [1, 3, 4]] - corner[:, :1]
     return np.linalg.det(sides), corner.mean(axis=1)
 
@@ -235,6 +243,12 @@ def test_holes_run_with_the_clock_and_corners_do_not_join():
     assert outlines(np.ones((3, 4), dtype=bool))[0].tolist() in [
         np.roll([[0, 0], [4, 0], [4, 3], [0, 3]], shift, axis=0).tolist() for shift in range(4)
     ]
+
+
+def test_voxels_that_a_phase_loses_go_to_the_nearest_other():
+    part = Part(np.array([[0, 1, 1, 1, 2]], dtype=np.uint8), 1.0, 1.0, "mm")
+    assert part.rebuilt(np.array([[True, False, True, False, False]])).tolist() == [[1, 0, 1, 2, 2]]
+    assert Part(np.ones((1, 2), dtype=np.uint8), 1.0, 1.0, "mm").rebuilt(np.array([[True, False]])).tolist() == [[1, 0]]
 
 
 def test_row_0_is_on_top_where_y_is_highest(tmp_path):
@@ -313,6 +327,7 @@ def test_what_smoothing_loses_is_told(janus, mine, tmp_path):
     assert code == 0
     assert re.search(r"export.fine\.stl: differs from the design by [\d.]+%", err)
     assert "watertight" in out
+    assert re.search(r"^1 +1 +1 +128 +fine\.npy$", out, re.MULTILINE)
 
 
 def test_from_python(mine):

@@ -49,8 +49,9 @@ def export(
     unit of --size; .npy and .tif keep row 0 on top. An STL is closed, the sides
     of the box included, and refused otherwise. --smooth takes the staircase
     away and keeps the volume; details of its width are lost, as the table says.
-    It shows what the design and the file have of the phase, and conduct, each
-    file read again as voxels; a difference of more than 1 % is told.
+    It shows what the design and the file have of the phase, and conduct:
+    surfaces and outlines as voxels again, on the design's grid; the other
+    formats hold these. A difference of more than 1 % is told.
 
     janus-al export campaigns/quickstart/designs/in-range-01 --format stl --size 10mm --thickness 1mm
     """

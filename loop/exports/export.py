@@ -188,4 +188,4 @@ def _beside(design: Found | None, exported: Found | None) -> dict[str, Any]:
 
 
 def _apart(value: float, wanted: float) -> float:
-    return abs(value - wanted) / abs(wanted)
+    return abs(value - wanted) / abs(wanted) if wanted else abs(value)
