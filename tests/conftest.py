@@ -1,9 +1,12 @@
 """What several test files share."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -18,14 +21,17 @@ def surroundings(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """A finished campaign of seconds; tests read it and write elsewhere."""
+    """A finished campaign of seconds, run once for all processes of the tests; tests read it and write elsewhere."""
     from loop.campaign.toml import load_config
     from loop.commands.run import run_campaign
     from loop.simulation.progress import Progress
 
-    folder = tmp_path_factory.mktemp("campaigns") / "whole"
-    run_campaign(folder, load_config(Path(__file__).with_name("small.toml")), Progress())
-    return folder
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "campaign"
+    with FileLock(f"{shared}.lock"):
+        if not (shared / "report.html").exists():
+            run_campaign(shared, load_config(Path(__file__).with_name("small.toml")), Progress())
+    return shutil.copytree(shared, tmp_path_factory.mktemp("campaigns") / "whole")
 
 
 @pytest.fixture
