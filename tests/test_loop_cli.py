@@ -21,26 +21,14 @@ LAYERS = np.repeat(np.arange(16)[:, None] % 2, 16, axis=1).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A small dataset and a model trained on it."""
-    folder = tmp_path_factory.mktemp("data")
-    base = [sys.executable, "-P", "-m", "loop.commands.main"]
-    make = [*base, "generate", "--count", "120", "--simulated", "16", "--size", "16", "--solver", "direct"]
-    make += ["--out", str(folder / "d.h5")]
-    subprocess.run([*make, "--workers", "2"], check=True, capture_output=True)
-    settings = [
-        "training.steps=600",
-        "training.l_sens=1",
-        "training.l_cyc=0",
-        "training.l_deep=0",
-        "training.batch=16",
-        "training.simulated=8",
-        "network.channels=8",
-    ]
-    settings += ["network.latent=16", "network.rank=8"]
-    train = [*base, "train", str(folder / "d.h5"), "--out", str(folder / "model")]
-    subprocess.run([*train, *(w for s in settings for w in ("--set", s))], check=True, capture_output=True)
-    return folder
+def data(folder, tmp_path_factory):
+    """The small campaign's first dataset, made again by the command, and the model trained on it."""
+    out = tmp_path_factory.mktemp("data")
+    make = [sys.executable, "-P", "-m", "loop.commands.main", "generate", "--count", "120", "--simulated", "20"]
+    make += ["--seed", "3", "--size", "16", "--solver", "direct", "--workers", "2", "--out", str(out / "d.h5")]
+    subprocess.run(make, check=True, capture_output=True)
+    shutil.copytree(folder / "models" / "r0000", out / "model")
+    return out
 
 
 def test_help_is_fast_and_light():
@@ -175,7 +163,7 @@ def test_more_labels_than_a_byte_holds(janus, tmp_path):
 def test_generate_and_import(janus, tmp_path, data):
     samples = dataset.read(data / "d.h5")
     assert len(samples) == 120
-    assert samples.simulated.sum() == 16
+    assert samples.simulated.sum() == 20
     row = samples.properties_fv[3]
     kappa = np.array([0.1, 1.0])[samples.image[3]]
     assert row[:2] == pytest.approx([direct_conductivity(kappa), direct_conductivity(kappa.T)], rel=1e-8)
