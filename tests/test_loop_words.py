@@ -139,7 +139,7 @@ main()
 
 def test_interrupted_by_hand(tmp_path):
     """Ctrl-C while it generates: exit 130, our sentence and nothing else."""
-    words = ["generate", "--count", "20000", "--simulated", "0", "--size", "64", "--out", str(tmp_path / "d.h5")]
+    words = ["generate", "--count", "5000", "--simulated", "0", "--size", "64", "--out", str(tmp_path / "d.h5")]
     done = subprocess.run([sys.executable, "-P", "-c", INTERRUPTED, *words], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "janus-al: interrupted; run the same command again to go on where it was\n"
