@@ -18,8 +18,12 @@ from scipy.sparse.csgraph import connected_components
 
 from janus_al.material import Material, Physics, conduction
 from loop.campaign.campaign import Campaign
-from loop.output import pictures, projections, report, turntable, volumes
+from loop.campaign.toml import load_config
+from loop.commands.run import run_campaign
+from loop.exports.surface import surface as exported
+from loop.output import pictures, projections, turntable, volumes
 from loop.output.volumes import HEAT, Volume, block, render, slices, surface
+from loop.simulation.progress import Progress
 from simulators import write_png
 
 MATERIAL = conduction((0.1, 1.0), dim=3)
@@ -76,6 +80,14 @@ def test_smoothing_loses_no_part():
         assert enclosed(vertices, triangles[part[triangles[:, 0]] == number]) > 0.03 * cells
 
 
+def test_a_picture_is_no_mirror_image_of_what_is_exported():
+    labels = np.zeros((3, 4, 5), int)
+    labels[0, 1, 3] = 1
+    vertices, _ = surface(Volume(labels))
+    np.testing.assert_allclose(vertices.mean(axis=0), [3.5, 2.5, 0.5], atol=0.1)
+    np.testing.assert_allclose(vertices.mean(axis=0), exported(labels == 1).vertices.mean(axis=0), atol=0.1)
+
+
 def test_the_phase_that_conducts_best_is_shown_and_where_heat_goes():
     labels = np.zeros((4, 4, 4), int)
     assert (Volume.of(labels, MATERIAL).phase, Volume.of(labels, conduction((5, 1, 9), dim=3)).phase) == (1, 2)
@@ -98,11 +110,11 @@ def half(axis):
 
 
 def test_a_block_shows_what_is_where():
-    """x runs to the right, y into the picture and z up: on the front, right and top faces, and within the cut."""
+    """x runs to the right, y out of the picture and z up: on the front, right and top faces, and within the cut."""
     places = {"front": (0.2, 0.72), "front, up": (0.2, 0.35), "front, right": (0.45, 0.75), "right": (0.7, 0.72)}
     places |= {"right, behind": (0.84, 0.6), "top, behind": (0.6, 0.19), "floor of the cut": (0.53, 0.57)}
     bright = {0: {"front, right", "right", "right, behind", "floor of the cut", "top, behind"}}
-    bright |= {1: {"right, behind", "top, behind"}, 2: {"front, up", "top, behind"}}
+    bright |= {1: {"front", "front, up", "front, right", "right", "floor of the cut"}, 2: {"front, up", "top, behind"}}
     for axis, expected in bright.items():
         grey = np.asarray(block(Volume(half(axis)), 200).convert("L"))
         seen = {name for name, (x, y) in places.items() if grey[int(200 * y), int(200 * x)] > 90}
@@ -144,41 +156,44 @@ def test_pictures_of_planes_are_what_they_were(tmp_path):
 # --- pages and folders of designs
 
 
+CAMPAIGN = """
+name = "volumes"
+microstructure = { dim = 3, size = 16, phase_conductivity = [0.1, 1.0] }
+dataset = { generate = { count = 60, simulated = 6 } }
+target = [{ name = "across", designs = 5, kzz = { min = 0.15 } }]
+budget = { rounds = 1, simulations = 20, probes = 0 }
+loop = { candidates = 5, probes = 0, generator = "lookup" }
+execution = { workers = 2, umap = false }
+"""
+
+
 @pytest.fixture(scope="module")
-def of_volumes(folder, tmp_path_factory):
-    """A campaign whose designs are volumes made by hand, with page and folders as the real functions write them."""
-    copy = tmp_path_factory.mktemp("volumes") / "campaign"
-    shutil.copytree(folder, copy)
-    designs = projections.designs_of(Campaign(copy))
-    made = [
-        {**designs[n % len(designs)], "name": f"volume-{n + 1:02d}", "image": volume(n, 12, 12, 12)} for n in range(5)
-    ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(projections, "designs_of", lambda campaign: made)
-        patch.setattr(report, "designs_of", lambda campaign: made)
-        report.write_report(Campaign(copy), umap=False)
-        projections.write_designs(Campaign(copy))
-    return copy, made
+def campaign(tmp_path_factory):
+    """A finished campaign of seconds whose designs are volumes; it trains no network."""
+    place = tmp_path_factory.mktemp("volumes")
+    (place / "volumes.toml").write_text(CAMPAIGN)
+    run_campaign(place / "whole", load_config(place / "volumes.toml"), Progress())
+    return Campaign(place / "whole")
 
 
-def test_designs_have_a_picture_and_slices(of_volumes):
-    """The planes of before are gone; so are volumes that are no more."""
-    copy, made = of_volumes
-    folders = sorted((copy / "designs").iterdir())
-    assert [path.name for path in folders] == [d["name"] for d in made]
+def test_designs_have_a_picture_and_slices(campaign, tmp_path, monkeypatch):
+    """And lose them with the folder when there is no such design any more."""
+    made, folders = projections.designs_of(campaign), sorted((campaign.folder / "designs").iterdir())
+    assert [path.name for path in folders] == [d["name"] for d in made] == [f"across-0{n}" for n in range(1, 6)]
     for path, design in zip(folders, made, strict=True):
         assert sorted(p.name for p in path.iterdir()) == ["design.json", "design.png", "image.npy", "slices.png"]
         np.testing.assert_array_equal(np.load(path / "image.npy"), design["image"])
+        assert Image.open(path / "design.png").size == (840, 420)
         assert Image.open(path / "slices.png").size[0] == 720
-    again = copy.with_name("again")
-    shutil.copytree(copy, again)
-    projections.write_designs(Campaign(again))
-    assert not list((again / "designs").glob("volume-*"))
+    shutil.copytree(campaign.folder, tmp_path / "copy")
+    monkeypatch.setattr(projections, "designs_of", lambda campaign: [])
+    projections.write_designs(Campaign(tmp_path / "copy"))
+    assert list((tmp_path / "copy" / "designs").iterdir()) == []
 
 
-def test_the_page_brings_all_it_needs_and_lets_nothing_else_run(of_volumes):
-    copy, made = of_volumes
-    page = (copy / "report.html").read_text(encoding="utf-8")
+def test_the_page_brings_all_it_needs_and_lets_nothing_else_run(campaign):
+    made = projections.designs_of(campaign)
+    page = (campaign.folder / "report.html").read_text(encoding="utf-8")
     scripts = re.findall(r"<script([^>]*)>(.*?)</script>", page, re.DOTALL)
     told = {re.search(r'id="([^"]*)"', tag)[1]: text for tag, text in scripts if tag}
     (script,) = (text for tag, text in scripts if not tag)
@@ -194,7 +209,7 @@ def test_the_page_brings_all_it_needs_and_lets_nothing_else_run(of_volumes):
     assert list(told) == [f"plot-{d['name']}" for d in made]
     for design in made:
         plot = json.loads(gzip.decompress(base64.b64decode(told[f"plot-{design['name']}"])))
-        assert plot == turntable.plot(Volume.of(design["image"], Campaign(copy).material))
+        assert plot == turntable.plot(Volume.of(design["image"], campaign.material))
         mesh = plot["data"][0]
         vertices, triangles = (np.transpose([mesh[k] for k in keys]) for keys in ("xyz", "ijk"))
         assert enclosed(vertices, triangles) == pytest.approx(design["image"].sum(), rel=0.06)
@@ -202,16 +217,15 @@ def test_the_page_brings_all_it_needs_and_lets_nothing_else_run(of_volumes):
 
 
 @pytest.mark.skipif(chromium.FOUND is None, reason="no Chromium on this machine: apt-get install chromium")
-def test_volumes_turn_with_the_mouse_in_a_browser(of_volumes, tmp_path):
+def test_volumes_turn_with_the_mouse_in_a_browser(campaign, tmp_path):
     """On a wide page and a narrow one, without network; without scripts the pictures are there."""
-    copy, _ = of_volumes
     with chromium.browser(tmp_path) as page:
         page.tell("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
-        page.open(copy / "report.html", 1200, scripts=False)
+        page.open(campaign.folder / "report.html", 1200, scripts=False)
         assert page.ask("[...document.images].every((i) => i.complete && i.naturalWidth > 0 && i.width > 0)")
         assert page.ask("[...document.querySelectorAll('.stage button')].every((b) => b.hidden)")
         for width in (1200, 400):
-            page.open(copy / "report.html", width)
+            page.open(campaign.folder / "report.html", width)
             assert page.ask("document.documentElement.scrollWidth") <= width
             stage = "document.querySelector('.stage')"
             page.ask(f"{stage}.scrollIntoView({{block: 'center'}})")
@@ -227,10 +241,10 @@ def test_volumes_turn_with_the_mouse_in_a_browser(of_volumes, tmp_path):
             assert page.ask(f"{stage}.dataset.state") == "still"
             assert differing(still, page.picture(stage)) < 0.005
         page.ask("document.querySelectorAll('.stage button').forEach((b) => b.click())")
-        page.wait("document.querySelectorAll('.stage[data-state=turning]').length === 4")
-        assert page.ask("document.querySelector('.stage').dataset.state") == "still", (
-            "the first made room for the fifth"
-        )
+        page.wait("!document.querySelector('.stage[data-state=loading]')")
+        states = page.ask("[...document.querySelectorAll('.stage')].map((s) => s.dataset.state)")
+        assert states == ["still", *["turning"] * 4], "the first made room for the fifth"
+        assert page.ask("document.querySelectorAll('.plot').length") == 4
         assert page.errors() == []
         assert {url.split(":")[0] for url in page.requests()} == {"file", "data"}
 

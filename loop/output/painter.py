@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 Points = NDArray[np.float64]
-"""x, y, z along the last axis"""
+"""three coordinates along the last axis, right-handed"""
 Colour = tuple[int, int, int]
 
 TOWARD = np.array([0.46, -0.78, 0.42]) / np.linalg.norm([0.46, -0.78, 0.42])
-"""to the eye: x runs to the right, y into the picture, z up"""
+"""to the eye: x runs to the right, the second axis into the picture, z up"""
 LIGHT = np.array([0.15, -0.55, 0.82]) / np.linalg.norm([0.15, -0.55, 0.82])
 AMBIENT, DIFFUSE = 0.52, 0.56
 LINE, PLAIN = (176, 184, 194), (91, 102, 117)
@@ -21,7 +21,7 @@ class Painter:
     """A square picture of what stands in a box with one corner at the origin."""
 
     def __init__(self, sides: NDArray[np.integer], size: int):
-        """`sides` along x, y and z; `size` in pixels, of which three are painted for each that `finish` keeps."""
+        """`sides` along the three axes; `size` in pixels, of which three are painted for each that `finish` keeps."""
         right = np.array([-TOWARD[1], TOWARD[0], 0]) / np.hypot(*TOWARD[:2])
         self.screen = np.stack([right, -np.cross(TOWARD, right)], axis=1)
         self.sides, self.size, self.pixels = sides, size, size * FINER
@@ -51,11 +51,14 @@ class Painter:
             self.draw.polygon([tuple(p) for p in flat[number]], fill=tuple(tones[number]))
 
     def arrow(self, axis: int, words: str, colour: Colour = PLAIN) -> None:
-        """An axis beside the box, named."""
+        """x, y or z beside the box, named; y, whose rows run down in pictures of planes, comes out of the picture."""
         start = np.array([self.sides[0], 0, 0]) if axis == 1 else np.zeros(3)
         ends = self._at(np.array([start, start + np.eye(3)[axis] * self.sides]))
         along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
+        angle = -np.degrees(np.arctan2(along[1], along[0]))
         away = np.array([-along[1], along[0]]) * (-1 if axis == 2 else 1)
+        if axis == 1:
+            ends, along = ends[::-1], -along
         tail, tip = ends + away * 0.025 * self.pixels
         self._line(np.array([tail, tip]), colour)
         head = [tip, *(tip - 0.025 * self.pixels * (along + side * 0.35 * away) for side in (-1, 1))]
@@ -63,7 +66,6 @@ class Painter:
         label = Image.new("L", (self.pixels, 20 * FINER))
         font = ImageFont.load_default(13 * FINER)
         ImageDraw.Draw(label).text((self.pixels / 2, 10 * FINER), words, 255, font, "mm")
-        angle = -np.degrees(np.arctan2(along[1], along[0]))
         turned = label.rotate(angle, expand=True, resample=Image.Resampling.BICUBIC)
         x, y = ((tail + tip) / 2 + away * 0.035 * self.pixels - np.array(turned.size) / 2).astype(int)
         self.image.paste(colour, (int(x), int(y)), turned)

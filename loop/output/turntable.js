@@ -4,6 +4,7 @@
   const most = 4; // plots at a time: browsers keep few WebGL contexts
   const live = [];
   let library;
+  let busy = Promise.resolve();
 
   async function unpack(id) {
     const bytes = Uint8Array.from(atob(document.getElementById(id).textContent.trim()), (c) => c.charCodeAt(0));
@@ -29,7 +30,6 @@
   }
 
   async function turn(stage) {
-    show(stage, "loading", "turn");
     await (library ??= load());
     const { data, layout } = JSON.parse(await unpack(stage.dataset.plot));
     if (live.length === most) still(live[0]);
@@ -43,7 +43,10 @@
 
   function toggle(stage) {
     if (stage.dataset.state === "turning") still(stage);
-    else if (stage.dataset.state !== "loading") turn(stage);
+    else if (stage.dataset.state !== "loading") {
+      show(stage, "loading", "turn");
+      busy = busy.then(() => turn(stage)); // one after the other, so that no plot is removed before it is there
+    }
   }
 
   if (!window.DecompressionStream || !document.createElement("canvas").getContext("webgl")) return;

@@ -50,6 +50,7 @@ def plot(volume: Volume) -> dict[str, Any]:
             "title": {"text": words, "font": {"size": 12, "color": _css(colour)}},
             "range": [0, int(side)],
             "tickvals": [0, int(side)],
+            "ticktext": [int(side), 0] if axis == "y" else [0, int(side)],
             "showbackground": False,
             "showgrid": False,
             "zeroline": False,

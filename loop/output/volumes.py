@@ -42,6 +42,14 @@ class Volume:
         return cls(labels, int(np.argmax(constant)) if isinstance(constant, tuple) else 1, heat)
 
     @property
+    def upright(self) -> NDArray[np.integer]:
+        """The labels with the last row first: seen from above, a layer looks as a picture of a plane does.
+
+        So x, the rows upwards and z turn as in what is exported (`loop.exports.surface`), and are right-handed.
+        """
+        return self.labels[:, ::-1]
+
+    @property
     def sides(self) -> NDArray[np.intp]:
         """nx, ny, nz."""
         return np.array(self.labels.shape[::-1])
@@ -59,13 +67,13 @@ def surface(volume: Volume) -> tuple[Points, NDArray[np.integer]]:
     there.
 
     Returns:
-        vertices (n, 3), x, y, z in cells, and triangles (m, 3), anticlockwise seen from outside; none of a phase that
-        is nowhere.
+        vertices (n, 3) in cells, along x, from the last row upwards and along z, and triangles (m, 3), anticlockwise
+        seen from outside; none of a phase that is nowhere.
     """
     from scipy.sparse import coo_array
     from skimage.measure import marching_cubes
 
-    within = volume.labels == volume.phase
+    within = volume.upright == volume.phase
     if not within.any():
         return np.empty((0, 3)), np.empty((0, 3), dtype=int)
     found, triangles, *_ = marching_cubes(np.pad(within, 1).astype(np.float32), 0.5)
@@ -91,7 +99,7 @@ def block(volume: Volume, size: int = 420) -> Image.Image:
     nz, ny, nx = volume.labels.shape
     solid = np.pad(np.ones(volume.labels.shape, bool), 1)
     solid[1 + nz // 2 :, : 1 + ny // 2, 1 + nx // 2 :] = False
-    greys = 40 + 205 * volume.labels.astype(float) / max(int(volume.labels.max()), 1)
+    greys = 40 + 205 * volume.upright.astype(float) / max(int(volume.labels.max()), 1)
     unit, squares, colours = np.eye(3), [], []
     for axis, way in ((0, 1), (1, -1), (2, 1)):
         z, y, x = np.nonzero((solid & ~np.roll(solid, -way, 2 - axis))[1:-1, 1:-1, 1:-1])
