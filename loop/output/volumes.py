@@ -132,7 +132,8 @@ def slices(volume: Volume) -> bytes:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.8), layout="constrained")
+    with plt.rc_context({"font.size": 12}):
+        figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.8), layout="constrained")
     highest = max(int(volume.labels.max()), 1)
     for axis, (name, across, up) in zip(axes, (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z")), strict=True):
         number, wide, high = ("xyz".index(letter) for letter in (name, across, up))
@@ -141,8 +142,7 @@ def slices(volume: Volume) -> bytes:
         ends = (height, 0) if up == "y" else (0, height)
         origin = "upper" if up == "y" else "lower"
         axis.imshow(plane, "gray", vmin=-0.15, vmax=1.05 * highest, extent=(0, width, *ends), origin=origin)
-        axis.set_title(f"{name} = {middle}", fontsize=11)
-        axis.set(xlabel=across, ylabel=up, xticks=[0, width], yticks=[0, height])
+        axis.set(title=f"{name} = {middle}", xlabel=across, ylabel=up, xticks=[0, width], yticks=[0, height])
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     plt.close(figure)
