@@ -13,6 +13,8 @@ import numpy as np
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from loop.output import volumes
+
 folder, out = map(Path, sys.argv[1:3])
 designs = [json.loads(path.read_text()) for path in sorted(folder.glob("designs/*/design.json"))]
 targets = list(dict.fromkeys(d["target"]["name"] for d in designs))
@@ -23,9 +25,11 @@ for row, target in zip(axes, targets, strict=True):
     for axis in row:
         axis.set_axis_off()
     for axis, design in zip(row, own, strict=False):
-        axis.imshow(np.load(folder / "designs" / design["name"] / "image.npy"), cmap="gray", vmin=-0.15, vmax=1.05)
+        image = np.load(folder / "designs" / design["name"] / "image.npy")
+        shown = image if image.ndim == 2 else volumes.render(volumes.Volume(image))
+        axis.imshow(shown, cmap="gray", vmin=-0.15, vmax=1.05)
         words, values = [], design["properties"] | design.get("certificate", {}).get("properties", {})
-        for name in ("kxx", "kyy"):
+        for name in ("kxx", "kyy", "kzz"):
             if name in design["target"]:
                 k, low, high = design["properties"][name], values[name + "_lower"], values[name + "_upper"]
                 words.append(f"{name} {k:.4f}\n[{low:.3f}, {high:.3f}]")
