@@ -98,3 +98,36 @@ def test_iterations_that_run_out_in_a_volume(boundary, monkeypatch):
     np.testing.assert_allclose(uniform.k[:3], 1e4, rtol=1e-12)
     assert isinstance(hard, HomogenizationError)
     assert "flux imbalance nan" in str(hard)
+
+
+@boundaries
+@pytest.mark.parametrize("poisson", [0.3, (0.1, 0.45)], ids=str)
+@pytest.mark.parametrize("contrast", [30.0, 1e-3, 1e6])
+def test_elastic_fields_are_those_of_the_assembled_matrix(boundary, poisson, contrast, monkeypatch):
+    """Energies of a box, and what each cell has of them, as from a sparse factorisation of its matrix."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.linalg import spsolve
+
+    from simulators.elasticity import iterative
+    from simulators.elasticity.energies import Problem
+    from simulators.elasticity.spaces import displacements
+    from simulators.elasticity.stiffness import element_matrices, lame, uniform
+
+    monkeypatch.setattr(iterative, "BLOCK", 50)
+    image, periodic = blobs((3, 5, 4)), boundary == "periodic"
+    constants = lame((1.0, contrast), np.broadcast_to(poisson, 2), 3, "strain")[:, image].reshape(2, -1)
+    problem = Problem(displacements(image.shape, periodic), constants, element_matrices(3))
+    strains = uniform(3, range(6) if periodic else [0])[..., None] * np.ones(image.size)
+    found = problem.energies(problem.relaxed(strains))
+
+    space = problem.space
+    values = np.einsum("tij,tc->ijc", problem.matrices, constants)
+    rows, columns = (np.broadcast_to(a, values.shape).ravel() for a in (space.cells[:, None], space.cells[None]))
+    matrix = coo_array((values.ravel(), (rows, columns)), shape=(space.held.size,) * 2).tocsr()
+    moves = np.flatnonzero(~space.pinned)
+    unknowns = np.zeros((len(strains), space.held.size))
+    loads = space.scatter(problem.loads(strains))
+    unknowns[:, moves] = spsolve(matrix[moves][:, moves].tocsc(), loads[:, moves].T).reshape(-1, len(strains)).T
+    exact = problem.energies(strains - space.gather(unknowns))
+    np.testing.assert_allclose(found.total, exact.total, rtol=0, atol=1e-10 * exact.total.max())
+    np.testing.assert_allclose(found.cells, exact.cells, rtol=0, atol=1e-9 * exact.cells.max())

@@ -6,9 +6,10 @@ highest contrasts, double takes over. The preconditioner is that of `conjugate_g
 is solved, by NumPy, for the memory traffic of one is what takes the time.
 """
 
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from math import prod
+from typing import Protocol
 
 import numpy as np
 
@@ -23,7 +24,9 @@ RENEWED = 1e-3
 STALLED = 0.1
 """of the residual, to which single precision must bring it to go on"""
 DRIFTED = 2.0
-"""times the residual that was aimed at, beyond which the directions know nothing of the true one and start anew"""
+"""times what single precision takes for its residual, beyond which the directions lead astray and start anew"""
+LEAST = 1e4
+"""times the smallest number with all digits: below it products of residuals mean nothing"""
 PATIENCE = 250
 """iterations in single precision without a look at the true residual"""
 
@@ -42,7 +45,8 @@ def solver(system: System, count: int) -> Callable[[Array, Array], Array]:
         for i in range(count):
             if i not in members:
                 alone = system if count == 1 else system.take(slice(i, i + 1))
-                members[i] = TwoPrecisions(alone.stencil(), system.modes())
+                stencil = alone.stencil()
+                members[i] = TwoPrecisions(stencil, partial(Uniform, stencil.shape, stencil.free, system.modes()))
             for j, row in enumerate(given[i]):
                 found[i, j] = members[i].solve(row, float(limits[i, j]))
         return like(found, rhs)
@@ -50,51 +54,60 @@ def solver(system: System, count: int) -> Callable[[Array, Array], Array]:
     return solve
 
 
+class Preconditioner(Protocol):
+    """An approximate inverse of the operator."""
+
+    def __call__(self, r: Array) -> Array:
+        """Its product with a vector (*shape), contiguous."""
+
+    def centre(self, r: Array) -> None:
+        """Take from a residual what rounding leaves where the operator and this have nothing."""
+
+
 class TwoPrecisions:
     """A system and its preconditioner, in double precision where that is needed."""
 
-    def __init__(self, stencil: Stencil, modes: list[tuple[Array, Array]]) -> None:
-        """From the operator in double precision, and for each axis eigenvalues and -vectors of the uniform problem."""
-        self.stencil, self.modes = stencil, modes
-        self.single = stencil.cast(np.float32), Uniform(stencil, modes, np.float32)
+    def __init__(self, stencil: Stencil, preconditioner: Callable[[type], Preconditioner]) -> None:
+        """From the operator in double precision, and what makes its preconditioner in either."""
+        self.stencil, self.preconditioner = stencil, preconditioner
+        self.single = stencil.cast(np.float32), preconditioner(np.float32)
 
     @cached_property
-    def double(self) -> tuple[Stencil, "Uniform"]:
+    def double(self) -> tuple[Stencil, Preconditioner]:
         """Operator and preconditioner."""
-        return self.stencil, Uniform(self.stencil, self.modes, np.float64)
+        return self.stencil, self.preconditioner(np.float64)
 
     def solve(self, rhs: Array, limit: float) -> Array:
         """x (*nodes), of which the residual's absolute sum is at most `limit`, or NaN."""
-        free, uniform = self.stencil.free, self.single[1]
+        free = self.stencil.free
         whole = np.zeros(self.stencil.shape)
         whole[free] = rhs
-        x, residual, size = np.zeros_like(whole), whole.copy(), float(np.abs(whole).sum())
-        iterations = Iterations(*self.single, size)
+        x, residual, size = np.zeros_like(whole), whole, float(np.abs(whole).sum())
+        iterations = Iterations(*self.single, np.float32, size)
         while not size <= limit:
-            aim = max(limit / 2, RENEWED * size)
-            x += iterations.reduced(residual, aim)
-            self.stencil.apply(x, residual)
-            np.subtract(whole, residual, out=residual)
-            uniform.centre(residual)
-            last, size = size, float(np.abs(residual).sum())
-            if not size <= DRIFTED * aim:
-                iterations.last = np.inf
+            tried = x + iterations.reduced(residual, max(limit / 2, RENEWED * size))
+            left = np.empty_like(whole)
+            self.stencil.apply(tried, left)
+            np.subtract(whole, left, out=left)
+            self.single[1].centre(left)
+            last, size = size, float(np.abs(left).sum())
+            if size <= last:
+                x, residual = tried, left
             if not size <= max(limit, STALLED * last):
-                # Of a sum that overflowed nothing is kept.
-                kept = x if np.isfinite(size) else np.zeros_like(x)
-                rest = residual if np.isfinite(size) else whole
-                return (kept + Iterations(*self.double, 1.0).reduced(rest, limit, strict=True))[free]
+                return (x + Iterations(*self.double, np.float64, 1.0).reduced(residual, limit, strict=True))[free]
+            if size > DRIFTED * iterations.reached:
+                iterations.last = np.inf
         return x[free]
 
 
 class Iterations:
     """Conjugate gradients whose directions go on from one residual to the next."""
 
-    def __init__(self, stencil: Stencil, uniform: "Uniform", scale: float) -> None:
+    def __init__(self, stencil: Stencil, inverse: Preconditioner, dtype: type, scale: float) -> None:
         """Of vectors that are divided by `scale`, so that their squares are neither too small nor too large."""
-        self.stencil, self.uniform, self.scale = stencil, uniform, scale
-        self.direction = np.zeros(stencil.shape, uniform.scale.dtype)
-        self.last = np.inf
+        self.stencil, self.inverse, self.scale = stencil, inverse, scale
+        self.direction: Array = np.zeros(stencil.shape, dtype)
+        self.last = self.reached = np.inf
 
     def reduced(self, residual: Array, limit: float, strict: bool = False) -> Array:
         """What makes the residual as small as `limit`; the best there is, or if strict NaN, where that fails."""
@@ -103,15 +116,15 @@ class Iterations:
         dtype = self.direction.dtype
         r, x = (residual / self.scale).astype(dtype), np.zeros(residual.shape, dtype)
         q, enough = np.empty_like(x), limit / self.scale
-        add = get_blas_funcs("axpy", dtype=dtype)
+        add, least = get_blas_funcs("axpy", dtype=dtype), LEAST * np.finfo(dtype).tiny
         for iteration in range(MAX_ITERATIONS if strict else PATIENCE):
             if iteration % CHECK_EVERY == 0:
-                self.uniform.centre(r)
+                self.inverse.centre(r)
                 if np.abs(r, out=q).sum() <= enough:
                     break
-            z = self.uniform(r)
+            z = self.inverse(r)
             product = np.vdot(r, z)
-            if not product > 0:
+            if not product > least:
                 break
             add(self.direction.ravel(), z.ravel(), a=product / self.last)
             self.direction, self.last = z, product
@@ -122,24 +135,27 @@ class Iterations:
                 break
             add(z.ravel(), x.ravel(), a=product / curvature)
             add(q.ravel(), r.ravel(), a=-product / curvature)
-        reached = np.abs(r, out=q).sum() <= enough
-        return np.full(x.shape, np.nan) if strict and not reached else self.scale * x.astype(np.float64)
+        self.reached = self.scale * float(np.abs(r, out=q).sum())
+        failed = strict and not self.reached <= limit
+        return np.full(x.shape, np.nan) if failed else self.scale * x.astype(np.float64)
 
 
 class Uniform:
     """Inverse of a problem with a uniform coefficient, by its one-dimensional modes; a constant mode is left out."""
 
-    def __init__(self, stencil: Stencil, modes: list[tuple[Array, Array]], dtype: type) -> None:
-        """From eigenvalues (m,) and -vectors (free nodes, m) of each axis of the stencil's vectors."""
-        self.free = stencil.free
+    def __init__(
+        self, shape: Sequence[int], free: Sequence[slice], modes: Sequence[tuple[Array, Array]], dtype: type
+    ) -> None:
+        """Of vectors (*shape), 0 but for the free part, and of each axis eigenvalues (m,) and -vectors (free, m)."""
+        self.free = tuple(free)
         total: Array = sum(np.ix_(*(values for values, _ in modes)), np.zeros(1))
         constant = total < 1e-10 * total.max()
         self.constant = bool(constant.any())
         self.scale: Array = np.where(constant, 0.0, 1 / np.where(constant, 1.0, total)).astype(dtype)
         self.vectors = []
-        for nodes, free, (_, vectors) in zip(stencil.shape, self.free, modes, strict=True):
+        for nodes, kept, (_, vectors) in zip(shape, free, modes, strict=True):
             padded = np.zeros((nodes, vectors.shape[1]), dtype)
-            padded[free] = vectors
+            padded[kept] = vectors
             self.vectors.append(padded)
 
     def __call__(self, r: Array) -> Array:

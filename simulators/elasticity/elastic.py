@@ -104,8 +104,8 @@ class Elasticity:
             gates.gate_isotropic(found[0].lower, found[0].upper, isotropic_bounds(fractions, constants, dim), dim)
         return replace(
             result,
-            solver="banded Cholesky" if dim == 2 else "smoothed aggregation",
-            solver_version=_version("scipy" if dim == 2 else "pyamg"),
+            solver="banded Cholesky" if dim == 2 else "conjugate gradients",
+            solver_version=_version("scipy" if dim == 2 else "numpy"),
             imbalance=imbalance,
             seconds=time.perf_counter() - began,
         )

@@ -45,11 +45,11 @@ class Problem:
     def relaxed(self, prescribed: FloatArray) -> FloatArray:
         """The fields (m, k, cells) of least energy that deviate from these by any in the space."""
         from simulators.elasticity.banded import BandedCholesky
-        from simulators.elasticity.multigrid import Multigrid
+        from simulators.elasticity.iterative import Iterative
 
         if not self.space.order.size:
             return prescribed
-        backend = BandedCholesky if len(self.space.shape) == 3 else Multigrid
+        backend = BandedCholesky if len(self.space.shape) == 3 else Iterative
         inverse = backend(self.space, self.constants, self.matrices)
         return prescribed - self.space.gather(inverse.solve(self.space.scatter(self.loads(prescribed))))
 
