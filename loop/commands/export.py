@@ -60,7 +60,7 @@ def export(
     from loop.exports.export import TOLD, Export
     from loop.exports.export import export as write
 
-    phases = conductivities_of(conductivity, positive=False) if conductivity else ()
+    phases = conductivities_of(conductivity) if conductivity else ()
     formats = tuple(dict.fromkeys(format_))
     result = write(design, out, Export(formats, size, thickness, label, smooth, phases, simulate), force, workers)
     rows = result["files"]

@@ -43,12 +43,15 @@ def surface(phase: Bools, smooth: float = 0.0, periodic: bool = False) -> "trime
     field = _at_corners(phase, smooth, periodic)
     top = np.array(phase.shape)
 
-    def at(level: float) -> "trimesh.Trimesh":
-        return _mesh(*_marched(field, level, lambda index: np.clip(index - 1, 0, top)), phase.shape)
+    def at(level: float) -> tuple[Floats, NDArray[Any]]:
+        return _marched(field, level, lambda index: np.clip(index - 1, 0, top))
 
-    level = _level(lambda level: float(at(level).volume), field, int(phase.sum()))
-    beside = (at(level + step) for step in (0, *NUDGES))
-    return next((mesh for mesh in beside if mesh.is_watertight), at(level))
+    level = _level(lambda level: _volume(*at(level)), field, int(phase.sum()))
+    for step in (0, *NUDGES):
+        mesh = _mesh(*at(level + step), phase.shape)
+        if mesh.is_watertight:
+            break
+    return mesh
 
 
 def outlines(phase: Bools, smooth: float = 0.0, periodic: bool = False) -> list[Floats]:
@@ -130,7 +133,7 @@ def _level(measure: Callable[[float], float], field: Floats, wanted: float) -> f
         return float(low)
     if measure(high) >= wanted:
         return float(high)
-    return float(brentq(lambda level: measure(level) - wanted, low, high, xtol=1e-7))
+    return float(brentq(lambda level: measure(level) - wanted, low, high, xtol=1e-6))
 
 
 # --- what is found in them
@@ -141,6 +144,11 @@ def _marched(field: Floats, level: float, place: Callable[[Floats], Floats]) -> 
 
     index, faces, _, _ = marching_cubes(field, level, gradient_direction="ascent")
     return place(index.astype(float)), faces
+
+
+def _volume(points: Floats, faces: NDArray[Any]) -> float:
+    a, b, c = points[faces.T]
+    return float((np.cross(a, b) * c).sum() / 6)
 
 
 def _mesh(points: Floats, faces: NDArray[Any], shape: tuple[int, ...]) -> "trimesh.Trimesh":
