@@ -106,17 +106,17 @@ def microstructure(
         f"{shots['by_head']['median']:.2%} by the head, {shots['first_shot']['median']:.2%} by physics"
     )
     for tolerance in ("0.01", "0.002"):
-        moved = shots[f"cut_moved_to_{tolerance}"]
+        refined = shots[f"refined_to_{tolerance}"]
         print(
-            f"  cut moved to within {float(tolerance):.1%}: {moved['met']} of {shots['shots']} in "
-            f"{moved['simulations_mean']:.1f} simulations each, median error {moved['median']:.2%}"
+            f"  refined to within {float(tolerance):.1%}: {refined['met']} of {shots['shots']} in "
+            f"{refined['simulations_mean']:.1f} simulations each, median error {refined['median']:.2%}"
         )
     rows = [
-        [r["kxx"], r["in_range"], *(f"{r[c]['median']:.2%}" for c in ("by_head", "first_shot", "cut_moved")), r["met"]]
+        [r["kxx"], r["in_range"], *(f"{r[c]['median']:.2%}" for c in ("by_head", "first_shot", "refined")), r["met"]]
         for r in report["sweep"]
     ]
     print("sweep, median errors")
-    print_table(["kxx", "in range", "by the head", "first shot", "cut moved", "met of 4"], rows)
+    print_table(["kxx", "in range", "by the head", "first shot", "refined", "met of 4"], rows)
     print(f"written: {out}/microstructure.json and pictures")
 
 

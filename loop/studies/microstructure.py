@@ -116,12 +116,12 @@ def in_range(tools: Tools, execution: Execution, progress: Say) -> dict[str, Any
     }
     for tolerance in (0.01, 0.002):
         exact = [_with_tolerance(t, tolerance) for t in targets]
-        moved = shots_at(tools, exact, 0, execution, refine_steps=6)
-        report[f"cut_moved_to_{tolerance:g}"] = {
-            **summary([c.target.error(c.trials[c.best].properties) for c in moved]),
-            "met": sum(c.met for c in moved),
-            "simulations_mean": float(np.mean([len(c.trials) for c in moved])),
-            "simulations_median": float(np.median([len(c.trials) for c in moved])),
+        refined = shots_at(tools, exact, 0, execution, refine_steps=6)
+        report[f"refined_to_{tolerance:g}"] = {
+            **summary([c.target.error(c.trials[c.best].properties) for c in refined]),
+            "met": sum(c.met for c in refined),
+            "simulations_mean": float(np.mean([len(c.trials) for c in refined])),
+            "simulations_median": float(np.median([len(c.trials) for c in refined])),
         }
     return report
 
@@ -191,7 +191,7 @@ def _of_shots(shots: Sequence[Candidate]) -> dict[str, Any]:
     return {
         "by_head": summary([c.target.error(c.predicted) for c in shots]),
         "first_shot": summary([c.target.error(c.trials[0].properties) for c in shots]),
-        "cut_moved": summary([c.target.error(c.trials[c.best].properties) for c in shots]),
+        "refined": summary([c.target.error(c.trials[c.best].properties) for c in shots]),
         "met": sum(c.met for c in shots),
         "simulations_mean": float(np.mean([len(c.trials) for c in shots])),
     }
