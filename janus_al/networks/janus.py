@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainSerializer, PlainValidator
 from torch import Tensor, nn
 
 from janus_al.networks import convolutional, transformer
@@ -42,7 +42,7 @@ def _sides(value: Any) -> int | tuple[int, ...]:
     return sides if several else sides[0]
 
 
-Size = Annotated[int | tuple[int, ...], PlainValidator(_sides)]
+Size = Annotated[int | tuple[int, ...], PlainValidator(_sides), PlainSerializer(lambda size: size)]
 """one side for all axes, or one for each"""
 
 

@@ -63,7 +63,8 @@ class Campaign:
         self.models = Models(folder, self.config, self.journal, self.ledger, self.clock)
         grid, execution = self.config.microstructure.grid, self.config.execution
         self.solver = choose(grid, 1, boundary) if execution.solver == "auto" else execution.solver
-        self.check = Check(self.material, self.solver, self.config.by_interval, execution.timeout)
+        certify, strict = self.config.certify is not False, self.config.certify is True or len(grid) == 2
+        self.check = Check(self.material, self.solver, certify, strict, execution.timeout)
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:
         """Go on until the targets are met or the budget is spent; returns 'done' or 'stopped'.

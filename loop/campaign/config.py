@@ -179,8 +179,8 @@ class CampaignConfig(Section):
     """of everything random"""
     certify: bool | None = None
     """whether designs are decided by their certified intervals, refined until these decide, instead of by the best
-    value; left out, in planes where physics has them, which conduction has; in volumes a refinement costs eight times
-    as much as the one before, so that they are decided by value there, and their intervals are told"""
+    value; left out, where physics has them, which conduction has, but that volumes which intervals leave undecided are
+    decided by value, as there they hardly become narrow enough"""
     microstructure: Microstructure
     """what is designed"""
     physics: tuple[PhysicsSection, ...] = ()
@@ -209,11 +209,6 @@ class CampaignConfig(Section):
         if phases is not None and not self.physics:
             return conduction(phases, boundary, self.microstructure.dim)
         return Material(tuple(s.physics(boundary, self.microstructure.dim) for s in self.physics), boundary)
-
-    @property
-    def by_interval(self) -> bool:
-        """Whether intervals are refined until they decide on a design."""
-        return self.microstructure.dim == 2 if self.certify is None else self.certify
 
     @cached_property
     def reach(self) -> dict[str, Reach]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from janus_al.material import UNIT, Physics
+from janus_al.networks.janus import Size
 from janus_al.properties import Property, PropertyError, register
 from loop.design.measures import AXES, Geometry, least_features, metres
 from loop.files.names import file_name
@@ -13,7 +14,6 @@ Name = Annotated[str, AfterValidator(file_name)]
 Few = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Wanted = Annotated[float, Field(strict=True, ge=-1e12, le=1e12)]
 Number = Annotated[float, Field(strict=True)]
-Side = Annotated[int, Field(strict=True, ge=1, le=1024)]
 Conductivity = Annotated[float, Field(strict=True, gt=0, le=1e12)]
 
 
@@ -34,7 +34,7 @@ class Microstructure(Section):
 
     dim: Literal[2, 3] = 2
     """2: planes, 3: volumes"""
-    size: Side | Annotated[tuple[Side, ...], Field(min_length=2, max_length=3)] = 32
+    size: Size = 32
     """pixels a side, or a list of the sides where they differ, [ny, nx] or, of a volume, [nz, ny, nx]"""
     phase_conductivity: tuple[Conductivity, Conductivity] | None = None
     """of label 0 and label 1: short for one [[physics]] that is conduction"""

@@ -178,7 +178,7 @@ def invert(
     are its 90 % interval. p_hit is the chance, foretold before the first simulation, that it meets the target. to_limit
     is how far the value is from the nearest limit of physics, relative to it. Predicted intervals and p_hit come from
     the proposals in the model's card (`evaluate --calibrate`). What meets the target by value but is `undecided`, as
-    refining its interval did not decide, does not count; volumes are decided by value, beside FiPy's.
+    refining its interval did not decide, does not count; of volumes its value then decides.
 
     Exit 3 if fewer than --count meet it by simulation (with --no-simulate: were found); those there are are written.
 

@@ -1,6 +1,7 @@
 """Simple shapes with which the search for the most or the least of a quantity begins.
 
-A stripe along the flow reaches the bound on a single conductivity, and no search from random structures comes so near.
+Stripes, a cross, discs; in volumes layers, columns, balls. A stripe along the flow reaches the bound on a single
+conductivity, and no search from random structures comes so near.
 """
 
 from itertools import combinations

@@ -1,10 +1,12 @@
 """The last word on a design: FiPy's own solve where a faster backend found it, and the certified interval.
 
 A design has one verdict, which says on what it rests: confirmed by interval, which was refined until all of it lay in
-the one wanted, or by value, where physics certifies nothing or nobody asked. Of a volume nobody asks unless told to: a
-refinement of 32^3 to 64^3 costs eight times as much and leaves 0.7 % to either side at contrast 10, more beyond. What
-is refuted, or left undecided because refinement came to no end or because the verification failed, is no design, and
-never ends a campaign.
+the one wanted, or by value, where physics certifies nothing or nobody asked. What is refuted, or left undecided because
+refinement came to no end or because the verification failed, is no design, and never ends a campaign.
+
+Volumes are refined, too, but what that leaves undecided is decided by value, and the interval told, unless certificates
+are asked for: of phase fields at contrast 10 (100) an interval is 3.0 (5.4) % to either side at 16^3, 1.6 (3.0) % at
+32^3, and 0.6 (1.2) % with these cells cut in two, while the best value moves by a tenth (a third) of a percent at most.
 """
 
 from collections.abc import Mapping
@@ -38,6 +40,8 @@ class Check:
     material: Material
     solver: str
     certify: bool
+    strict: bool = True
+    """whether what intervals leave undecided is no design; else its value decides"""
     timeout: float = TIMEOUT
     """seconds"""
 
@@ -116,7 +120,8 @@ def judge(found: Mapping[str, Any], target: Target, check: Check) -> tuple[Verdi
         decided: Verdict = found["certificate"]["verdict"]
         if decided == "refuted":
             return decided, "the certified interval lies outside the one wanted"
-        return decided, found["certificate"]["reason"]
+        if check.strict or decided == "confirmed":
+            return decided, found["certificate"]["reason"]
     reference = found.get("reference", {"properties": {}})["properties"]
     known = {n: ends for n, ends in _own(target, check).items() if set(quantity(n).properties) <= set(reference)}
     met = Target(target.name, known).met(reference)

@@ -164,7 +164,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
                 candidates = sorted(candidates, key=lambda c: (not c.met, -c.score))
             candidates = _distinct(candidates, passed_over)[: target.designs]
             met = [c for c in candidates if c.met]
-            verified = decide(met, Check(card.material, "auto", certify=len(grid) == 2), executor)
+            verified = decide(met, Check(card.material, "auto", certify=True, strict=len(grid) == 2), executor)
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
     rows = []

@@ -20,8 +20,8 @@ from loop.design.generators.level import along, level, ranked, slope
 from loop.design.pool import EMPTY, Image, Known, Pool, Wanted, distance, gaps, joined
 from loop.design.targets import Target
 
-LARGEST = 512
-"""samples looked at for a target, the nearest ones"""
+LARGEST = {2: 512, 3: 64}
+"""samples looked at for a target, the nearest ones, by the axes of an image: volumes take ten milliseconds each"""
 DOUBT = 0.4
 """standard deviation of a prediction on a log scale, by part of the pixels flipped"""
 REACH = 0.25
@@ -147,7 +147,7 @@ class LookupGenerator:
         """Samples by their distance from a target, of those of which all that it asks is known."""
         known = [sample for sample in self.samples if set(target.properties) <= set(sample.values)]
         far = [float(distance(gaps(target, sample.values, self.tools.inversion))) for sample in known]
-        return [known[row] for row in np.argsort(far, kind="stable")[:LARGEST]]
+        return [known[row] for row in np.argsort(far, kind="stable")[: LARGEST[len(self.tools.grid)]]]
 
     def moved(self, target: Target, index: int, sample: Sample) -> Pool | None:
         """One sample at the cut that its sensitivities favour, never its own; None if none is within reach."""
