@@ -2,12 +2,15 @@
 
     OMP_NUM_THREADS=1 python benchmarks/refinement.py --model data/janus-64 --targets pairs [--count 48]
         [--steps 60] [--out docs/results/refinement] [--smoke]
+    OMP_NUM_THREADS=1 python benchmarks/refinement.py --volume 16 --contrast 100 --targets apart --count 16
     OMP_NUM_THREADS=1 python benchmarks/refinement.py --most 32 --count 24
 
-Targets, each ± 1 %, one candidate each: *pairs* are kxx and kyy of fresh phase fields; *apart* are kxx and kyy whose
-ratio is spread from 1 to 3; *one* is kxx from the 5th to the 95th percentile of fresh phase fields. `--most` instead
-looks for the most kxx at a volume fraction of 0.3 at most, conductivities 0.25 and 25, from random structures of so
-many pixels a side. Appends to OUT.json what was asked for, and writes OUT.md from all that is there.
+Targets, each ± 1 %, one candidate each: *pairs* are kxx and kyy (of volumes kzz, too) of fresh phase fields; *apart*
+are kxx and kyy whose ratio is spread from 1 to 3, of volumes three in a random order whose largest ratio is spread from
+1 to 2; *one* is kxx from the 5th to the 95th percentile of fresh phase fields. `--volume` proposes from 32 simulated
+phase fields of so many voxels a side, without a network. `--most` instead looks for the most kxx at a volume fraction
+of 0.3 at most, conductivities 0.25 and 25, from random structures of so many pixels a side. Appends to OUT.json what
+was asked for, and writes OUT.md from all that is there.
 
 Ways: *flips*, as the product does; *corrected goals* alone, as where a simulator gives no sensitivities; *the cut*
 moved alone, where there is no network either.
@@ -39,6 +42,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path)
     parser.add_argument("--targets", choices=("pairs", "apart", "one"), default="pairs")
+    parser.add_argument("--volume", type=int, help="side of volumes")
+    parser.add_argument("--contrast", type=float, default=10.0, help="of the phases of volumes without a network")
     parser.add_argument("--most", type=int, help="side of images")
     parser.add_argument("--count", type=int, default=48, help="candidates")
     parser.add_argument("--steps", type=int, help="passes of the first inversion")
@@ -52,17 +57,20 @@ def main():
     if arguments.smoke:
         quick = InversionConfig(steps=5)
         print(most(16, 2, 778), *inverted(ROOT / "data" / "janus-32", "pairs", 2, 778, quick, WAYS), sep="\n")
+        print(*volumes(16, 10.0, "apart", 2, 778, known=4), sep="\n")
         return
     path = arguments.out.with_suffix(".json")
     rows = json.loads(path.read_text()) if path.exists() else []
     if arguments.most:
         new = [most(arguments.most, arguments.count, arguments.seed)]
+    elif arguments.volume:
+        new = volumes(arguments.volume, arguments.contrast, arguments.targets, arguments.count, arguments.seed)
     else:
         ways = arguments.ways.split(",")
         config = dataclasses.replace(InversionConfig(), method=arguments.method)
         config = config if arguments.steps is None else dataclasses.replace(config, steps=arguments.steps)
         new = inverted(arguments.model, arguments.targets, arguments.count, arguments.seed, config, ways)
-    keys = ("case", "targets", "way", "passes", "seed")
+    keys = ("case", "contrast", "targets", "way", "passes", "seed")
     asked = [tuple(row.get(k) for k in keys) for row in new]
     rows = [row for row in rows if tuple(row.get(k) for k in keys) not in asked] + new
     path.write_text(json.dumps(rows, indent=1) + "\n")
@@ -79,11 +87,12 @@ def inverted(folder, kind, count, seed, config, ways):
     from loop.design.refine import Refinement, refine
     from loop.simulation.simulate import simulator_of
     from loop.studies.single import tools_of
-    from simulators import generate
+    from simulators import choose, generate
 
     model, card = checkpoint.load(folder)
-    physics = simulator_of(card.material.physics[0], card.boundary, "direct")
-    fresh = [physics(image).values for image in generate(max(count, 200), model.config.size, seed)]
+    grid = model.config.grid
+    physics = simulator_of(card.material.physics[0], card.boundary, choose(grid, 1, card.boundary))
+    fresh = [physics(image).values for image in generate(max(count, 200 if len(grid) == 2 else 0), grid, seed)]
     targets, known = targets_of(kind, fresh, count, seed), {}
     janus = JanusGenerator(dataclasses.replace(tools_of(model, card), inversion=config))
     began = time.process_time()
@@ -103,9 +112,6 @@ def inverted(folder, kind, count, seed, config, ways):
         candidates, began = copy.deepcopy(first), time.process_time()
         generator = {"the cut": None}.get(way, janus)
         refine(candidates, simulate, Refinement(card.material, 12, inversion=config, generator=lambda g=generator: g))
-        met = np.array(
-            [next((i + 1 for i, t in enumerate(c.trials) if c.target.met(t.properties)), 99) for c in candidates]
-        )
         rows.append(
             {
                 "case": folder.name,
@@ -114,12 +120,61 @@ def inverted(folder, kind, count, seed, config, ways):
                 "way": way,
                 "passes": f"{config.steps} {config.method}",
                 "seed": seed,
-                "candidates": len(candidates),
-                "first_shot_error": float(np.median([c.error for c in candidates])),
-                "met": {n: float((met <= n).mean()) for n in AFTER},
-                "simulations": float(np.mean([len(c.trials) for c in candidates])),
-                "changed": float(np.median([(c.image != c.trials[0].image).mean() for c in candidates])),
+                **reached(candidates),
                 "seconds": [inversion / count, (time.process_time() - began) / count],
+                "made": header("torch"),
+            }
+        )
+    return rows
+
+
+def reached(candidates):
+    """What refined candidates have come to."""
+    met = [next((i + 1 for i, t in enumerate(c.trials) if c.target.met(t.properties)), 99) for c in candidates]
+    return {
+        "candidates": len(candidates),
+        "first_shot_error": float(np.median([c.error for c in candidates])),
+        "met": {n: float((np.array(met) <= n).mean()) for n in AFTER},
+        "simulations": float(np.mean([len(c.trials) for c in candidates])),
+        "changed": float(np.median([(c.image != c.trials[0].image).mean() for c in candidates])),
+    }
+
+
+def volumes(side, contrast, kind, count, seed, known=32):
+    """One row for each generator that moves samples: of simulated volumes, to three conductivities at once."""
+    from janus_al.material import conduction
+    from loop.design.acquisition import nearest
+    from loop.design.candidates import propose
+    from loop.design.generators import Tools, fitted, generator
+    from loop.design.pool import Known
+    from loop.design.refine import Refinement, refine
+    from loop.design.select import Rules
+    from loop.simulation.rows import to_samples
+    from loop.simulation.simulate import limits_of, simulator_of
+    from simulators import choose, generate
+
+    material, grid = conduction((1 / contrast, 1.0), dim=3), (side,) * 3
+    physics = simulator_of(material.physics[0], material.boundary, choose(grid, 1, material.boundary))
+    images = list(generate(known, grid, 0))
+    samples = to_samples(images, [physics(image) for image in images], material)
+    targets = targets_of(kind, [physics(image).values for image in generate(count, grid, seed)], count, seed)
+    rules, rows = Rules(limits_of(material), material.boundary, 0.1, nearest), []
+    for name in ("gradient", "lookup"):
+        began = time.process_time()
+        made = fitted(generator(name), Tools(grid, material, swarm=4, min_distance=0.1), Known(samples))
+        candidates, _ = propose(made, [(target, 1) for target in targets], Known(samples), rules, (seed,))
+        proposal, began = time.process_time() - began, time.process_time()
+        refine(candidates, lambda found: [physics(image) for image in found], Refinement(material, 12))
+        rows.append(
+            {
+                "case": f"{name}, {known} volumes {side}^3",
+                "contrast": contrast,
+                "targets": kind,
+                "way": "flips",
+                "passes": "-",
+                "seed": seed,
+                **reached(candidates),
+                "seconds": [proposal / count, (time.process_time() - began) / count],
                 "made": header("torch"),
             }
         )
@@ -132,8 +187,15 @@ def targets_of(kind, fresh, count, seed):
     def target(**values):
         return Target("t", {name: interval(name, float(value), 0.01) for name, value in values.items()})
 
+    names = [name for name in ("kxx", "kyy", "kzz") if name in fresh[0]]
     if kind == "pairs":
-        return [target(kxx=v["kxx"], kyy=v["kyy"]) for v in fresh[:count]]
+        return [target(**{name: v[name] for name in names}) for v in fresh[:count]]
+    if kind == "apart" and len(names) == 3:
+        spread = np.geomspace(1, 2, count)[:, None] ** np.random.default_rng(seed).permuted(
+            np.tile([-0.5, 0.0, 0.5], (count, 1)), axis=1
+        )
+        middle = np.array([np.prod([v[name] for name in names]) ** (1 / 3) for v in fresh[:count]])
+        return [target(**dict(zip(names, row, strict=True))) for row in middle[:, None] * spread]
     k = np.array([v["kxx"] for v in fresh])
     if kind == "one":
         return [target(kxx=value) for value in np.quantile(k, np.linspace(0.05, 0.95, count))]
