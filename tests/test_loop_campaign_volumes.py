@@ -14,7 +14,7 @@ from janus_al import dataset
 from janus_al.identity import canonical_hash
 from loop.campaign.campaign import Campaign
 from loop.campaign.config import ConfigError
-from loop.campaign.opening import start
+from loop.campaign.opening import check_doors, start
 from loop.campaign.toml import parse_config
 from loop.design.measures import joins
 from loop.design.select import aligned_distance
@@ -299,6 +299,12 @@ def test_what_volumes_cannot_have_is_refused(settings, words):
     with pytest.raises(ConfigError, match=words) as caught:
         parse_config(CONFIG, settings)
     assert str(caught.value).count("\n") == 0
+
+
+def test_a_baseline_of_planes_is_refused():
+    config = parse_config(CONFIG, ["loop.generator=loop.studies.baselines.cvae:CvaeGenerator"])
+    with pytest.raises(ConfigError, match="it is for square images, not for 16 x 16 x 16"):
+        check_doors(config)
 
 
 def test_a_direction_that_planes_do_not_have():

@@ -36,9 +36,9 @@ from loop.design.refine import Refinement, refine
 from loop.design.select import Rules
 from loop.design.shapes import shapes_for
 from loop.simulation.progress import Clock, Progress
-from loop.simulation.simulate import Execution, limits_of
+from loop.simulation.simulate import Execution, backend, limits_of
 from loop.simulation.verify import Check
-from simulators import Result, choose
+from simulators import Result
 
 STAGE, PROBES = 2, 3
 """of a round's seeds, those of its candidates and of its probes"""
@@ -62,8 +62,8 @@ class Campaign:
         self.clock = Clock()
         self.models = Models(folder, self.config, self.journal, self.ledger, self.clock)
         grid, execution = self.config.microstructure.grid, self.config.execution
-        self.solver = choose(grid, 1, boundary) if execution.solver == "auto" else execution.solver
-        certify, strict = self.config.certify is not False, self.config.certify is True or len(grid) == 2
+        self.solver = backend(execution.solver, grid, boundary)
+        certify, strict = self.config.certify is not False, self.config.by_interval
         self.check = Check(self.material, self.solver, certify, strict, execution.timeout)
 
     def run(self, executor: Executor, device: str, progress: Progress, project: Callable[[], None]) -> str:

@@ -210,6 +210,11 @@ class CampaignConfig(Section):
             return conduction(phases, boundary, self.microstructure.dim)
         return Material(tuple(s.physics(boundary, self.microstructure.dim) for s in self.physics), boundary)
 
+    @property
+    def by_interval(self) -> bool:
+        """Whether nothing is a design that certified intervals leave undecided."""
+        return self.microstructure.dim == 2 if self.certify is None else self.certify
+
     @cached_property
     def reach(self) -> dict[str, Reach]:
         """What physics leaves to each target, by its name.

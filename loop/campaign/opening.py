@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from janus_al.files import atomic_path
+from janus_al.fitting import sides
 from loop.campaign.campaign import Campaign
 from loop.campaign.config import CampaignConfig, ConfigError
 from loop.campaign.toml import check_unchanged, dump_config, load_stored
@@ -15,13 +16,18 @@ def check_doors(config: CampaignConfig) -> None:
 
     Raises:
         DoorError: it cannot be imported, or used.
-        ConfigError: a generator that moves samples, and no samples.
+        ConfigError: a generator that moves samples, and no samples; one for squares, and other images.
     """
     made, first = generator(config.loop.generator), config.dataset
     if getattr(made, "needs_samples", False) and first.source is None and first.generate is None:
         raise ConfigError(
             f"loop.generator '{config.loop.generator}': it starts from simulated samples, and there are none; give a "
             "[dataset] with a source or [dataset.generate]"
+        )
+    grid = config.microstructure.grid
+    if getattr(made, "squares_only", False) and (len(grid) > 2 or len(set(grid)) > 1):
+        raise ConfigError(
+            f"loop.generator '{config.loop.generator}': it is for square images, not for {sides(grid)}; take another"
         )
     acquisition(config.loop.acquisition)
 

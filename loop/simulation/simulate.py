@@ -75,6 +75,11 @@ def simulator_of(physics: Physics, boundary: Boundary, solver: str = "fipy") -> 
     return make(physics.simulator, boundary, {**physics.constants, **more})
 
 
+def backend(name: str, grid: Sequence[int], boundary: Boundary) -> str:
+    """The solver of conduction that a name means: `auto` is the fastest."""
+    return choose(grid, 1, boundary) if name == "auto" else name
+
+
 def usual_solver(grid: Sequence[int], boundary: Boundary) -> str:
     """The solver of conduction where none is named: in planes FiPy, in volumes the fastest."""
     return "fipy" if len(grid) == 2 else choose(grid, 1, boundary)

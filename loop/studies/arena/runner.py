@@ -32,7 +32,7 @@ from loop.files.outputs import check_folder, claim
 from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
 from loop.simulation.rows import simulate_samples
-from loop.simulation.simulate import Execution, simulate
+from loop.simulation.simulate import Execution, backend, simulate
 from loop.studies.arena.plan import Arena, Data, Strategy, Track
 from loop.studies.arena.score import Scored, scored
 from loop.studies.means import Means
@@ -106,7 +106,7 @@ def _part(
             _warm(executor)
             campaign.run(executor, means.device, Progress(), lambda: None)
     charged = data.simulated if data.charged else 0
-    members = _class(data.count, config.microstructure.size, config.material.boundary, seed)
+    members = _class(data.count, config.microstructure.grid, config.material.boundary, seed)
     return Part(track, strategy, seed, scored(Campaign(folder), members, charged, seconds))
 
 
@@ -117,11 +117,12 @@ def _data(data: Data, config: CampaignConfig, seed: int, folder: Path, executor:
     """
     from simulators import generate
 
-    side, material, solver = config.microstructure.size, config.material, config.execution.solver
+    side, material, grid = config.microstructure.size, config.material, config.microstructure.grid
+    solver = backend(config.execution.solver, grid, material.boundary)
     path = folder / f"{_key([data.model_dump(exclude={'charged'}), side, repr(material), solver, seed])}.h5"
     if path.is_file():
         return path
-    images = generate(data.count * (EXTRA if data.without else 1), side, seed)
+    images = generate(data.count * (EXTRA if data.without else 1), grid, seed)
     asked = images if data.without else images[: data.simulated]
     (known,) = simulate_samples(asked, material, Execution(executor, solver, trusted=True), Progress())
     kept = data.kept(known)
@@ -153,11 +154,11 @@ def _model(config: CampaignConfig, samples: Samples, seed: int, folder: Path, me
 
 
 @cache
-def _class(count: int, side: int, boundary: Boundary, seed: int) -> Likeness:
+def _class(count: int, grid: tuple[int, ...], boundary: Boundary, seed: int) -> Likeness:
     """The class that designs are to be like: phase fields, none of them left out."""
     from simulators import generate
 
-    return Likeness.of(list(generate(count, side, seed)), boundary)
+    return Likeness.of(list(generate(count, grid, seed)), boundary)
 
 
 def _key(about: Any) -> str:

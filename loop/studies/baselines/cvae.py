@@ -28,6 +28,7 @@ class CvaeGenerator:
     """`swarm` decodes for each candidate wanted; unlabelled samples teach it nothing."""
 
     needs_model: ClassVar[bool] = False
+    squares_only: ClassVar[bool] = True
     needs_samples: ClassVar[bool] = True
 
     def __init__(self, tools: Tools) -> None:

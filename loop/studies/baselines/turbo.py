@@ -122,6 +122,7 @@ class TurboGenerator:
     """A search for each target, of `STEPS` batches a round; what it simulated is proposed, the nearest first."""
 
     needs_model: ClassVar[bool] = False
+    squares_only: ClassVar[bool] = True
     needs_samples: ClassVar[bool] = True
 
     def __init__(self, tools: Tools) -> None:
