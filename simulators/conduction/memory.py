@@ -12,7 +12,7 @@ def bytes_needed(grid: Sequence[int], periodic: bool, solver: str) -> float:
     if solver == "fipy":
         per_cell = 7000.0 if periodic else 3500.0
     elif solver == "batched":
-        per_cell = 2000.0 if periodic or dim == 3 else 1500.0
+        per_cell = 2500.0 if periodic and dim == 3 else 2000.0 if periodic or dim == 3 else 1500.0
     elif dim == 3:
         # The fill of a sparse factor grows with the side of a volume, and with the logarithm of a plane's.
         per_cell = 2000.0 + 200.0 * cells ** (1 / 3)
