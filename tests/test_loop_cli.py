@@ -12,6 +12,7 @@ from PIL import Image
 from problems import checkerboard, direct_conductivity
 
 from janus_al import checkpoint, dataset
+from loop.commands.model import _figures, _shortfall
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution
 from loop.studies.single import physics_of
@@ -252,6 +253,34 @@ def test_invert_says_how_many_met(janus, data, tmp_path):
     assert code == 3
     assert [c["met"] for c in json.loads(out)["candidates"]] == [None]
     assert "0 of 1 candidates meet it by simulation (1 could not be simulated); " in err
+
+
+def test_invert_advises_what_helps():
+    """More steps where a candidate missed; not where its value is met and its interval does not say so."""
+
+    def said(*candidates):
+        met = sum(verdict == "confirmed" for _, verdict in candidates)
+        return _shortfall([{"met": m, "verdict": verdict} for m, verdict in candidates], met)
+
+    help_ = "a larger --swarm or a wider target may help"
+    missed = said((True, "confirmed"), (False, None))
+    assert missed == f"1 of 2 candidates meet it by simulation; more --refine-steps, {help_}"
+    doubtful = said((True, "confirmed"), (True, "undecided"), (True, "refuted"), (None, None))
+    notes = "1 could not be simulated, 2 by value and not by interval"
+    assert doubtful == f"1 of 4 candidates meet it by simulation ({notes}); {help_}"
+    assert "more --refine-steps" in said((True, "undecided"), (False, None))
+
+
+def test_invert_tells_the_interval_of_a_ratio():
+    """From the certified ends of both, where there are any; the value stays the simulated one."""
+    final = {"kxx": 4.0, "kyy": 2.0, "E11": 1.0, "volume_fraction": 0.5}
+    ends = {"kxx_lower": 3.0, "kxx_upper": 5.0, "kyy_lower": 1.0, "kyy_upper": 4.0}
+    assert _figures({"final": final | ends}, ["kxx/kyy"]) == [2.0, 0.5, 0.75, 5.0]
+    refined = {"certificate": {"properties": {"kxx": 4.1, "kxx_lower": 3.5, "kyy_upper": 2.5}}}
+    assert _figures({"final": final | ends, **refined}, ["kxx/kyy", "kxx"]) == [2.0, 4.0, 0.5, 1.4, 5.0, 3.5, 5.0]
+    assert _figures({"final": final}, ["kxx/kyy", "E11"]) == [2.0, 1.0, 0.5, None, None, None, None]
+    foretold = {"predicted": final, "interval": {"kxx": [3.0, 5.0], "kyy": [1.0, 4.0]}}
+    assert _figures(foretold, ["kxx/kyy", "kxx"]) == [2.0, 4.0, 0.5, None, None, 3.0, 5.0]
 
 
 def test_invert_without_simulation(janus, data, tmp_path):

@@ -210,21 +210,12 @@ def invert(
             f"no intervals: {model} was never calibrated; `janus-al evaluate {model} DATA.h5 --calibrate 100` does it",
             file=sys.stderr,
         )
+    for c in candidates:
+        if c["verdict"] in ("refuted", "undecided"):
+            print(f"{c['image']} {c['verdict']} by interval: {c['reason']}", file=sys.stderr)
     met = sum(c["met"] is True and c["verdict"] in (None, "confirmed") for c in candidates)
-    failed = sum(c["met"] is None for c in candidates)
-    doubtful = [c for c in candidates if c["verdict"] in ("refuted", "undecided")]
-    for c in doubtful:
-        print(f"{c['image']} {c['verdict']} by interval: {c['reason']}", file=sys.stderr)
     if simulate and met < len(candidates):
-        short = ((failed, "could not be simulated"), (len(doubtful), "by value and not by interval"))
-        notes = ", ".join(f"{many} {what}" for many, what in short if many)
-        # More steps help what missed, and not what an interval did not confirm.
-        advice = "more --refine-steps, " if met + failed + len(doubtful) < len(candidates) else ""
-        print(
-            f"{met} of {len(candidates)} candidates meet it by simulation{f' ({notes})' if notes else ''}; "
-            f"{advice}a larger --swarm or a wider target may help",
-            file=sys.stderr,
-        )
+        print(_shortfall(candidates, met), file=sys.stderr)
     enough = (met if simulate else len(candidates)) >= count
     if json_:
         print_json(result)
@@ -278,6 +269,20 @@ def tune(
         return
     print(f"best of {result['trials']} trials: first-shot error {result['best']['value']:.2%} by simulation")
     print(f"weights: {result['weights']} (give it to `janus-al train` or `campaign run` as --weights)")
+
+
+def _shortfall(candidates: Sequence[dict[str, Any]], met: int) -> str:
+    """How many of the candidates meet a target, why others do not, and what may help."""
+    failed = sum(c["met"] is None for c in candidates)
+    doubtful = sum(c["verdict"] in ("refuted", "undecided") for c in candidates)
+    told = ((failed, "could not be simulated"), (doubtful, "by value and not by interval"))
+    notes = ", ".join(f"{number} {what}" for number, what in told if number)
+    # More steps help what missed, and not what an interval did not confirm.
+    steps = "more --refine-steps, " if met + failed + doubtful < len(candidates) else ""
+    return (
+        f"{met} of {len(candidates)} candidates meet it by simulation{f' ({notes})' if notes else ''}; "
+        f"{steps}a larger --swarm or a wider target may help"
+    )
 
 
 def _figures(candidate: dict[str, Any], names: Sequence[str]) -> list[float | None]:
