@@ -81,10 +81,8 @@ def check_memory(grid: tuple[int, ...], periodic: bool) -> None:
     Raises:
         SimulationError: with what it would take.
     """
-    if len(grid) == 3:
-        per_cell = 7000.0 if periodic else 2000.0
-    else:
-        per_cell = 2500.0 + (72.0 if periodic else 36.0) * min(grid)
+    plane, volume = 2500.0 + (72.0 if periodic else 36.0) * min(grid), 7000.0 if periodic else 2000.0
+    per_cell = volume if len(grid) == 3 else plane
     needed, present = per_cell * prod(grid), bytes_present()
     if needed > present:
         size = " x ".join(map(str, grid))
