@@ -103,7 +103,7 @@ def invert(
     config, stream = config or InversionConfig(), [seed] if isinstance(seed, int) else [*seed]
     aims = _Aims.of(model, goals, config)
     starts = [
-        np.random.default_rng([*stream, member]).standard_normal(model.config.latent) for member in range(len(goals))
+        np.random.default_rng([*stream, member]).standard_normal(model.config.latents) for member in range(len(goals))
     ]
     noise = torch.tensor(np.array(starts), dtype=torch.float32, device=model.log_mean.device)
     start = model.latent_mean + model.latent_std * noise

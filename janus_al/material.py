@@ -65,6 +65,13 @@ class Physics:
             return 0.0
         return math.log(driver[1] / driver[0])
 
+    def middle(self, name: str) -> float:
+        """log of the geometric mean of both labels' constants, of the constant that drives a property; 0 as above."""
+        driver = self.constants.get(row_of(name).driver)
+        return (
+            math.log(driver[0]) + self.contrast(name) / 2 if self.contrast(name) and isinstance(driver, tuple) else 0.0
+        )
+
     def trend(self, name: str) -> int:
         """1 if a property rises with the pixels of label 1, -1 if it falls, 0 if neither is known."""
         row = row_of(name)
@@ -135,6 +142,10 @@ class Material:
     def contrast(self, name: str) -> float:
         """See `Physics.contrast`."""
         return 0.0 if name == FRACTION.name else self.of(name).contrast(name)
+
+    def middle(self, name: str) -> float:
+        """See `Physics.middle`."""
+        return 0.0 if name == FRACTION.name else self.of(name).middle(name)
 
     def trend(self, name: str) -> int:
         """See `Physics.trend`."""

@@ -24,7 +24,7 @@ def remembered(model: Janus, card: Card, count: int, seed: int) -> Samples:
     They have the status of simulated samples, so that training takes them as such, and `ORIGIN` as their origin.
     """
     grid = tuple(range(1, 1 + model.config.dim))
-    noise = np.random.default_rng(seed).standard_normal((count, model.config.latent))
+    noise = np.random.default_rng(seed).standard_normal((count, model.config.latents))
     device, names = model.log_mean.device, model.config.properties
     z = model.latent_mean + model.latent_std * torch.tensor(noise, dtype=torch.float32, device=device)
     with torch.no_grad():

@@ -14,6 +14,7 @@ from torch import Tensor
 from janus_al import losses
 from janus_al.batches import Data, Symmetry, learned
 from janus_al.checkpoint import Card
+from janus_al.defaults import defaults
 from janus_al.fitting import ALONE, Run, TrainingConfig, TrainingError, fit, network_for, sides
 from janus_al.identity import HASH_DIGITS, canonical_hashes
 from janus_al.networks.janus import Janus, JanusConfig
@@ -39,7 +40,7 @@ def train(
     Args:
         samples: with at least two of them simulated.
         network: what to build, unless `start` gives a model to go on from; if None, the default one `suited` to them.
-        config: losses, steps, rates; the defaults if None.
+        config: losses, steps, rates; the defaults for so many axes if None.
         seed: of everything random.
         run: where to train, a file that keeps the state, and whom to tell.
         start: weights to start from; its scaling of log k is kept.
@@ -47,13 +48,16 @@ def train(
     Raises:
         TrainingError: if the samples cannot train this network, or training diverges.
     """
-    config = config or TrainingConfig()
-    network = network or suited(samples, JanusConfig(), config)
+    default, usual = defaults(samples.image.ndim - 1)
+    config = config or usual
+    network = network or suited(samples, default, config)
     check_samples(samples, network)
     model = build(network, seed) if start is None else start
     if start is None and isinstance(model.encoder, Conducting):
         model.encoder.begin(max((samples.material.contrast(n) for n in model.config.properties), key=abs))
     data = Data(samples, model, config, run.device, fit_scaling=start is None)
+    if start is None:
+        model.trust_media([samples.material.middle(name) for name in model.config.properties])
     fitted = fit(
         model,
         lambda step: _losses(model, data, config, np.random.default_rng([seed, step])),

@@ -1,14 +1,28 @@
 """Both architectures: any side, second derivatives, and what circular padding is for."""
 
+from math import prod
+
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from scipy.fft import dctn
 
-from janus_al.networks.convolutional import Double, decoder, encoder
+from janus_al.networks.convolutional import Double, Fold, Layout, Unfold, decoder, encoder
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.networks.media import START, conductance
+from janus_al.networks.waves import Waves
+from simulators import DirectHomogenizer
 
-NETWORKS = ({"architecture": "conv"}, {"architecture": "conv", "media": 2}, {"architecture": "vit"})
-networks = pytest.mark.parametrize("network", NETWORKS, ids=["conv", "media", "vit"])
+PLANES = {
+    "conv": {"architecture": "conv"},
+    "media": {"architecture": "conv", "media": 2},
+    "vit": {"architecture": "vit"},
+    "waves": {"waves": 20},
+}
+VOLUMES = {"volume": {"dim": 3}, "volume-media": {"dim": 3, "media": 1, "waves": 30}}
+NETWORKS = {**PLANES, **VOLUMES}
+networks = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
 
 
 def build(**settings):
@@ -18,14 +32,17 @@ def build(**settings):
 
 @networks
 @pytest.mark.parametrize("padding", ["zeros", "circular"])
-@pytest.mark.parametrize("size", [16, 24, 40])
+@pytest.mark.parametrize("size", [16, 24, [16, 40]])
 @pytest.mark.parametrize("stem", [2, 4])
-def test_any_side_that_8_divides(network, padding, size, stem):
+def test_any_sides_that_8_divides(network, padding, size, stem):
+    size = [*size, 24] if isinstance(size, list) and network.get("dim") == 3 else size
     model = build(**network, padding=padding, size=size, stem=stem)
-    z = model.encode(torch.rand(2, size, size))
-    assert z.shape == (2, 6)
-    assert model.decode(z).shape == (2, size, size)
-    assert model.predict(z).shape == (2, 2)
+    grid = model.config.grid
+    z = model.encode(torch.rand(2, *grid))
+    assert z.shape == (2, model.config.latents)
+    assert model.config.latents == 6 + network.get("waves", 0)
+    assert model.decode(z).shape == (2, *grid)
+    assert model.predict(z).shape == (2, len(grid))
 
 
 @pytest.mark.parametrize(
@@ -36,6 +53,14 @@ def test_any_side_that_8_divides(network, padding, size, stem):
         ({"padding": "reflect"}, "padding 'reflect': it must be zeros or circular"),
         ({"stem": 3}, "stem 3: it must be 2 or 4"),
         ({"latent": 4, "media": 2}, "latent 4: 2 media take 4 of them"),
+        ({"latent": 6, "media": 2, "dim": 3}, "latent 6: 2 media take 6 of them"),
+        ({"dim": 4}, "dim 4: it must be 2 or 3"),
+        ({"size": [32, 20]}, r"size \(32, 20\): .* that 8 divides"),
+        ({"size": [16, 32, 32]}, "3 sides of an image of dim 2"),
+        ({"size": 2048}, "size 2048: it must be at most 1024"),
+        ({"size": True}, "size True: it must be a whole number, or a list of them"),
+        ({"waves": 300}, "waves 300: at most 256 of images of 32 pixels"),
+        ({"architecture": "vit", "dim": 3}, "architecture vit is of planes"),
     ],
 )
 def test_networks_that_cannot_be_built(change, words):
@@ -47,7 +72,7 @@ def test_networks_that_cannot_be_built(change, words):
 def test_second_derivatives(network):
     """The sensitivity loss is a function of d P(E(x)) / dx: its gradient must be that of finite differences."""
     model = build(**network).double()
-    x = torch.rand(2, 16, 16, dtype=torch.float64, requires_grad=True)
+    x = torch.rand(2, *model.config.grid, dtype=torch.float64, requires_grad=True)
 
     def predicted(x):
         return model.predict(model.encode(x)).sum()
@@ -66,21 +91,23 @@ def test_second_derivatives(network):
 def test_images_are_told_apart(network):
     """Neither a pixel nor its place is lost on the way to z."""
     model = build(**network).double()
-    x = torch.zeros(3, 16, 16, dtype=torch.float64)
-    x[1, 2, 3] = x[2, 12, 9] = 1
+    x = torch.zeros(3, *model.config.grid, dtype=torch.float64)
+    x[1, ..., 2, 3] = x[2, ..., 12, 9] = 1
     z = model.encode(x)
     assert (z[0] - z[1]).abs().max() > 1e-6
     assert (z[1] - z[2]).abs().max() > 1e-6
 
 
 @pytest.mark.parametrize("stem", [2, 4])
-def test_circular_padding_commutes_with_translation(stem):
+@pytest.mark.parametrize("grid", [(24, 24), (16, 24, 24)])
+def test_circular_padding_commutes_with_translation(stem, grid):
     """Up to the layers that see positions, a shift by 8 pixels is a shift by one of the coarsest cells."""
     torch.manual_seed(0)
-    x = torch.rand(2, 1, 24, 24)
+    x = torch.rand(2, 1, *grid)
     for circular in (True, False):
-        body = encoder((24, 24), 5, 4, stem, circular)[:-2]
-        back = decoder((24, 24), 5, 4, stem, circular)[2:]
+        layout = Layout(grid, 4, stem, circular)
+        body = encoder(layout, 5)[:-2]
+        back = decoder(layout, 5)[2:]
         coarse = body(x)
         moved = body(x.roll((8, 16), (-2, -1)))
         same = [torch.allclose(moved, coarse.roll((1, 2), (-2, -1)), atol=1e-5)]
@@ -88,6 +115,53 @@ def test_circular_padding_commutes_with_translation(stem):
             torch.allclose(back(coarse.roll((1, 2), (-2, -1))), back(coarse).roll((8, 16), (-2, -1)), atol=1e-5)
         )
         assert same == [circular, circular]
+
+
+@pytest.mark.parametrize(("dim", "shape"), [(2, (2, 3, 8, 12)), (3, (2, 3, 8, 12, 4))])
+def test_folding_moves_every_pixel_of_a_block_to_a_channel(dim, shape):
+    x = torch.arange(float(prod(shape))).reshape(shape)
+    folded = Fold(4, dim)(x)
+    assert folded.shape == (2, 3 * 4**dim, *(side // 4 for side in shape[2:]))
+    assert torch.equal(Unfold(4, dim)(folded), x)
+    block = x[1, 2][(slice(4, 8), slice(8, 12), slice(0, 4))[:dim]]
+    place = (1, 2, 0)[:dim]
+    assert torch.equal(folded[(1, slice(2 * 4**dim, None), *place)], block.flatten())
+
+
+def test_fresh_networks_of_volumes_keep_signals_and_think_smoothly():
+    """Features of smooth images are of the order of 1, and no pixel of a block weighs more than another."""
+    torch.manual_seed(0)
+    x = (F.interpolate(torch.randn(4, 1, 4, 4, 4), scale_factor=8, mode="trilinear") > 0).float() * 2 - 1
+    features = encoder(Layout((32, 32, 32), 16, 2, False), 64)[:-2](x)
+    assert 0.1 < features.std() < 3
+    first = encoder(Layout((32, 32, 32), 16, 2, False), 64)[1].weight
+    assert torch.equal(first, first[:, :1].expand_as(first))
+
+
+@pytest.mark.parametrize("grid", [(16, 24), (8, 16, 12)])
+def test_amplitudes_of_waves_are_those_of_the_cosine_transform(grid):
+    """The longest are kept, and what they add up to has them and no others: it is the nearest image that has."""
+    waves, x = Waves(grid, 20), torch.randn(3, *grid, dtype=torch.float64)
+    transform = dctn(x.numpy(), axes=tuple(range(1, 1 + len(grid))), norm="ortho").reshape(3, -1)
+    length = sum((k / side) ** 2 for k, side in zip(np.indices(grid), grid, strict=True)).ravel()
+    kept = np.argsort(length, kind="stable")[:20]
+    found = waves.amplitudes(x)
+    np.testing.assert_allclose(found, transform[:, kept] * (20 / prod(grid)) ** 0.5, atol=1e-12)
+    field = waves.field(found)
+    torch.testing.assert_close(waves.amplitudes(field), found)
+    assert ((x - field) * field).sum().item() == pytest.approx(0, abs=1e-9)
+
+
+def test_a_fresh_decoder_of_waves_draws_coarse_patterns():
+    """Without any training, where a fresh decoder without them draws nothing."""
+    noise = torch.randn(8, 1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    x = (F.interpolate(noise, scale_factor=6, mode="trilinear") > 0).float()[:, 0]
+    wrong = []
+    for waves in (0, 128):
+        model = build(dim=3, size=24, waves=waves)
+        wrong.append(((model.decode(model.encode(x)) > 0.5) != (x > 0.5)).float().mean().item())
+    assert wrong[0] > 0.3
+    assert wrong[1] < 0.06
 
 
 def test_doubling_is_bilinear():
@@ -102,8 +176,8 @@ def test_doubling_is_bilinear():
 def test_media_conduct_as_a_solve_of_all_cells_says(circular):
     """Laminates by their means; any grid by one dense solve."""
     along = torch.tensor([1.0, 4.0, 2.0]).expand(1, 2, 3)
-    torch.testing.assert_close(conductance(along, along, circular), torch.tensor([3 / (1 + 1 / 4 + 1 / 2)]))
-    torch.testing.assert_close(conductance(along.mT, along.mT, circular), torch.tensor([7 / 3]))
+    torch.testing.assert_close(conductance(along, along, circular=circular), torch.tensor([3 / (1 + 1 / 4 + 1 / 2)]))
+    torch.testing.assert_close(conductance(along.mT, along.mT, circular=circular), torch.tensor([7 / 3]))
     torch.manual_seed(0)
     along, aside = torch.rand(2, 4, 5, dtype=torch.float64).exp() ** 4
     number = torch.arange(20).reshape(4, 5)
@@ -127,17 +201,40 @@ def test_media_conduct_as_a_solve_of_all_cells_says(circular):
         source[number[row, 4]] = 2 * along[row, 4]
     temperature = torch.linalg.solve(matrix, source)[number]
     flux = (2 * along[:, 0] * temperature[:, 0]).sum() * 5 / 4
-    torch.testing.assert_close(conductance(along[None], aside[None], circular), flux[None])
+    torch.testing.assert_close(conductance(along[None], aside[None], circular=circular), flux[None])
 
 
-def test_fresh_media_and_a_fresh_head_say_nearly_what_conducts():
-    model = build(latent=8, media=2)
-    z = model.encode(torch.rand(64, 16, 16).round())
+def test_media_of_volumes_conduct_as_finite_volumes_do():
+    """Cells of one conductor, between fixed faces: what the simulator's finite volumes say, along each axis."""
+    image = np.random.default_rng(0).integers(2, size=(4, 5, 6))
+    conductor = torch.tensor(np.where(image, 1.0, 0.1))
+    ways = [conductor.transpose(-1, -axis) for axis in (1, 2, 3)]
+    found = [conductance(way, way, way, circular=False) for way in ways]
+    assert found == pytest.approx(DirectHomogenizer()(image.astype(np.uint8), (0.1, 1.0)).k_fv)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_fresh_media_and_a_fresh_head_say_nearly_what_conducts(dim):
+    model, grid, media = build(latent=8, media=2, dim=dim), (16,) * dim, 2 * dim
+    x = F.interpolate(torch.rand(64, 1, *[4] * dim).round(), scale_factor=4)[:, 0]
+    z = model.encode(x)
     said = model.predict(z)
-    curved = said - model.head.linear(z[:, :4])
+    curved = said - model.head.linear(z[:, :media])
     assert curved.std(dim=0).max() < 0.3 * said.std(dim=0).min()
     model.encoder.local.weight.data.zero_()
     model.encoder.local.bias.data.zero_()
     for label, conducts in ((1.0, START), (0.0, -START)):
-        z = model.encode(torch.full((1, 16, 16), label))
-        torch.testing.assert_close(z[0, :4], torch.full((4,), conducts))
+        z = model.encode(torch.full((1, *grid), label))
+        torch.testing.assert_close(z[0, :media], torch.full((media,), conducts))
+
+
+def test_a_fresh_head_of_volumes_says_what_its_media_conduct():
+    """Layers as thick as the cells of the media: the harmonic mean across, the arithmetic along, in their units."""
+    model = build(dim=3, media=2, latent=8)
+    model.log_mean[:], model.log_std[:] = torch.tensor([-1.0, -0.9, -0.8]), torch.tensor([0.3, 0.4, 0.5])
+    model.encoder.begin(np.log(10))
+    model.trust_media([np.log(0.1) / 2] * 3)
+    x = torch.zeros(1, 16, 16, 16)
+    x[..., :8] = 1
+    torch.nn.init.zeros_(model.head.mix)
+    torch.testing.assert_close(model.values(model.encode(x)), torch.tensor([[2 / 11, 0.55, 0.55]]))

@@ -5,64 +5,136 @@ resolution a convolution would cost more than all the others. Between, the decod
 interpolation and convolution. The same layers, with one axis more, take volumes.
 """
 
+from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from janus_al.networks.media import Conducting
+from janus_al.networks.waves import Waves
 
-ON_THE_STEM = 5
-"""layers of the encoder on its finest grid: the blocks of pixels, and two convolutions with their activations"""
+COARSEST = 8
+"""pixels a side of the cells of the coarsest grid"""
+STEEP = 4.0
+"""log odds that a fresh decoder gives waves which add up to 1"""
+GAIN = 1.7
+"""of activations: by what fresh layers of volumes multiply their weights, so that signals keep their size"""
 
 
-def encoder(
-    grid: tuple[int, ...], latent: int, channels: int, stem: int, circular: bool, media: int = 0
-) -> nn.Sequential | Conducting:
-    """Images (n, 1, *grid) of -1..1 -> latent vectors (n, latent), which begin with the conductances of media."""
-    c, dim = channels, len(grid)
-    finest = [*conv(2**dim, c, circular, dim), *conv(c, c, circular, dim), Fold(2, dim)] if stem == 2 else []
+@dataclass(frozen=True)
+class Layout:
+    """What encoder and decoder share.
+
+    Attributes:
+        grid: sides of an image.
+        channels: at half its side; twice and four times as many at a quarter and an eighth.
+        stem: side of the blocks of pixels that are folded first.
+        circular: whether opposite edges touch.
+    """
+
+    grid: tuple[int, ...]
+    channels: int
+    stem: int
+    circular: bool
+
+    @property
+    def coarse(self) -> tuple[int, ...]:
+        """The coarsest grid."""
+        return tuple(side // COARSEST for side in self.grid)
+
+    @property
+    def dim(self) -> int:
+        """Axes of an image."""
+        return len(self.grid)
+
+    def conv(self, inputs: int, outputs: int, blocks: int = 1) -> tuple[nn.Conv2d | nn.Conv3d, nn.SiLU]:
+        """A convolution of 3 pixels a side and its activation.
+
+        In volumes it begins with signals as large behind it as before, and blind to how `blocks` of pixels that
+        were folded into its inputs differ inside: what it thinks of an image then changes slowly with every pixel.
+        """
+        mode: Literal["zeros", "circular"] = "circular" if self.circular else "zeros"
+        if self.dim == 2:
+            return nn.Conv2d(inputs, outputs, 3, padding=1, padding_mode=mode), nn.SiLU()
+        made = nn.Conv3d(inputs, outputs, 3, padding=1, padding_mode=mode)
+        with torch.no_grad():
+            kinds = inputs // blocks
+            weight = torch.randn(outputs, kinds, 1, 3, 3, 3) * GAIN / (27 * kinds) ** 0.5 / blocks
+            made.weight.copy_(weight.expand(-1, -1, blocks, -1, -1, -1).flatten(1, 2))
+            nn.init.zeros_(made.bias)  # type: ignore[arg-type]
+        return made, nn.SiLU()
+
+
+def encoder(layout: Layout, latent: int, media: int = 0) -> nn.Sequential | Conducting:
+    """Images (n, 1, *grid) of -1..1 -> latent vectors (n, latent).
+
+    They begin with the conductances of media, which lie on the grid of the stem, in volumes on a quarter's.
+    """
+    c, stem, conv, blocks = layout.channels, layout.stem, layout.conv, 2**layout.dim
+    finest = [*conv(blocks, c, blocks), *conv(c, c), Fold(2, layout.dim)] if stem == 2 else []
+    quarter = conv(blocks * c, 2 * c, blocks) if stem == 2 else conv(blocks**2, 2 * c, blocks**2)
+    features = 4 * c * prod(layout.coarse)
     layers: list[nn.Module] = [
-        Fold(stem, dim),
+        Fold(stem, layout.dim),
         *finest,
-        *conv(2**dim * c if stem == 2 else 4**dim, 2 * c, circular, dim),
-        *conv(2 * c, 2 * c, circular, dim),
-        Fold(2, dim),
-        *conv(2**dim * 2 * c, 4 * c, circular, dim),
+        *quarter,
+        *conv(2 * c, 2 * c),
+        Fold(2, layout.dim),
+        *conv(blocks * 2 * c, 4 * c, blocks),
         nn.Flatten(),
-        nn.Linear(4 * c * prod(grid) // 8**dim, latent - 2 * media),
+        nn.Linear(features, latent - layout.dim * media),
     ]
     if not media:
         return nn.Sequential(*layers)
-    fine, rest = layers[:ON_THE_STEM], layers[ON_THE_STEM:]
-    width = c if stem == 2 else 2 * c
-    return Conducting(nn.Sequential(*fine), nn.Sequential(*rest), width, media, circular)
+    on_half = stem == 2 and layout.dim == 2
+    split = 5 if stem == 4 or on_half else 10
+    fine, rest = layers[:split], layers[split:]
+    return Conducting(nn.Sequential(*fine), nn.Sequential(*rest), c if on_half else 2 * c, media, layout)
 
 
-def decoder(grid: tuple[int, ...], latent: int, channels: int, stem: int, circular: bool) -> nn.Sequential:
-    """Latent vectors -> log odds (n, 1, *grid)."""
-    c, dim = channels, len(grid)
-    coarse = [side // 8 for side in grid]
-    finest = [Double(circular), *conv(2 * c, c, circular, dim), *conv(c, c, circular, dim)] if stem == 2 else []
-    return nn.Sequential(
-        nn.Linear(latent, 4 * c * prod(coarse)),
-        nn.Unflatten(1, (4 * c, *coarse)),
-        *conv(4 * c, 4 * c, circular, dim),
-        Double(circular),
-        *conv(4 * c, 2 * c, circular, dim),
-        *conv(2 * c, 2 * c, circular, dim),
-        *finest,
-        conv(c if stem == 2 else 2 * c, stem**dim, circular, dim)[0],
-        Unfold(stem, dim),
-    )
+def decoder(layout: Layout, latent: int, waves: Waves | None = None) -> "nn.Sequential | Refining":
+    """Latent vectors (n, latent), then amplitudes of waves -> log odds (n, 1, *grid)."""
+    c, stem, conv = layout.channels, layout.stem, layout.conv
+    folded = stem**layout.dim if waves else 0
+    half = [*conv(2 * c + folded, c), *conv(c, c)] if stem == 2 else []
+    coarse: list[nn.Module] = [
+        nn.Linear(latent, 4 * c * prod(layout.coarse)),
+        nn.Unflatten(1, (4 * c, *layout.coarse)),
+        *conv(4 * c, 4 * c),
+        Double(layout.circular),
+        *conv(4 * c, 2 * c),
+    ]
+    coarse += [*conv(2 * c, 2 * c), Double(layout.circular)] if stem == 2 else []
+    fine: list[nn.Module] = [*half] if stem == 2 else [*conv(2 * c + folded, 2 * c)]
+    fine += [conv(c if stem == 2 else 2 * c, stem**layout.dim)[0], Unfold(stem, layout.dim)]
+    if waves is None:
+        return nn.Sequential(*coarse, *fine)
+    return Refining(nn.Sequential(*coarse), nn.Sequential(*fine), waves, stem)
 
 
-def conv(inputs: int, outputs: int, circular: bool, dim: int = 2) -> tuple[nn.Module, nn.Module]:
-    """A convolution of 3 pixels a side and its activation."""
-    mode: Literal["zeros", "circular"] = "circular" if circular else "zeros"
-    kind = nn.Conv2d if dim == 2 else nn.Conv3d
-    return kind(inputs, outputs, 3, padding=1, padding_mode=mode), nn.SiLU()
+class Refining(nn.Module):
+    """A decoder that begins with what waves add up to and learns the rest.
+
+    `coarse` are the layers of a decoder up to its finest grid, `fine` those that follow them.
+    """
+
+    def __init__(self, coarse: nn.Module, fine: nn.Sequential, waves: Waves, stem: int) -> None:
+        super().__init__()
+        self.coarse, self.fine, self.waves = coarse, fine, waves
+        self.fold = Fold(stem, len(waves.grid))
+        self.slope = nn.Parameter(torch.tensor(STEEP))
+        last = fine[-2]
+        assert isinstance(last, nn.Conv2d | nn.Conv3d)
+        nn.init.zeros_(last.weight)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Latent vectors -> log odds (n, 1, *grid)."""
+        whole, amplitudes = z[:, : -self.waves.count], z[:, -self.waves.count :]
+        field = self.waves.field(amplitudes).unsqueeze(1)
+        return self.slope * field + self.fine(torch.cat([self.coarse(whole), self.fold(field)], dim=1))
 
 
 class Fold(nn.Module):

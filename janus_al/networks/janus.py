@@ -10,6 +10,7 @@ the volume fraction needs no head, it is the mean of the image. Of images with c
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from math import prod
 from typing import Annotated, Any, Literal
 
 import torch
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 
 from janus_al.networks import convolutional, transformer
 from janus_al.networks.khronos import Khronos
-from janus_al.properties import row_of
+from janus_al.networks.waves import Waves
+from janus_al.properties import AXES, row_of
 from janus_al.settings import settings
 
 CONDUCTIVITIES = ("kxx", "kyy")
@@ -57,7 +59,9 @@ class JanusConfig:
     size: Size = 32
     """image side, a multiple of 8; or a list of sides, [ny, nx] or [nz, ny, nx]"""
     latent: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
-    """latent dimensions"""
+    """latent dimensions that the head reads"""
+    waves: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
+    """amplitudes of an image's longest waves beside them, in Janus-C, for the decoder alone; volumes: 192"""
     channels: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
     """at half the image side; twice and four times as many at a quarter and an eighth"""
     stem: Literal[2, 4] = 2
@@ -86,14 +90,15 @@ class JanusConfig:
         if any(side < 16 or side % 8 for side in self.grid):
             raise ValueError(f"size {self.size}: the network wants sides of at least 16 that 8 divides")
         if self.dim == 3:
-            if self.architecture == "vit" or self.media:
-                raise ValueError("architecture vit and media are of planes (dim = 2); volumes take conv without media")
+            if self.architecture == "vit":
+                raise ValueError("architecture vit is of planes (dim = 2); volumes take conv")
             if self.properties == CONDUCTIVITIES:
                 object.__setattr__(self, "properties", IN_VOLUMES)
-        if self.conducting and 2 * self.conducting >= self.latent:
-            raise ValueError(
-                f"latent {self.latent}: {self.media} media take {2 * self.media} of them and leave none; raise it"
-            )
+        if self.waves > (most := prod(side // 2 for side in self.grid)):
+            raise ValueError(f"waves {self.waves}: at most {most} of images of {self.size} pixels")
+        if self.dim * self.conducting >= self.latent:
+            taken = self.dim * self.media
+            raise ValueError(f"latent {self.latent}: {self.media} media take {taken} of them and leave none; raise it")
         if (weights := count_weights(self)) > LARGEST:
             raise ValueError(
                 f"a network of {weights:.1e} weights: at most {LARGEST:.0e}; lower size, channels, latent or depth"
@@ -103,6 +108,11 @@ class JanusConfig:
     def grid(self) -> tuple[int, ...]:
         """Sides of an image, (ny, nx) or (nz, ny, nx)."""
         return (self.size,) * self.dim if isinstance(self.size, int) else self.size
+
+    @property
+    def latents(self) -> int:
+        """Length of a latent vector: what the head reads, then amplitudes of waves."""
+        return self.latent + (self.waves if self.architecture == "conv" else 0)
 
     @property
     def conducting(self) -> int:
@@ -137,31 +147,52 @@ class Janus(nn.Module):
     def __init__(self, config: JanusConfig) -> None:
         super().__init__()
         self.config = config
-        circular = config.padding == "circular"
-        shape = (config.grid, config.latent, config.channels)
+        circular, latent = config.padding == "circular", config.latent
+        layout = convolutional.Layout(config.grid, config.channels, config.stem, circular)
+        self.waves = Waves(config.grid, config.waves) if config.latents > latent else None
         if config.architecture == "conv":
-            self.encoder = convolutional.encoder(*shape, config.stem, circular, config.media)
-            self.decoder = convolutional.decoder(*shape, config.stem, circular)
+            self.encoder = convolutional.encoder(layout, latent, config.media)
+            self.decoder = convolutional.decoder(layout, latent, self.waves)
         else:
-            self.encoder = transformer.encoder(*shape, config.depth)
-            self.decoder = transformer.decoder(*shape, config.depth, circular)
+            self.encoder = transformer.encoder(layout, latent, config.depth)
+            self.decoder = transformer.decoder(layout, latent, config.depth)
         outputs = len(config.properties)
-        self.head = Khronos(config.latent, outputs, config.rank, config.intervals, 2 * config.conducting)
+        self.head = Khronos(config.latent, outputs, config.rank, config.intervals, config.dim * config.conducting)
         self.log_mean: Tensor
         self.log_std: Tensor
         self.latent_mean: Tensor
         self.latent_std: Tensor
         self.register_buffer("log_mean", torch.zeros(outputs))
         self.register_buffer("log_std", torch.ones(outputs))
-        self.register_buffer("latent_mean", torch.zeros(config.latent))
-        self.register_buffer("latent_std", torch.ones(config.latent))
+        self.register_buffer("latent_mean", torch.zeros(config.latents))
+        self.register_buffer("latent_std", torch.ones(config.latents))
         # Convolutions are never slower on it, and up to a fifth faster (docs/results/training.md).
         if config.dim == 2:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    @torch.no_grad()
+    def trust_media(self, middle: Sequence[float]) -> None:
+        """Let a fresh head of volumes begin with what its media conduct, once the scaling is known.
+
+        Args:
+            middle: of each property, the logarithm of the geometric mean of the phases' constants.
+        """
+        count = self.config.conducting
+        if self.head.linear is None or self.config.dim == 2:
+            return
+        self.head.linear.weight.zero_()
+        for row, (name, offset) in enumerate(zip(self.config.properties, middle, strict=True)):
+            axes = set(row_of(name).axes)
+            if row_of(name).log and len(axes) == 1:
+                first = AXES.index(axes.pop()) * count
+                self.head.linear.weight[row, first : first + count] = 1 / (count * self.log_std[row])
+                self.head.bias[row] = (offset - self.log_mean[row]) / self.log_std[row]
+
     def encode(self, x: Tensor) -> Tensor:
         """Images (n, *grid) of 0..1 -> latent vectors (n, latent)."""
-        return self.encoder(x.unsqueeze(1) * 2 - 1)
+        signed = x * 2 - 1
+        z: Tensor = self.encoder(signed.unsqueeze(1))
+        return z if self.waves is None else torch.cat([z, self.waves.amplitudes(signed)], dim=1)
 
     def decode_logits(self, z: Tensor) -> Tensor:
         """Latent vectors -> log odds of label 1, (n, *grid)."""
@@ -173,10 +204,10 @@ class Janus(nn.Module):
 
     def predict(self, z: Tensor) -> Tensor:
         """Latent vectors -> standardised properties, (n, properties), those above 0 as logarithms."""
-        return self.head(z)
+        return self.head(z[:, : self.config.latent])
 
     def values(self, z: Tensor) -> Tensor:
         """Latent vectors -> properties in their units, (n, properties)."""
-        scaled = self.head(z) * self.log_std + self.log_mean
+        scaled = self.predict(z) * self.log_std + self.log_mean
         log = torch.tensor([row_of(name).log for name in self.config.properties], device=scaled.device)
         return torch.where(log, torch.exp(torch.where(log, scaled, 0.0)), scaled)

@@ -9,25 +9,35 @@ then flows from face to face through all cells, with adiabatic sides, is solved 
 as in a transfer matrix (Derrida & Vannimenus 1982). Its derivatives are exact, too, the second included.
 """
 
+from collections.abc import Sequence
+from functools import reduce
+from math import prod
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from janus_al.networks.convolutional import Layout
 
 START = 2.3
 """log conductivity of label 1 that a medium begins with unless told; label 0 has the inverse: a contrast of 100"""
 
 
 class Conducting(nn.Module):
-    """An encoder whose latent vectors begin with what `count` media conduct along x, then along y, as logarithms.
+    """An encoder whose latent vectors begin with what `count` media conduct along x, then y (and z), as logarithms.
 
     `fine` are the layers of an encoder on the grid of the media, `coarse` those that follow them.
     """
 
-    def __init__(self, fine: nn.Sequential, coarse: nn.Sequential, channels: int, count: int, circular: bool) -> None:
+    def __init__(self, fine: nn.Sequential, coarse: nn.Sequential, channels: int, count: int, layout: "Layout") -> None:
         super().__init__()
-        self.fine, self.coarse, self.circular = fine, coarse, circular
-        self.local = nn.Conv2d(channels, 2 * count, 3, padding=1, padding_mode="circular" if circular else "zeros")
-        self.start = nn.Parameter(torch.full((2 * count, 1, 1), START))
+        self.fine, self.coarse, self.circular, self.dim = fine, coarse, layout.circular, layout.dim
+        self.local = layout.conv(channels, layout.dim * count)[0]
+        if layout.dim == 3:
+            nn.init.zeros_(self.local.weight)
+        self.start = nn.Parameter(torch.full((layout.dim * count, *[1] * layout.dim), START))
 
     def begin(self, contrast: float) -> None:
         """Give fresh media the phases' contrast, the log of label 1's conductivity over label 0's; 0 says nothing."""
@@ -35,39 +45,55 @@ class Conducting(nn.Module):
             nn.init.constant_(self.start, contrast / 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (n, 1, ny, nx) of -1..1 -> latent vectors."""
+        """Images (n, 1, *grid) of -1..1 -> latent vectors."""
         features = self.fine(x)
+        average = F.adaptive_avg_pool2d if self.dim == 2 else F.adaptive_avg_pool3d
         with torch.autocast(x.device.type, enabled=False):
-            mean, features = (t.to(self.start.dtype) for t in (F.adaptive_avg_pool2d(x, features.shape[-2:]), features))
-            along_x, along_y = (self.local(features) + self.start * mean).exp().chunk(2, dim=1)
-            if along_x.shape[-1] == along_x.shape[-2]:
-                both = torch.stack([along_x, along_y.mT]), torch.stack([along_y, along_x.mT])
-                conducts = conductance(*both, self.circular)
-            else:
-                ways = (along_x, along_y), (along_y.mT, along_x.mT)
-                conducts = torch.stack([conductance(*way, self.circular) for way in ways])
-            conducts = conducts.log().movedim(0, 1).flatten(1)
+            mean, features = (t.to(self.start.dtype) for t in (average(x, features.shape[2:]), features))
+            along = (self.local(features) + self.start * mean).exp().chunk(self.dim, dim=1)
+            conducts = self._conductances(along).log().movedim(0, 1).flatten(1)
         return torch.cat([conducts, self.coarse(features)], dim=1)
 
+    def _conductances(self, along: Sequence[Tensor]) -> Tensor:
+        """Of media that conduct so along x, y, (z): along each, (dim, n, count)."""
+        axes = range(1, self.dim + 1)
 
-def conductance(along: Tensor, aside: Tensor, circular: bool) -> Tensor:
-    """What grids of conductors carry between the faces that their last axis joins, per unit of length and height.
+        def seen(axis: int, place: int) -> Tensor:
+            """The field of an axis, with this axis and x exchanged."""
+            field = along[{1: axis, axis: 1}.get(place, place) - 1]
+            return field if axis == 1 else field.transpose(-1, -axis)
+
+        if len(set(along[0].shape[2:])) == 1:
+            ways = [torch.stack([seen(axis, place) for axis in axes]) for place in axes]
+            return conductance(*ways, circular=self.circular)
+        ways = [conductance(*(seen(axis, place) for place in axes), circular=self.circular) for axis in axes]
+        return torch.stack(ways)
+
+
+def conductance(along: Tensor, *aside: Tensor, circular: bool) -> Tensor:
+    """What grids of conductors carry between the faces that their last axis joins, per unit of length and section.
 
     Args:
-        along: (..., rows, columns), conductivity of each cell along the last axis.
-        aside: the same, along the one before.
+        along: (..., rows, columns) or (..., layers, rows, columns), conductivity of each cell along the last axis.
+        aside: the same, along the axis before, then along the one before that.
         circular: whether the first row also touches the last.
     """
-    rows, columns = along.shape[-2:]
-    step = torch.eye(rows, dtype=along.dtype, device=along.device)
-    step = step - step.roll(1, dims=1) if circular else (step - step.roll(1, dims=1))[: rows - 1]
-    neighbour = aside.roll(-1, dims=-2)[..., : len(step), :]
-    between = 2 / (1 / aside[..., : len(step), :] + 1 / neighbour)
-    layers = torch.einsum("ei,...ec,ej->c...ij", step, between, step)
+    section, columns = along.shape[-1 - len(aside) : -1], along.shape[-1]
+    ones = [torch.eye(side, dtype=along.dtype, device=along.device) for side in section]
+    layers: list[Tensor] = []
+    for axis, field in enumerate(aside, start=2):
+        step = ones[1 - axis] - ones[1 - axis].roll(1, dims=1)
+        step = step if circular else step[: len(step) - 1]
+        after = field.roll(-1, dims=-axis).narrow(-axis, 0, len(step))
+        near = field.narrow(-axis, 0, len(step))
+        between = (2 / (1 / near + 1 / after)).flatten(-1 - len(aside), -2)
+        step = reduce(torch.kron, [step if one is ones[1 - axis] else one for one in ones])
+        layers.append(torch.einsum("ei,...ec,ej->c...ij", step, between, step))
+    along = along.flatten(-1 - len(aside), -2)
     faces = 2 / (1 / along[..., 1:] + 1 / along[..., :-1])
     onward = [*faces.unbind(-1), 2 * along[..., -1]]
     matrix = torch.diag_embed(2 * along[..., 0])
-    for layer, face in zip(layers, onward, strict=True):
+    for layer, face in zip(sum(layers[1:], layers[0]), onward, strict=True):
         grounded = torch.linalg.inv(matrix + layer + torch.diag_embed(face))
         matrix = torch.diag_embed(face) - face[..., :, None] * grounded * face[..., None, :]
-    return matrix.sum(dim=(-2, -1)) * columns / rows
+    return matrix.sum(dim=(-2, -1)) * columns / prod(section)

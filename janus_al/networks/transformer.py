@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
-from janus_al.networks.convolutional import Double, conv
+from janus_al.networks.convolutional import Double, Layout
 
 PATCH = 4
 """pixels a side of a token"""
@@ -17,9 +17,9 @@ HEADS = 4
 """of attention; the width is a multiple of it"""
 
 
-def encoder(grid: tuple[int, ...], latent: int, channels: int, depth: int) -> nn.Sequential:
+def encoder(layout: Layout, latent: int, depth: int) -> nn.Sequential:
     """Images (n, 1, ny, nx) -> latent vectors (n, latent); tokens are 4 x channels wide."""
-    width, tokens = 4 * channels, prod(grid) // PATCH**2
+    width, tokens = 4 * layout.channels, prod(layout.grid) // PATCH**2
     return nn.Sequential(
         nn.PixelUnshuffle(PATCH),
         nn.Flatten(2),
@@ -33,9 +33,9 @@ def encoder(grid: tuple[int, ...], latent: int, channels: int, depth: int) -> nn
     )
 
 
-def decoder(grid: tuple[int, ...], latent: int, channels: int, depth: int, circular: bool) -> nn.Sequential:
+def decoder(layout: Layout, latent: int, depth: int) -> nn.Sequential:
     """Latent vectors -> log odds (n, 1, ny, nx): tokens of a patch, doubled once, then blocks of 2 x 2 pixels."""
-    width, tokens, coarse = 4 * channels, prod(grid) // PATCH**2, [side // PATCH for side in grid]
+    channels, width, tokens = layout.channels, 4 * layout.channels, prod(layout.grid) // PATCH**2
     return nn.Sequential(
         nn.Linear(latent, tokens * width),
         nn.Unflatten(1, (tokens, width)),
@@ -43,10 +43,10 @@ def decoder(grid: tuple[int, ...], latent: int, channels: int, depth: int, circu
         *(Block(width) for _ in range(depth)),
         nn.LayerNorm(width),
         Transpose(),
-        nn.Unflatten(2, coarse),
-        Double(circular),
-        *conv(width, channels, circular),
-        conv(channels, 4, circular)[0],
+        nn.Unflatten(2, [side // PATCH for side in layout.grid]),
+        Double(layout.circular),
+        *layout.conv(width, channels),
+        layout.conv(channels, 4)[0],
         nn.PixelShuffle(2),
     )
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from janus_al import checkpoint
+from janus_al.defaults import VOLUMES
 from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
@@ -49,6 +50,12 @@ def _network_of_start(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"network": {name: getattr(model.config, name) for name in followed}}
 
 
+def _of_volumes(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The defaults of volumes, where the tables ask for these."""
+    asked = reduce(_overlay, tables, dict[str, Any]()).get("microstructure")
+    return VOLUMES if isinstance(asked, dict) and asked.get("dim") == 3 else {}
+
+
 def parse_config(text: str, overrides: Sequence[str] = ()) -> CampaignConfig:
     """`load_config` of a TOML file's text."""
     where = Path("configuration")
@@ -75,7 +82,7 @@ def combined(kind: type[Kind], where: Path, tables: Sequence[dict[str, Any]]) ->
     Raises:
         ConfigError: in one sentence, with the key, its value and the rule.
     """
-    under = [_network_of_start(tables)] if kind is CampaignConfig else []
+    under = [_of_volumes(tables), _network_of_start(tables)] if kind is CampaignConfig else []
     return _validate(kind, where, [*under, *tables])
 
 

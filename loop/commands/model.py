@@ -34,6 +34,7 @@ def train(
     from dataclasses import asdict
 
     from janus_al import checkpoint, dataset
+    from janus_al.defaults import defaults
     from janus_al.evaluation import evaluate as evaluate_model
     from janus_al.fitting import Run
     from janus_al.training import suited
@@ -41,8 +42,8 @@ def train(
     from loop.campaign.toml import load_training
     from loop.files.outputs import MODEL, check_folder, claim
 
-    network, training = load_training(weights, set_ or [])
     samples = dataset.read(data)
+    network, training = load_training(weights, set_ or [], *defaults(samples.image.ndim - 1))
     network = suited(samples, network, training)
     run: dict[str, Any] = {"command": "train", "dataset": samples.digest(), "seed": seed}
     run |= {"network": asdict(network), "training": asdict(training)}
@@ -255,12 +256,14 @@ def tune(
 
     janus-al tune data/quickstart.h5 --trials 20 --out tuning
     """
+    from janus_al import dataset
+    from janus_al.defaults import defaults
     from loop.campaign.toml import load_training
     from loop.studies.means import Means
     from loop.studies.trials import read_subject
     from loop.studies.tuning import tune as tune_weights
 
-    network, training = load_training(weights, set_ or [])
+    network, training = load_training(weights, set_ or [], *defaults(dataset.read(data).image.ndim - 1))
     with Progress() as progress:
         means = Means(_device(device, threads), workers, progress)
         result = tune_weights(read_subject(data, network, training, seed), out, trials, means, jobs)

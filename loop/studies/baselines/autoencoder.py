@@ -20,13 +20,15 @@ class Autoencoder(nn.Module):
 
     def __init__(self, side: int, conditions: int, circular: bool) -> None:
         super().__init__()
-        shape = ((side, side), 2 * LATENT, CHANNELS, STEM, circular)
-        self.encoder = convolutional.encoder(*shape)
+        layout = convolutional.Layout((side, side), CHANNELS, STEM, circular)
+        self.encoder = convolutional.encoder(layout, 2 * LATENT)
         self.posterior = nn.Linear(2 * LATENT + conditions, 2 * LATENT)
-        self.decoder = convolutional.decoder((side, side), LATENT + conditions, CHANNELS, STEM, circular)
+        self.decoder = convolutional.decoder(layout, LATENT + conditions)
         self.head = None
         if conditions:
-            self.head = nn.Sequential(convolutional.encoder(*shape), nn.SiLU(), nn.Linear(2 * LATENT, conditions))
+            self.head = nn.Sequential(
+                convolutional.encoder(layout, 2 * LATENT), nn.SiLU(), nn.Linear(2 * LATENT, conditions)
+            )
 
     def encode(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """Images (n, side, side) of 0 and 1 -> mean and logarithm of the variance of z, (n, LATENT) each."""
