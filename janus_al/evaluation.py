@@ -23,10 +23,10 @@ def evaluate(model: Janus, samples: Samples) -> dict[str, Any]:
     model.eval()
     device = model.log_mean.device
     x = torch.tensor(samples.image, device=device).float()
-    z = torch.cat([model.encode(part) for part in x.split(256)])
-    decoded = torch.cat([model.decode(part) for part in z.split(256)])
-    again = torch.cat([model.encode(part) for part in decoded.split(256)])
-    deep = torch.cat([model.decode(part) for part in again.split(256)])
+    z = torch.cat([model.encode(part) for part in x.split(model.config.together)])
+    decoded = torch.cat([model.decode(part) for part in z.split(model.config.together)])
+    again = torch.cat([model.encode(part) for part in decoded.split(model.config.together)])
+    deep = torch.cat([model.decode(part) for part in again.split(model.config.together)])
     predicted = model.values(z).cpu().double().numpy()
     errors = _relative(model, samples, predicted)
     properties = {}
@@ -55,7 +55,7 @@ def relative_errors(model: Janus, samples: Samples) -> NDArray[np.float64]:
     """Relative error of each property of each image, (n, properties), as in `evaluate`; NaN where it is not known."""
     model.eval()
     x = torch.tensor(samples.image, device=model.log_mean.device).float()
-    z = torch.cat([model.encode(part) for part in x.split(256)])
+    z = torch.cat([model.encode(part) for part in x.split(model.config.together)])
     return _relative(model, samples, model.values(z).cpu().double().numpy())
 
 

@@ -28,6 +28,8 @@ from janus_al.properties import FRACTION, PropertyError, row_of, scaled
 from janus_al.quantities import quantity
 from janus_al.settings import Count, Part, Rate, Weight, settings
 
+Task = Callable[[Tensor, Tensor], Tensor]
+"""latent vectors and their grey decodes -> what each member has to lower, (n,)"""
 Goal = Mapping[str, tuple[float, float]]
 """Interval wanted for each quantity (a property, or a ratio of two), in its unit; ends may be infinite."""
 FRACTION_SPREAD = 0.1
@@ -107,7 +109,9 @@ def invert(
     ]
     noise = torch.tensor(np.array(starts), dtype=torch.float32, device=model.log_mean.device)
     start = model.latent_mean + model.latent_std * noise
-    return _found(model, aims, descend(model, start, aims.task(model, config), _prior(model), config, progress))
+    return _found(
+        model, aims, _in_parts(model, start, lambda rows: aims.of_rows(rows).task(model, config), config, progress)
+    )
 
 
 def correct(
@@ -141,19 +145,39 @@ def correct(
     shift = torch.nan_to_num(torch.tensor(truth, dtype=torch.float32, device=device) - said)
     aims = replace(aims, shift=shift)
     start = torch.tensor(latent, dtype=torch.float32, device=device)
-    task = aims.task(model, config)
 
-    def near(z: Tensor, grey: Tensor) -> Tensor:
-        return task(z, grey) + config.l_near * ((z - start) / model.latent_std).square().mean(dim=1)
+    def near(rows: slice) -> Task:
+        task, began = aims.of_rows(rows).task(model, config), start[rows]
+        return lambda z, grey: task(z, grey) + config.l_near * ((z - began) / model.latent_std).square().mean(dim=1)
 
     near_config = replace(config, steps=config.near_steps, method="adam", rate=config.rate / 4)
-    return _found(model, aims, descend(model, start, near, _prior(model), near_config))
+    return _found(model, aims, _in_parts(model, start, near, near_config))
+
+
+def _in_parts(
+    model: Janus,
+    start: Tensor,
+    task: Callable[[slice], Task],
+    config: InversionConfig,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
+) -> Tensor:
+    """`descend` from the network's own prior, with a task for some rows, as many at once as fit in memory."""
+    size, parts = model.config.together, list[Tensor]()
+    total = config.steps * -(-len(start) // size)
+    for first in range(0, len(start), size):
+        rows, done = slice(first, first + size), config.steps * len(parts)
+
+        def told(step: int, steps: int, done: int = done) -> None:
+            progress(done + step, total)
+
+        parts.append(descend(model, start[rows], task(rows), _prior(model), config, told))
+    return torch.cat(parts) if parts else start
 
 
 def descend(
     model: Janus,
     start: Tensor,
-    task: Callable[[Tensor, Tensor], Tensor],
+    task: Task,
     prior: tuple[Tensor, Tensor],
     config: InversionConfig,
     progress: Callable[[int, int], None] = lambda step, steps: None,
@@ -163,7 +187,7 @@ def descend(
     Args:
         model: its weights are held fixed meanwhile.
         start: (n, latent).
-        task: latent vectors and their grey decodes -> what each member has to lower, (n,).
+        task: what each member has to lower.
         prior: mu and sigma of the latent vectors wanted, (latent,) or (n, latent).
         config: weights and steps.
         progress: told the step reached and the number of steps.
@@ -241,13 +265,17 @@ class _Aims:
         form, low, high = (model.log_mean.new_tensor(a) for a in (weights / unit[:, None], *ends))
         return cls(form, low, high, model.log_mean.new_zeros((len(goals), len(names) - 1)))
 
+    def of_rows(self, rows: slice) -> "_Aims":
+        """Those of some members."""
+        return replace(self, low=self.low[rows], high=self.high[rows], shift=self.shift[rows])
+
     def miss(self, model: Janus, z: Tensor, fraction: Tensor) -> Tensor:
         """Squared distance from the goals, (n,)."""
         values = torch.cat([_scaled_values(model, z) + self.shift, fraction[:, None]], dim=1) @ self.form.T
         outside = torch.relu(self.low - values) + torch.relu(values - self.high)
         return outside.square().sum(dim=1)
 
-    def task(self, model: Janus, config: InversionConfig) -> Callable[[Tensor, Tensor], Tensor]:
+    def task(self, model: Janus, config: InversionConfig) -> Task:
         """What `descend` lowers."""
 
         def task(z: Tensor, grey: Tensor) -> Tensor:

@@ -28,10 +28,12 @@ def remembered(model: Janus, card: Card, count: int, seed: int) -> Samples:
     device, names = model.log_mean.device, model.config.properties
     z = model.latent_mean + model.latent_std * torch.tensor(noise, dtype=torch.float32, device=device)
     with torch.no_grad():
-        images = np.concatenate([(model.decode(part) > 0.5).cpu().numpy() for part in z.split(256)]).astype(np.uint8)
+        images = np.concatenate(
+            [(model.decode(part) > 0.5).cpu().numpy() for part in z.split(model.config.together)]
+        ).astype(np.uint8)
     images = np.unique(images[np.ptp(images, axis=grid) > 0], axis=0)
     values, slopes = [], []
-    for part in torch.tensor(images, device=device).float().split(256):
+    for part in torch.tensor(images, device=device).float().split(model.config.together):
         x = part.requires_grad_()
         z = model.encode(x)
         slopes.append([torch.autograd.grad(s.sum(), x, retain_graph=True)[0] for s in model.predict(z).T])

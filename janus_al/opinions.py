@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from janus_al.networks.janus import Janus
 from janus_al.properties import action, row_of, turned, turns
 
-BATCH = 256
-"""images encoded at once"""
 COPIES = 8
 """of an image that are asked, at most: all of a square's, every sixth of a cube's"""
 PARTS = 5, 8, 3
@@ -44,7 +42,10 @@ def opinions(model: Janus, images: NDArray[np.integer]) -> NDArray[np.float64]:
             steps = [number * (side // part + 1) for side, part in zip(grid, PARTS[-len(grid) :], strict=True)]
             copies = np.roll(copies, steps, axis=axes)
         x = torch.tensor(np.ascontiguousarray(copies), device=device).float()
-        said = [model.predict(model.encode(part)) * model.log_std + model.log_mean for part in x.split(BATCH)]
+        said = [
+            model.predict(model.encode(part)) * model.log_std + model.log_mean
+            for part in x.split(model.config.together)
+        ]
         original = np.empty((len(images), len(names)))
         original[:, index] = torch.cat(said).double().cpu().numpy() * sign
         found.append(original)

@@ -131,12 +131,8 @@ def update_latent_moments(model: Janus, samples: Samples) -> None:
 def encode(model: Janus, images: NDArray[np.uint8]) -> Tensor:
     """Latent vectors of labels (n, *grid)."""
     device = model.log_mean.device
-    parts = [model.encode(torch.tensor(part, device=device).float()) for part in _chunks(images)]
-    return torch.cat(parts)
-
-
-def _chunks(images: NDArray[np.uint8], size: int = 256) -> list[NDArray[np.uint8]]:
-    return [images[i : i + size] for i in range(0, len(images), size)]
+    parts = torch.tensor(images).split(model.config.together)
+    return torch.cat([model.encode(part.to(device).float()) for part in parts])
 
 
 def suited(samples: Samples, network: JanusConfig, config: TrainingConfig) -> JanusConfig:
@@ -220,7 +216,7 @@ def _validation(model: Janus, data: Data, config: TrainingConfig) -> float:
         predicted = model.predict(model.encode(data.x[rows].float()))
         score += config.l_task * float((predicted - data.y[rows]).square()[data.known[rows]].mean())
     if len(data.held):
-        x = data.x[data.held[:256]].float()
+        x = data.x[data.held[: model.config.together]].float()
         logits = model.decode_logits(model.encode(x))
         score += config.l_rec * float(losses.reconstruction(logits, x, config.reconstruction))
     return score

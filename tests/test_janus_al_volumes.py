@@ -111,6 +111,21 @@ def test_opinions_of_the_copies_of_a_box(samples, trained):
     np.testing.assert_allclose(mean_opinion(model, samples.image[:4]), np.exp(found.mean(axis=0)), rtol=1e-6)
 
 
+def test_what_does_not_fit_at_once_is_done_in_parts(samples, trained, monkeypatch):
+    """Two volumes at a time give what all do together, and progress counts every pass of every part."""
+    model, _ = trained
+    goals, passes = [{"kyy": (0.3 + 0.02 * i, 0.31 + 0.02 * i)} for i in range(5)], []
+    config = InversionConfig(steps=3)
+    whole, report, z = invert(model, goals, 0, config), evaluate(model, samples), encode(model, samples.image)
+    monkeypatch.setattr("janus_al.networks.janus.PIXELS", 2 * GRID[0] * GRID[1] * GRID[2])
+    assert model.config.together == 2
+    parts = invert(model, goals, 0, config, lambda step, steps: passes.append((step, steps)))
+    np.testing.assert_allclose(parts.latent, whole.latent, atol=1e-4)
+    assert passes == [(step, 9) for step in range(1, 10)]
+    torch.testing.assert_close(encode(model, samples.image), z)
+    assert evaluate(model, samples)["pixel_mae"] == pytest.approx(report["pixel_mae"], rel=1e-5)
+
+
 def test_memories_of_volumes(trained):
     model, card = trained
     kept = remembered(model, card, 6, 0)

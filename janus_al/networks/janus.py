@@ -26,6 +26,8 @@ from janus_al.settings import settings
 CONDUCTIVITIES = ("kxx", "kyy")
 """what conduction gives in planes, and so what the head predicts unless told"""
 IN_VOLUMES = (*CONDUCTIVITIES, "kzz")
+PIXELS = 2**22
+"""of all images that are worked on at once: about 600 bytes each where a descent holds all that it computed of them"""
 LARGEST = 1_000_000_000
 """weights of a network: 4 GB, and five times that in training"""
 
@@ -108,6 +110,11 @@ class JanusConfig:
     def grid(self) -> tuple[int, ...]:
         """Sides of an image, (ny, nx) or (nz, ny, nx)."""
         return (self.size,) * self.dim if isinstance(self.size, int) else self.size
+
+    @property
+    def together(self) -> int:
+        """How many images are worked on at once, so that they take some gigabytes at most, however large."""
+        return max(1, min(256, PIXELS // prod(self.grid)))
 
     @property
     def latents(self) -> int:
