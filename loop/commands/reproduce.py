@@ -152,6 +152,7 @@ def volume(
         asked = ()
     if not asked or asked[0] < 2 or asked[-1] > count:
         raise UsageError(f"numbers '{numbers}': whole numbers from 2 to the --count of {count}, separated by commas")
+    from janus_al.defaults import defaults
     from janus_al.device import prepare
     from loop.campaign.toml import load_training
     from loop.studies.data import Data
@@ -162,7 +163,7 @@ def volume(
     if not set(trained) <= set(WAYS):
         raise UsageError(f"ways '{ways}': {' and '.join(WAYS)} are known")
 
-    network, training = load_training(None, ["network.dim=3", *(set_ or [])])
+    network, training = load_training(None, set_ or [], *defaults(3))
     data = Data(count, asked[-1], size, seed, (0.1, 0.1 * contrast), dim=3)
     with Progress() as progress:
         means = Means(prepare(device, threads), workers, progress)

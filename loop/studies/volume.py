@@ -44,6 +44,8 @@ from loop.studies.single import shots_at, tools_of
 
 WAYS = ("sensitivities", "labels")
 """labels: the same training with l_sens = 0"""
+AGAIN = 0.25
+"""steps of the training after a round, in those of the first"""
 SLOWER = 0.6
 """part of the data's median that the campaign's target asks of kzz; x and y ask for more than the median"""
 
@@ -154,7 +156,7 @@ def _campaign(
         "training": dataclasses.asdict(training),
         "network": {k: v for k, v in dataclasses.asdict(network).items() if k not in ("size", "dim", "padding")},
         "budget": {"simulations": course.budget},
-        "loop": {"retrain_steps": min(training.steps, 400)},
+        "loop": {"retrain_steps": round(AGAIN * training.steps)},
         "execution": {"solver": SOLVER, "workers": means.workers},
     }
     config = combined(CampaignConfig, Path("the campaign"), [table])
