@@ -15,7 +15,7 @@ from loop.campaign.campaign import Campaign
 from loop.campaign.extremes import Search, aimed, best_of, ended, ranked
 from loop.campaign.journal import read_events
 from loop.campaign.opening import start
-from loop.campaign.toml import load_config
+from loop.campaign.toml import load_config, parse_config
 from loop.design.candidates import Candidate, Trial
 from loop.design.select import aligned_distance
 from loop.design.shapes import shapes_for
@@ -122,9 +122,8 @@ def test_stripes_along_a_diagonal_tile(way):
     best = shapes[int(np.argmax(found) if way == "max" else np.argmin(found))].image
     assert 0.94 * most < max(found) < most
     assert -most < min(found) < -0.94 * most
-    assert (
-        np.mean(np.roll(best, (3, 3 if way == "max" else -3), (0, 1)) != best) < 0.06
-    )  # of a diagonal that is not full
+    moved = np.roll(best, (3, 3 if way == "max" else -3), (0, 1))
+    assert np.mean(moved != best) < 0.06  # of a diagonal that is not full
 
 
 CONFIG = """
@@ -212,6 +211,33 @@ def test_a_killed_search_ends_as_it_would_have(campaign, tmp_path):
         lines = (folder / "journal.jsonl").read_bytes().splitlines(keepends=True)
         (folder / "journal.jsonl").write_bytes(b"".join(lines[:keep]))
         assert gone_on_with(Campaign(folder)).designs() == campaign.designs()
+
+
+SHARED = """
+name = "shared"
+microstructure = { size = 16, phase_conductivity = [0.1, 1.0] }
+dataset.generate = { count = 20, simulated = 20 }
+budget = { rounds = 2, simulations = 42 }
+loop = { generator = "lookup", candidates = 3, refine_steps = 2 }
+execution = { workers = 1, solver = "direct" }
+[[target]]
+name = "most"
+kxx = "max"
+kyy = { min = 0.2 }
+[[target]]
+name = "hard"
+designs = 3
+kxx = { value = 0.3, tolerance = 0.0005 }
+kyy = { value = 0.2, tolerance = 0.0005 }
+"""
+
+
+def test_a_search_leaves_other_targets_their_first_shots(tmp_path):
+    """Of 22 simulations those of a second round; without a share the first round takes them all."""
+    campaign = gone_on_with(start(tmp_path / "c", parse_config(SHARED)))
+    first, second = ([row["target"] for row in e["candidates_table"]] for e in campaign.journal.of("round"))
+    assert (first.count("hard"), first.count("most"), second.count("hard")) == (3, 8, 3)
+    assert [e["spent"] for e in campaign.journal.of("round")] == [39, 42]
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ class Campaign:
         self.material = self.config.material
         boundary = self.material.boundary
         generated = self.config.dataset.generate is not None
-        self.ledger = Ledger(folder, self.journal, self.material, self.config.budget, generated)
+        self.ledger = Ledger(folder, self.journal, self.material, self.config.budget, generated, self.config.seed)
         self.standing = Standing(self.config, self.journal, self.ledger)
         self.targets = self.standing.targets
         self.proposals = Proposals(folder, self.journal, boundary)
@@ -122,9 +122,7 @@ class Campaign:
                 self.config.inversion,
                 functools.cache(lambda: self._generator(self._tools(number), self._known(number))),
             )
-            for origin in ("candidate", "probe"):
-                own = [c for c in candidates if c.probe == (origin == "probe")]
-                refine(own, partial(self._simulate, number=number, origin=origin), how)
+            self._refine(candidates, number, how)
         with self.clock("verification"):
             designs = self._accept(candidates, number)
         if self.standing.goes_on(number, designs) and self._needs_model():
@@ -149,6 +147,24 @@ class Campaign:
             designs=designs,
             candidates_table=table,
         )
+
+    def _refine(self, candidates: Sequence[Candidate], number: int, how: Refinement) -> None:
+        """Simulate and refine a round's candidates, then its probes.
+
+        Where the most or the least of something is sought, which takes all there is, other targets come first, and
+        neither takes what the other's first shots want, in this round and, of other targets, in the next.
+        """
+        probes = [c for c in candidates if c.probe]
+        sought = [c for c in candidates if c.target.best and not c.probe]
+        others = [c for c in candidates if not (c.target.best or c.probe)]
+        before = (self.ledger.left + self.ledger.spent_in(number)) // self.ledger.price - len(sought) - len(others)
+        keep = min(self.standing.reserved(number), max(before, 0)) if sought else 0
+        for own, origin, kept in (
+            (others, "candidate", keep + len(sought)),
+            (sought, "candidate", keep),
+            (probes, "probe", 0),
+        ):
+            refine(own, partial(self._simulate, number=number, origin=origin, keep=kept * self.ledger.price), how)
 
     def _propose(self, number: int) -> list[Candidate]:
         """Candidates for every unmet target, and the probes where there is a model to probe.
@@ -235,9 +251,11 @@ class Campaign:
 
     # --- simulations ---------------------------------------------------------------------------------------
 
-    def _simulate(self, images: Sequence[NDArray[np.uint8]], number: int, origin: str) -> list[Result | None]:
+    def _simulate(
+        self, images: Sequence[NDArray[np.uint8]], number: int, origin: str, keep: int = 0
+    ) -> list[Result | None]:
         execution = Execution(self.executor, self.solver, self.config.execution.timeout, trusted=True)
-        return self.ledger.simulate(images, number, origin, self.config.seed, execution, self.progress)
+        return self.ledger.simulate(images, number, origin, keep, execution, self.progress)
 
     # --- what has been reached ---------------------------------------------------------------------------
 

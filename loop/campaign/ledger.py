@@ -34,10 +34,11 @@ class Ledger:
         material: Material,
         budget: Budget,
         generated: bool,
+        seed: int = 0,
     ) -> None:
         self.folder, self.journal, self.material = folder, journal, material
         self.price = len(material.physics)
-        self.budget, self.generated = budget, generated
+        self.budget, self.generated, self.seed = budget, generated, seed
         self._shards: list[tuple[int, bool, Samples]] = []
         self._known: dict[str, tuple[Samples, int]] = {}
         self._failed: set[str] = set()
@@ -77,17 +78,17 @@ class Ledger:
         images: Sequence[NDArray[np.uint8]],
         number: int,
         origin: str,
-        seed: int,
+        keep: int,
         execution: Execution,
         progress: Callable[[str, int, int], None],
     ) -> list[Result | None]:
-        """Results of images, in order; None where the budget or every physics refused.
+        """Results of images, in order; None where the budget, of which `keep` is to be left, or every physics refused.
 
         An image costs a simulation for each physics, once, whoever paid for it: an earlier round, or a killed attempt
         at this one.
         """
         hashes, new, probes = [content_hash(i) for i in images], dict[str, NDArray[np.uint8]](), origin == "probe"
-        left = self.probes_left if probes else self.left
+        left = self.probes_left if probes else self.left - keep
         for key, image in zip(hashes, images, strict=True):
             if key not in self._known and key not in self._failed and (len(new) + 1) * self.price <= left:
                 new[key] = image
@@ -104,7 +105,7 @@ class Ledger:
             ]
             samples = None
             if good:
-                meta = {"origin": origin.encode(), "round": number, "seed": seed}
+                meta = {"origin": origin.encode(), "round": number, "seed": self.seed}
                 samples = to_samples([new[key] for key in good], list(good.values()), self.material, **meta)
             if arrived:
                 cost = len(arrived) * self.price

@@ -77,6 +77,11 @@ class Standing:
         sought = {target.name for target, _ in self.open() if target.best} & found
         return poor | {name: "nothing new is proposed for it" for name in sorted(sought - proposed)}
 
+    def reserved(self, number: int) -> int:
+        """Images that the first shots of the round after one want, of targets that ask for no extreme."""
+        most = self.config.loop.candidates
+        return sum(min(most, n) for t, n in self.open() if not t.best) if number < self.config.budget.rounds else 0
+
     def past(self, first: Sequence[Shot]) -> Past:
         """First shots that were paid for; before all rounds the `first`, those on the card of a model to start from."""
         rounds = self.journal.of("round")
