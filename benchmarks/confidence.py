@@ -228,7 +228,7 @@ def values_of(result, image):
 def certificates(arguments):
     """CPU seconds, refinement and verdict for decoded images and targets of 1 % whose middle they nearly meet."""
     from janus_al import checkpoint
-    from loop.design.candidates import properties_of
+    from loop.design.measures import properties_of
     from loop.simulation.verify import verdict
     from simulators import SOLVERS, certify
     from simulators.solvers.conductivity import result_of

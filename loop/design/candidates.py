@@ -10,20 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.material import Boundary
-from janus_al.properties import FRACTION, row_of
+from janus_al.properties import row_of
 from janus_al.samples import content_hash
 from loop.design.cut import first_count
 from loop.design.doors import guarded
 from loop.design.generators import Generator
 from loop.design.geometry import shaped
-from loop.design.measures import NONE, Geometry
 from loop.design.pool import EMPTY, Image, Known, Pool, Wanted, check_pool
 from loop.design.select import Rules, select
 from loop.design.targets import Interval, Target, interval
-from simulators import Result
-
-TABLES = {"": "values", "_fv": "plain", "_lower": "lower", "_upper": "upper"}
-"""ends of a property's names in JSON, and the tables of a `Result`"""
 
 
 @dataclass(frozen=True)
@@ -146,17 +141,6 @@ def probe_targets(ranges: Mapping[str, tuple[float, float]], count: int) -> list
         value = low + (high - low) * (index + 0.5) / count
         targets.append(Target("probe", {name: interval(name, value, tolerance=0.01)}))
     return targets
-
-
-def properties_of(result: Result, image: NDArray[np.integer], geometry: Geometry = NONE) -> dict[str, float]:
-    """Values and bounds by name, as they stand in JSON, and the measures that a geometry asks for."""
-    found = {
-        name + end: float(getattr(result, table)[name])
-        for name in result.values
-        for end, table in TABLES.items()
-        if name in getattr(result, table)
-    }
-    return {**found, FRACTION.name: float(np.mean(np.asarray(image) == 1)), **geometry.measured(image)}
 
 
 def prediction(candidate: Candidate) -> dict[str, object]:

@@ -20,12 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.material import Boundary
+from janus_al.properties import FRACTION
+from simulators import Result
 
 AXES = "xyz"
 LENGTHS = {"nm": 1e-9, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
 LENGTH = re.compile(rf"(\d+\.?\d*|\.\d+)({'|'.join(LENGTHS)})")
 MOST = 1024
 """pixels"""
+TABLES = {"": "values", "_fv": "plain", "_lower": "lower", "_upper": "upper"}
+"""ends of a property's names in JSON, and the tables of a `Result`"""
 Image = NDArray[np.integer]
 
 
@@ -204,3 +208,14 @@ def _winds(labels: NDArray[np.integer], count: int) -> bool:
                 elif period[there] != period[here] + step:
                     return True
     return False
+
+
+def properties_of(result: Result, image: NDArray[np.integer], geometry: Geometry = NONE) -> dict[str, float]:
+    """Values and bounds by name, as they stand in JSON, and the measures that a geometry asks for."""
+    found = {
+        name + end: float(getattr(result, table)[name])
+        for name in result.values
+        for end, table in TABLES.items()
+        if name in getattr(result, table)
+    }
+    return {**found, FRACTION.name: float(np.mean(np.asarray(image) == 1)), **geometry.measured(image)}

@@ -22,9 +22,10 @@ from janus_al.inversion import InversionConfig
 from janus_al.material import Material
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
-from loop.design.candidates import Candidate, Trial, properties_of
+from loop.design.candidates import Candidate, Trial
 from loop.design.cut import first_count
 from loop.design.geometry import shaped
+from loop.design.measures import properties_of
 from loop.design.pool import Image, Shot, distance, gaps
 from loop.design.step import CAUTION, REACH, Way, gaps_of, map_of, step
 from loop.design.targets import Target

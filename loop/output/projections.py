@@ -18,8 +18,8 @@ from loop.campaign.campaign import Campaign
 from loop.campaign.extremes import best_of, distance, to_limit
 from loop.campaign.journal import charged, end_of, given_up, probed, proposed_as, read_events, spent_on
 from loop.campaign.toml import check_unchanged, load_stored
-from loop.design.candidates import properties_of
 from loop.design.feasible import Reach, to_limits
+from loop.design.measures import properties_of
 from loop.design.targets import Target
 from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.material import Material
-from loop.design.candidates import properties_of
+from loop.design.measures import properties_of
 from loop.simulation.executors import outcome
 from loop.simulation.progress import Progress
 from loop.simulation.simulate import Execution, simulate

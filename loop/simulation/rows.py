@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from janus_al.material import Material
 from janus_al.properties import FRACTION
 from janus_al.samples import SIMULATED, Samples, unlabelled
-from loop.design.candidates import TABLES
+from loop.design.measures import TABLES
 from loop.simulation.simulate import Execution, Image, simulate_all
 from simulators import Failure, HomogenizationError, Result
 

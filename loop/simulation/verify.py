@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from janus_al.material import Material
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
-from loop.design.candidates import properties_of
+from loop.design.measures import properties_of
 from loop.design.targets import Interval, Target
 from loop.simulation.executors import Limited, outcome
 from loop.simulation.simulate import TIMEOUT
