@@ -24,6 +24,9 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXP
 Answer = tuple[bool, Any]
 """whether a task returned, and its result or exception"""
 
+PRELOAD = ["__main__", "loop.simulation.simulate", "loop.simulation.verify"]
+"""what the fork server imports once, and not each worker by itself"""
+
 _starting = threading.Lock()
 
 
@@ -83,6 +86,7 @@ class Worker:
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOAD)
         self._pipe, there = context.Pipe()
         self._process = context.Process(target=_work, args=(there,), daemon=True)
         try:
