@@ -131,7 +131,7 @@ def test_candidates_that_a_moved_cut_made_alike_count_once(janus, tmp_path):
     assert 1 <= len(images) < 4
     for i, image in enumerate(images[1:], start=1):
         assert aligned_distance(image, np.stack(images[:i])).min() >= 0.05
-    assert found["passed_over"]["like a better one once refined"] >= 1
+    assert found["passed_over"]["like a better one in the end"] >= 1
 
 
 def test_model_inverts_at_once(janus, tmp_path):

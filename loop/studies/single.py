@@ -231,11 +231,11 @@ def _words(target: Target, row: Mapping[str, Any], dim: int) -> str:
 
 
 def _distinct(candidates: Sequence[Candidate], passed_over: Counter[str]) -> list[Candidate]:
-    """Those that, once refined, still differ from each other; of two alike the one that meets the target."""
+    """Those that, refined or not, differ from each other in the end; of two alike the one that meets the target."""
     kept: list[Candidate] = []
     for candidate in sorted(candidates, key=lambda c: not c.met):
         if kept and aligned_distance(candidate.image, np.stack([k.image for k in kept])).min() < MIN_DISTANCE / 2:
-            passed_over["like a better one once refined"] += 1
+            passed_over["like a better one in the end"] += 1
         else:
             kept.append(candidate)
     return [candidate for candidate in candidates if any(candidate is other for other in kept)]
