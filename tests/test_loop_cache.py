@@ -266,7 +266,7 @@ def test_a_campaign_neither_reads_nor_fills_it(tmp_path, monkeypatch):
         cached = list(simulate(images[:10], MATERIAL, Execution(executor, cached=True)))
         before = {p: p.stat().st_mtime_ns for p in entries(cache)}
         assert len(before) == 10
-        settings = ["budget.simulations=24", "loop.probes=0", "training.steps=3", "dataset.generate.count=24"]
+        settings = ["budget.simulations=24", "loop.generator=lookup", "dataset.generate.count=24"]
         campaign = start(tmp_path / "c", load_config(Path(__file__).with_name("small.toml"), overrides=settings))
         campaign.run(executor, "cpu", Progress(), lambda: None)
     samples = campaign.ledger.samples()
