@@ -211,7 +211,8 @@ def kill_and_resume(folder, reference, kills, seed, **environment):
 
 
 def test_killed_ends_the_same(folder):
-    kill_and_resume(folder.parent / "killed", folder, kills=2, seed=0)
+    """Once, late in its first round; sixty times below."""
+    kill_and_resume(folder.parent / "killed", folder, kills=1, seed=0)
 
 
 def variant(folder, name, *overrides):
