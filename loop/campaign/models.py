@@ -64,6 +64,7 @@ class Models:
 
     def _first(self, number: int) -> tuple[Janus, Card]:
         """Make a round's model, unless the one before it is better, or knows all there is: then that stays."""
+        guard: dict[str, Any] | None
         if number > 0 and not self._taught(number):
             (model, card), seconds = self.of(number - 1), 0.0
             guard: dict[str, Any] | None = {"accepted": False}
