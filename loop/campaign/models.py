@@ -67,7 +67,7 @@ class Models:
         guard: dict[str, Any] | None
         if number > 0 and not self._taught(number):
             (model, card), seconds = self.of(number - 1), 0.0
-            guard: dict[str, Any] | None = {"accepted": False}
+            guard = {"accepted": False}
         else:
             model, card = self._new(number)
             seconds = card.seconds if number or self.start is None else 0.0
