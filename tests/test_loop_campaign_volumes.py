@@ -1,8 +1,13 @@
 """Whole campaigns on volumes of 16 x 16 x 16: what they hand over and count, that they go on, and what is refused."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -16,11 +21,15 @@ from loop.campaign.campaign import Campaign
 from loop.campaign.config import ConfigError
 from loop.campaign.opening import check_doors, start
 from loop.campaign.toml import parse_config
+from loop.design.generators import generator, phasefield
 from loop.design.measures import joins
+from loop.design.pool import Known, check_pool
 from loop.design.select import aligned_distance
+from loop.design.targets import Target
 from loop.output.projections import designs_of, status, write_dataset, write_designs
 from loop.simulation.progress import Progress
 from loop.simulation.verify import Check, judge
+from loop.studies.single import tools_of
 from simulators.conduction.certification import MAX_CELLS
 
 CONFIG = """
@@ -202,6 +211,29 @@ def test_cut_off_anywhere_it_ends_the_same(volumes, tmp_path):
         assert campaign.ledger.samples().digest() == dataset.read(volumes / "dataset.h5").digest()
 
 
+@pytest.mark.slow
+def test_killed_eight_times_ends_the_same(tmp_path):
+    """The command, killed with its workers at moments, ends as one that nobody killed."""
+    (tmp_path / "c.toml").write_text(CONFIG)
+    words = ["-P", "-m", "loop.commands.main", "campaign", "run", str(tmp_path / "c.toml"), "--dir"]
+    whole, killed = ([sys.executable, *words, str(tmp_path / name)] for name in ("whole", "killed"))
+    began = time.monotonic()
+    subprocess.run(whole, check=True)
+    took, random = time.monotonic() - began, np.random.default_rng(0)
+    for _ in range(8):
+        process = subprocess.Popen(killed, start_new_session=True)
+        try:
+            process.wait(random.uniform(0.2, 0.9) * took)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    subprocess.run(killed, check=True)
+    ends = [Campaign(tmp_path / name) for name in ("whole", "killed")]
+    assert ends[0].designs() == ends[1].designs()
+    assert ends[0].ledger.samples().digest() == ends[1].ledger.samples().digest()
+    assert [c.ledger.spent for c in ends] == [ends[0].ledger.spent] * 2
+
+
 def test_the_budget_is_a_limit(tmp_path):
     """Of 11 simulations 8 are for the data, and three are left where one design takes two."""
     settings = ["budget.simulations=11", "budget.rounds=4"]
@@ -260,6 +292,18 @@ def test_its_model_is_evaluated_and_inverted(trained, tmp_path, janus):
     assert (code, "kzz_upper" in out) == (0, True)
 
 
+def test_fresh_volumes_are_screened_by_a_network(trained, monkeypatch):
+    """Few of them here; each at the cut that the head favours."""
+    monkeypatch.setattr(phasefield, "LEAST_VOLUMES", 8)
+    monkeypatch.setattr(phasefield, "CELLS", 1)
+    wanted = [(Target("t", {"kzz": (0.4, 0.5), "volume_fraction": (0.4, 0.6)}), 1)]
+    pool = generator("phasefield")(tools_of(*Campaign(trained).models.of(0), swarm=2)).propose(wanted, Known(), (0,))
+    check_pool(pool, wanted)
+    assert pool.field.shape == (2, 16, 16, 16)
+    assert pool.names == ("kxx", "kyy", "kzz", "volume_fraction")
+    assert ((pool.images().mean(axis=(1, 2, 3)) >= 0.4) & (pool.images().mean(axis=(1, 2, 3)) <= 0.6)).all()
+
+
 def test_periodic_volumes(tmp_path):
     """The whole tensor is known of them, and the gradient generator needs no network."""
     settings = ["microstructure.boundary=periodic", "loop.generator=gradient", "dataset.generate.simulated=4"]
@@ -290,7 +334,6 @@ def test_boxes(tmp_path):
         (["microstructure.dim=4"], "microstructure.dim"),
         (["microstructure.size=20"], "8 divides"),
         (["network.architecture=vit"], "volumes"),
-        (["network.media=2"], "volumes"),
         (["network.dim=3", "microstructure.dim=2"], "network.dim follows microstructure.dim"),
         (["dataset.generate.simulated=5000"], "at most the 10"),
     ],
