@@ -41,6 +41,7 @@ from simulators.solvers.fipy import solve_by_fipy
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDES, CONTRASTS, ELASTIC_SIDES = (16, 24, 32, 48, 64), (10, 100, 1000), (16, 24, 32)
+BOUNDARIES = ("dirichlet", "periodic")
 ENOUGH = 60.0
 """seconds, after which a method gets no larger image"""
 
@@ -122,7 +123,7 @@ def measured(method, image, contrast):
 
 
 def exponent(rows, method, contrast, least=0):
-    """Slope of log time over log voxels, by least squares."""
+    """Slope of log time over log voxels, by least squares; NaN from less than two sides."""
     mine = [r for r in rows if (r["method"], r["contrast"]) == (method, contrast) and r["side"] >= least]
     if len(mine) < 2:
         return np.nan
@@ -144,9 +145,10 @@ def conduction_table(rows):
 def growth_table(rows):
     lines = ["| contrast | boundary | all sides | from 32 on |", "|---|---|---|---|"]
     for contrast in sorted({r["contrast"] for r in rows}):
-        for boundary in ("dirichlet", "periodic"):
+        for boundary in BOUNDARIES:
             name = f"ours, {boundary}"
-            fits = [f"{exponent(rows, name, contrast, least):.2f}" for least in (0, 32)]
+            fits = [exponent(rows, name, contrast, least) for least in (0, 32)]
+            fits = ["" if np.isnan(fit) else f"{fit:.2f}" for fit in fits]
             lines.append(f"| {contrast} | {boundary} | {' | '.join(fits)} |")
     return "\n".join(lines)
 
@@ -157,7 +159,7 @@ def elasticity_table(rows):
         for contrast in sorted({r["contrast"] for r in rows}):
             key = side, contrast
             here = {r["method"]: r["seconds"] for r in rows if (r["side"], r["contrast"]) == key}
-            cells = [f"{here.get(f'elasticity, {b}', np.nan):.2f}" for b in ("dirichlet", "periodic")]
+            cells = [f"{here.get(f'elasticity, {b}', np.nan):.2f}".replace("nan", "") for b in BOUNDARIES]
             lines.append(f"| {side} | {contrast} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -173,7 +175,9 @@ Made by `python benchmarks/volumes.py`.
 CPU seconds an image of side^3 voxels, half each of two phases in lumps of about four voxels. Ours: three directions,
 both certified bounds and all sensitivity maps (periodic: the tensor, its bracket and six maps), by `batched`, which
 `auto` takes for volumes. `torch, double`: the same by the solver that volumes had before, side by side. FiPy, pyamg and
-TauFactor: one value along one direction, without bounds or maps; a cell is empty where the smaller image took a minute.
+TauFactor: one value along one direction, without bounds or maps. A cell is empty where the smaller image took a minute,
+or where nothing was measured yet: the command goes on with what the JSON has. Other work on the cores lengthens CPU
+times, too, by what it drives out of the caches.
 
 {conduction}
 
@@ -198,7 +202,9 @@ def main():
     warnings.simplefilter("ignore")
     path = arguments.out.with_suffix(".json")
     kept = json.loads(path.read_text())["rows"] if path.exists() and not arguments.smoke else []
-    found = {"header": header("numpy", "scipy", "torch", "fipy", "pyamg", "taufactor"), "rows": kept}
+    machine = header("numpy", "scipy", "torch", "fipy", "pyamg", "taufactor")
+    load = f"; load {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores as the last rows were added"
+    found = {"header": machine + load, "rows": kept}
     rows = found["rows"]
     contrasts = CONTRASTS[:1] if arguments.smoke else CONTRASTS
     for (name, method), contrast in product(METHODS.items(), contrasts):

@@ -81,8 +81,8 @@ def check_memory(grid: tuple[int, ...], periodic: bool) -> None:
     Raises:
         SimulationError: with what it would take.
     """
-    plane, volume = 2500.0 + (72.0 if periodic else 36.0) * min(grid), 7000.0 if periodic else 2000.0
-    per_cell = volume if len(grid) == 3 else plane
+    in_plane = 2500.0 + (72.0 if periodic else 36.0) * min(grid)
+    per_cell = in_plane if len(grid) == 2 else 7000.0 if periodic else 2000.0
     needed, present = per_cell * prod(grid), bytes_present()
     if needed > present:
         size = " x ".join(map(str, grid))
