@@ -16,6 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from janus_al.defaults import VOLUMES
 from janus_al.fitting import TrainingConfig
 from janus_al.inversion import InversionConfig
 from loop.campaign.config import Budget, CampaignConfig, Dataset, Execution, Generate, Loop
@@ -130,7 +131,10 @@ def page() -> str:
         for key, info in fields(kind).items():
             if key not in described:
                 raise ValueError(f"{kind.__name__}.{key}: it has no docstring; say what it is, in one line")
-            cells = (f"`{key}`", value_words(info), default_words(info), described[key].replace("|", "\\|"))
+            default = default_words(info)
+            if (of_volumes := VOLUMES.get(title.strip("`[]"), {})) and key in of_volumes:
+                default += f"; volumes: `{of_volumes[key]}`"
+            cells = (f"`{key}`", value_words(info), default, described[key].replace("|", "\\|"))
             text.append("| " + " | ".join(cells) + " |")
         text.append("")
     return "\n".join(text)

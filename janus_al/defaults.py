@@ -11,7 +11,7 @@ from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
 
 VOLUMES: dict[str, dict[str, Any]] = {
-    "network": {"latent": 64, "waves": 192, "media": 1},
+    "network": {"waves": 192, "media": 1},
     "training": {
         "steps": 600,
         "batch": 8,

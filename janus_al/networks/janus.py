@@ -63,7 +63,7 @@ class JanusConfig:
     latent: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
     """latent dimensions that the head reads"""
     waves: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
-    """amplitudes of an image's longest waves beside them, in Janus-C, for the decoder alone; volumes: 192"""
+    """amplitudes of an image's longest waves beside them, in Janus-C, for the decoder alone"""
     channels: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
     """at half the image side; twice and four times as many at a quarter and an eighth"""
     stem: Literal[2, 4] = 2
