@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.inversion import InversionConfig, aimed_at
+from janus_al.aims import aimed_at
+from janus_al.inversion import InversionConfig
 from janus_al.material import Boundary
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity

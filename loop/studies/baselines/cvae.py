@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from janus_al.inversion import aimed_at
+from janus_al.aims import aimed_at
 from janus_al.properties import FRACTION, action, row_of, scaled, turned, turns
 from janus_al.quantities import quantity
 from loop.design.generators import Tools
