@@ -15,8 +15,8 @@ from loop.studies.means import Means
 from simulators import generate
 from simulators.structures.drawing import stream_for_tests
 
-SOLVER = "direct"
-"""agrees with FiPy to 1e-10 (docs/validation.md), and is several times faster"""
+SOLVERS = {2: "direct", 3: "batched"}
+"""by dimension: these agree with FiPy to 1e-10 (docs/validation.md), and are several times faster"""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def samples_at(path: Path, data: Data, means: Means, test: bool = False) -> Samp
         images = generate(data.count, data.grid, stream_for_tests(data.seed) if test else data.seed)
         meta: dict[str, Any] = {"origin": b"generated", "seed": data.seed}
         with open_executor("process", means.workers) as executor:
-            execution = Execution(executor, SOLVER, cached=True)
+            execution = Execution(executor, SOLVERS[data.dim], cached=True)
             parts = simulate_samples(images[: data.simulated], data.material, execution, means.progress, **meta)
         if data.simulated < data.count:
             parts.append(unlabelled(images[data.simulated :], data.material, **meta))

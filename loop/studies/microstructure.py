@@ -30,7 +30,7 @@ from loop.output import pictures
 from loop.output.latent_map import plane
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution
-from loop.studies.data import SOLVER, Data, samples_at
+from loop.studies.data import SOLVERS, Data, samples_at
 from loop.studies.means import Means, Say
 from loop.studies.single import physics_of, shots_at, tools_of
 
@@ -88,7 +88,7 @@ def reproduce_microstructure(
         "test": evaluate(network_, test),
     }
     with open_executor("process", means.workers) as executor:
-        tools, execution = tools_of(network_, card), Execution(executor, SOLVER, cached=True)
+        tools, execution = tools_of(network_, card), Execution(executor, SOLVERS[2], cached=True)
         report["in_range"] = in_range(tools, execution, means.progress)
         report["sweep"], sweep = property_sweep(tools, test, execution)
         report["diversity"], diverse = diversity_sweep(tools, test, execution)

@@ -37,7 +37,7 @@ from loop.output.report import write_report
 from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
 from loop.simulation.simulate import Execution
-from loop.studies.data import SOLVER, Data, samples_at
+from loop.studies.data import SOLVERS, Data, samples_at
 from loop.studies.means import Means
 from loop.studies.microstructure import summary
 from loop.studies.single import shots_at, tools_of
@@ -99,7 +99,7 @@ def reproduce_volume(
                 own = dataclasses.replace(training, l_sens=training.l_sens if way == "sensitivities" else 0.0)
                 samples = begun_with(pool, number)
                 model, card = _trained(out / "models" / f"{way}-{number}", samples, suited, own, data.seed, means)
-                execution = Execution(executor, SOLVER, cached=True)
+                execution = Execution(executor, SOLVERS[3], cached=True)
                 row = judged(model, card, test, course, execution)
                 report["models"].append({"way": way, "simulations": number, **row})
                 _write(out / "volume.json", report)
@@ -157,7 +157,7 @@ def _campaign(
         "network": {k: v for k, v in dataclasses.asdict(network).items() if k not in ("size", "dim", "padding")},
         "budget": {"simulations": course.budget},
         "loop": {"retrain_steps": round(AGAIN * training.steps)},
-        "execution": {"solver": SOLVER, "workers": means.workers},
+        "execution": {"solver": SOLVERS[3], "workers": means.workers},
     }
     config = combined(CampaignConfig, Path("the campaign"), [table])
     folder.mkdir(exist_ok=True)
