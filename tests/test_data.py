@@ -22,6 +22,7 @@ from loop.simulation.progress import Progress
 from loop.simulation.rows import simulate_samples
 from loop.simulation.simulate import Execution
 from simulators import FipyHomogenizer, generate
+from simulators.structures.drawing import stream_for_tests
 
 DATA = Path(__file__).parent.parent / "data"
 FILES = {"quickstart.h5": (2000, 128, 0), "quickstart-test.h5": (256, 256, 1)}
@@ -100,6 +101,38 @@ def test_small_model_is_as_good_as_its_card():
     assert report["pixel_mae"] < 0.02
 
 
+def test_model_of_volumes_is_as_good_as_its_card():
+    """On 8 volumes of the stream for tests, which it has not seen."""
+    folder = DATA / "janus-32-volume"
+    assert sum(f.stat().st_size for f in folder.iterdir()) <= 12e6
+    model, card = checkpoint.load(folder)
+    assert (card.simulated, card.phase_conductivity, model.config.grid) == (64, (0.1, 1.0), (32, 32, 32))
+    images, material = generate(8, (32, 32, 32), stream_for_tests(0)), conduction((0.1, 1.0), dim=3)
+    with open_executor("process", 1) as executor:
+        execution = Execution(executor, "batched", cached=True)
+        test = concatenate(simulate_samples(images, material, execution, lambda *_: None))
+    check_test(test, card.images, "the stream for tests")
+    report = evaluate(model, test)
+    assert set(report["properties"]) == {"kxx", "kyy", "kzz"}
+    for conductivity in report["properties"].values():
+        assert conductivity["relative_error_mean"] < 0.015
+    assert report["pixels_wrong"] < 0.035
+
+
+@pytest.mark.slow
+def test_model_of_volumes_inverts_at_once(janus, tmp_path):
+    """Designs within a percent, whose conductivity a solve of ours finds, too."""
+    words = ["invert", DATA / "janus-32-volume", "--target", "kzz=0.3", "--count", 4, "--out", tmp_path, "--json"]
+    code, text, _ = janus(*words)
+    found = json.loads(text)["candidates"]
+    assert (code, len(found)) == (0, 4)
+    for candidate in found:
+        assert candidate["met"]
+        assert candidate["final"]["kzz"] == pytest.approx(0.30, rel=0.01)
+        result = FipyHomogenizer()(np.load(candidate["image"]), (0.1, 1.0))
+        assert result.k[2] == pytest.approx(candidate["final"]["kzz"], rel=1e-8)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("example", "trained"), [("quickstart", False), ("from-scratch", True), ("conduct-and-flex", True)]
@@ -115,7 +148,7 @@ def test_examples_meet_their_targets(monkeypatch, tmp_path, example, trained):
     assert (campaign.journal.of("trained")[0]["seconds"] > 0) == trained
 
 
-@pytest.mark.parametrize("example", ["quickstart", "from-scratch", "conduct-and-flex", "max"])
+@pytest.mark.parametrize("example", ["quickstart", "from-scratch", "conduct-and-flex", "max", "volume"])
 def test_examples_are_accepted(monkeypatch, example):
     monkeypatch.chdir(DATA.parent)
     check_source(load_config(Path("examples") / f"{example}.toml"))
