@@ -102,7 +102,8 @@ def evaluate(
     network, card = checkpoint.load(model, _device(device, threads))
     samples = dataset.read(data)
     if (grid := samples.image.shape[1:]) != network.config.grid:
-        raise UsageError(f"{data}: images of {grid} pixels; {model} wants {network.config.grid}")
+        has, wants = (" x ".join(map(str, sides)) for sides in (grid, network.config.grid))
+        raise UsageError(f"{data}: images of {has} pixels; {model} wants {wants}")
     try:
         joined(card.material, samples.material)
     except PropertyError as error:
