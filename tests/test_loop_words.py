@@ -169,7 +169,7 @@ def test_names_in_the_documents_exist():
     """Every `module.name` of ours that CONTRIBUTING or the design speaks of can be imported."""
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "docs/design.md")]
     spoken = set(re.findall(r"`([A-Za-z_]\w*(?:\.\w+)+)`", "\n".join(texts)))
-    files = re.compile(r".*\.(md|toml|py|h5|json|jsonl|npy|png|html|pt|safetensors|image)$")
+    files = re.compile(r".*\.(md|toml|py|js|h5|json|jsonl|npy|png|html|pt|safetensors|image)$")
     names = sorted(n for n in spoken if not files.match(n) and "config" not in n)
     assert "simulators.solvers.choice.SOLVERS" in names
     for name in names:
