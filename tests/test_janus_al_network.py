@@ -59,7 +59,6 @@ def test_any_sides_that_8_divides(network, padding, size, stem):
         ({"size": [16, 32, 32]}, "3 sides of an image of dim 2"),
         ({"size": 2048}, "size 2048: it must be at most 1024"),
         ({"size": True}, "size True: it must be a whole number, or a list of them"),
-        ({"waves": 300}, "waves 300: at most 256 of images of 32 pixels"),
         ({"architecture": "vit", "dim": 3}, "architecture vit is of planes"),
     ],
 )
@@ -238,3 +237,12 @@ def test_a_fresh_head_of_volumes_says_what_its_media_conduct():
     x[..., :8] = 1
     torch.nn.init.zeros_(model.head.mix)
     torch.testing.assert_close(model.values(model.encode(x)), torch.tensor([[2 / 11, 0.55, 0.55]]))
+
+
+def test_waves_are_counted_on_the_images_grid():
+    """Whose sides are known when a network is suited to them, not when it is asked for."""
+    config = JanusConfig(waves=300)
+    assert config.suited_to((64, 64), "dirichlet").waves == 300
+    assert config.suited_to((16, 16, 24), "dirichlet", ("kxx", "kyy", "kzz")).waves == 300
+    with pytest.raises(ValueError, match="waves 300: at most 256 of them fit"):
+        config.suited_to((32, 32), "dirichlet")

@@ -96,8 +96,6 @@ class JanusConfig:
                 raise ValueError("architecture vit is of planes (dim = 2); volumes take conv")
             if self.properties == CONDUCTIVITIES:
                 object.__setattr__(self, "properties", IN_VOLUMES)
-        if self.waves > (most := prod(side // 2 for side in self.grid)):
-            raise ValueError(f"waves {self.waves}: at most {most} of images of {self.size} pixels")
         if self.dim * self.conducting >= self.latent:
             taken = self.dim * self.media
             raise ValueError(f"latent {self.latent}: {self.media} media take {taken} of them and leave none; raise it")
@@ -135,6 +133,8 @@ class JanusConfig:
             raise ValueError(f"network.properties: {strange[0]} is none of the data's {', '.join(properties)}")
         padding: Literal["zeros", "circular"] = "circular" if boundary == "periodic" else "zeros"
         dim: Literal[2, 3] = 3 if len(grid) == 3 else 2
+        if self.waves > (most := prod(side // 2 for side in grid)):
+            raise ValueError(f"waves {self.waves}: at most {most} of them fit")
         return replace(self, dim=dim, size=tuple(grid), padding=padding, properties=names)
 
 
