@@ -144,7 +144,7 @@ def untrained(train, test, contrast):
         x = torch.tensor(samples.image).double()[:, None] - 0.5
         mean_log = torch.nn.functional.avg_pool2d(x, samples.image.shape[1] // 16)[:, 0] * np.log(contrast)
         k = mean_log.exp()
-        return torch.stack([conductance(k, k, False), conductance(k.mT, k.mT, False)], dim=1).log().numpy().ravel()
+        return torch.stack([conductance(a, a, circular=False) for a in (k, k.mT)], dim=1).log().numpy().ravel()
 
     labelled = train.take(np.flatnonzero(train.simulated))
     slope, offset = np.polyfit(seen(labelled), np.log(labelled.properties[:, :2]).ravel(), 1)

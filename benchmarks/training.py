@@ -95,7 +95,7 @@ def training(arguments):
         execution = Execution(executor, "direct", cached=True)
         parts = simulate_samples(images, conduction(PHASES), execution, lambda *_: None, origin=b"generated")
     samples = concatenate(parts)
-    network = NETWORK.suited_to(arguments.size, "dirichlet")
+    network = NETWORK.suited_to((arguments.size,) * 2, "dirichlet")
     plan = variants(network, replace(TRAINING, checks=1, validation=0.0), arguments.smoke)
 
     def seconds(net, config, change, steps):
@@ -130,7 +130,7 @@ def swarm(arguments):
     from loop.studies.microstructure import NETWORK
 
     if arguments.model is None:
-        model = build(NETWORK.suited_to(arguments.size, "dirichlet"), 0).to(arguments.device).eval()
+        model = build(NETWORK.suited_to((arguments.size,) * 2, "dirichlet"), 0).to(arguments.device).eval()
     else:
         model, _ = checkpoint.load(arguments.model, arguments.device)
     goals = [{"kxx": (0.29, 0.31)}] * arguments.swarm

@@ -15,13 +15,18 @@ import matplotlib.pyplot as plt
 
 from loop.output import volumes
 
+MOST = 6
+"""designs in a row"""
+
 folder, out = map(Path, sys.argv[1:3])
 designs = [json.loads(path.read_text()) for path in sorted(folder.glob("designs/*/design.json"))]
 targets = list(dict.fromkeys(d["target"]["name"] for d in designs))
-columns = max(sum(d["target"]["name"] == t for d in designs) for t in targets)
-figure, axes = plt.subplots(len(targets), columns, figsize=(1.5 * columns, 1.85 * len(targets)), squeeze=False)
-for row, target in zip(axes, targets, strict=True):
-    own = [d for d in designs if d["target"]["name"] == target]
+groups = [[d for d in designs if d["target"]["name"] == target] for target in targets]
+rows = [group[i : i + MOST] for group in groups for i in range(0, len(group), MOST)]
+columns, lines = max(map(len, rows)), max(sum(n in d["target"] for n in ("kxx", "kyy", "kzz")) for d in designs)
+size = (1.5 * columns, (1.4 + 0.26 * lines) * len(rows))
+figure, axes = plt.subplots(len(rows), columns, figsize=size, squeeze=False, layout="constrained")
+for row, own in zip(axes, rows, strict=True):
     for axis in row:
         axis.set_axis_off()
     for axis, design in zip(row, own, strict=False):
@@ -34,5 +39,4 @@ for row, target in zip(axes, targets, strict=True):
                 k, low, high = design["properties"][name], values[name + "_lower"], values[name + "_upper"]
                 words.append(f"{name} {k:.4f}\n[{low:.3f}, {high:.3f}]")
         axis.set_title("\n".join(words), fontsize=7, pad=3)
-figure.tight_layout(pad=0.4)
-figure.savefig(out, dpi=110)
+figure.savefig(out, dpi=110, bbox_inches="tight")
