@@ -166,7 +166,8 @@ def _campaign(
         campaign.run(executor, means.device, Progress(), lambda: None)
     for write in (write_dataset, write_designs, partial(write_report, umap=False)):
         write(campaign)
-    return {"target": table["target"][0], "status": status(folder)}
+    came = {name: value for name, value in status(folder).items() if name not in ("dataset", "report")}
+    return {"target": table["target"][0], "status": came}
 
 
 def _trained(
