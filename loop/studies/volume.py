@@ -20,10 +20,9 @@ import numpy as np
 from janus_al import checkpoint, dataset
 from janus_al.evaluation import evaluate
 from janus_al.files import atomic_path
-from janus_al.fitting import Run, StateError, TrainingConfig, network_for
+from janus_al.fitting import TrainingConfig, network_for
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.samples import Samples, concatenate, unlabelled
-from janus_al.training import train
 from loop import CREATED_BY
 from loop.campaign.config import CampaignConfig
 from loop.campaign.opening import start
@@ -41,6 +40,7 @@ from loop.studies.data import SOLVERS, Data, samples_at
 from loop.studies.means import Means
 from loop.studies.microstructure import summary
 from loop.studies.single import shots_at, tools_of
+from loop.studies.trained import trained_at
 
 WAYS = ("sensitivities", "labels")
 """labels: the same training with l_sens = 0"""
@@ -87,7 +87,6 @@ def reproduce_volume(
     suited = network_for(data.grid, data.material, network, training)
     run = {"command": "reproduce volume", **{n: dataclasses.asdict(o) for n, o in (("data", data), ("course", course))}}
     run |= {"network": dataclasses.asdict(network), "training": dataclasses.asdict(training)}
-    run = json.loads(json.dumps(run))
     check_folder(out, run)
     claim(out, run, [])
     pool = samples_at(out / "data.h5", data, means)
@@ -98,7 +97,7 @@ def reproduce_volume(
             for way in course.ways:
                 own = dataclasses.replace(training, l_sens=training.l_sens if way == "sensitivities" else 0.0)
                 samples = begun_with(pool, number)
-                model, card = _trained(out / "models" / f"{way}-{number}", samples, suited, own, data.seed, means)
+                model, card = trained_at(out / "models" / f"{way}-{number}", samples, suited, own, data.seed, means)
                 execution = Execution(executor, SOLVERS[3], cached=True)
                 row = judged(model, card, test, course, execution)
                 report["models"].append({"way": way, "simulations": number, **row})
@@ -144,15 +143,15 @@ def _campaign(
     out: Path, pool: Samples, course: Course, network: JanusConfig, training: TrainingConfig, means: Means
 ) -> dict[str, Any]:
     """A campaign from `base` simulations to designs of an anisotropic target."""
-    source, folder = out / "begun.h5", out / "campaign"
+    source, folder, begun = out / "begun.h5", out / "campaign", begun_with(pool, course.base)
     if not source.exists():
-        dataset.write(source, begun_with(pool, course.base), CREATED_BY)
+        dataset.write(source, begun, CREATED_BY)
     sides = {"dim": network.dim, "size": network.size, "phase_conductivity": list(pool.phase_conductivity)}
     table: dict[str, Any] = {
         "name": "volumes",
         "microstructure": sides,
         "dataset": {"source": str(source)},
-        "target": [{"name": "anisotropic", "designs": course.designs, **target_of(begun_with(pool, course.base))}],
+        "target": [{"name": "anisotropic", "designs": course.designs, **target_of(begun)}],
         "training": dataclasses.asdict(training),
         "network": {k: v for k, v in dataclasses.asdict(network).items() if k not in ("size", "dim", "padding")},
         "budget": {"simulations": course.budget},
@@ -168,21 +167,6 @@ def _campaign(
         write(campaign)
     came = {name: value for name, value in status(folder).items() if name not in ("dataset", "report")}
     return {"target": table["target"][0], "status": came}
-
-
-def _trained(
-    path: Path, samples: Samples, network: JanusConfig, training: TrainingConfig, seed: int, means: Means
-) -> tuple[Janus, checkpoint.Card]:
-    if not (path / "model.json").is_file():
-        path.parent.mkdir(exist_ok=True)
-        run = Run(means.device, path.with_suffix(".state"), partial(means.progress, "training"))
-        try:
-            found = train(samples, network, training, seed, run)
-        except StateError:
-            path.with_suffix(".state").unlink()
-            found = train(samples, network, training, seed, run)
-        checkpoint.save(path, *found)
-    return checkpoint.load(path, means.device)
 
 
 def _write(path: Path, report: dict[str, Any]) -> None:

@@ -12,15 +12,13 @@ import json
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from janus_al import checkpoint, dataset
-from janus_al.fitting import Run, StateError
+from janus_al import dataset
 from janus_al.material import Boundary, conduction
 from janus_al.samples import Samples, concatenate, unlabelled
-from janus_al.training import train
 from loop import CREATED_BY
 from loop.campaign.campaign import Campaign
 from loop.campaign.config import CampaignConfig, ConfigError
@@ -36,6 +34,7 @@ from loop.simulation.simulate import Execution, backend, simulate
 from loop.studies.arena.plan import Arena, Data, Strategy, Track
 from loop.studies.arena.score import Scored, scored
 from loop.studies.means import Means
+from loop.studies.trained import trained_at
 
 EXTRA = 4
 """images made for each one kept, at most"""
@@ -139,18 +138,7 @@ def _model(config: CampaignConfig, samples: Samples, seed: int, folder: Path, me
     """The network that a campaign would train first, trained once, and the seconds that this took."""
     network = config.network.built
     path = folder / _key([samples.digest(), repr(network), repr(config.training), seed])
-    if (path / "model.json").is_file():
-        return path, checkpoint.load(path)[1].seconds
-    folder.mkdir(parents=True, exist_ok=True)
-    state = path.with_suffix(".state")
-    run = Run(means.device, state, partial(means.progress, "training"))
-    try:
-        found = train(samples, network, config.training, seed, run)
-    except StateError:
-        state.unlink()
-        found = train(samples, network, config.training, seed, run)
-    checkpoint.save(path, *found)
-    return path, found[1].seconds
+    return path, trained_at(path, samples, network, config.training, seed, means)[1].seconds
 
 
 @cache
