@@ -10,6 +10,10 @@ from loop.commands.options import Device, Json, Out, Seed, Set, Threads, Workers
 from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
 
+Contrast = Annotated[
+    float, typer.Option(min=1.01, max=1e6, help="Of the phases: label 0 conducts 0.1, label 1 so many times as much.")
+]
+
 reproduce_app = typer.Typer(no_args_is_help=True, help="The paper's results, one command each.")
 
 
@@ -31,10 +35,7 @@ def mnist(
 
     janus-al reproduce mnist --data mnist --epochs 2
     """
-    try:
-        lengths = [int(word) for word in epochs.split(",")]
-    except ValueError:
-        lengths = []
+    lengths = _whole_numbers(epochs)
     if not lengths or min(lengths) < 1 or max(lengths) > 1000:
         raise UsageError(f"epochs '{epochs}': give whole numbers from 1 to 1000, separated by commas, as in 2,50")
     from janus_al.device import prepare
@@ -63,10 +64,7 @@ def microstructure(
     size: Annotated[int, typer.Option(min=16, max=256, help="Pixels a side; 8 divides it.")] = 64,
     count: Annotated[int, typer.Option(min=16, max=1_000_000, help="Images to train on.")] = 16384,
     simulated: Annotated[int, typer.Option(min=8, help="Simulate only the first so many.")] = 8192,
-    contrast: Annotated[
-        float,
-        typer.Option(min=1.01, max=1e6, help="Of the phases: label 0 conducts 0.1, label 1 so many times as much."),
-    ] = 10.0,
+    contrast: Contrast = 10.0,
     set_: Set = None,
     seed: Seed = 0,
     workers: Workers = 0,
@@ -131,10 +129,7 @@ def volume(
         str, typer.Option(help="Of simulated volumes among them: models are trained on, comma-separated.")
     ] = "16,32,64,128,256",
     ways: Annotated[str, typer.Option(help="Of training, comma-separated.")] = "sensitivities,labels",
-    contrast: Annotated[
-        float,
-        typer.Option(min=1.01, max=1e6, help="Of the phases: label 0 conducts 0.1, label 1 so many times as much."),
-    ] = 10.0,
+    contrast: Contrast = 10.0,
     set_: Set = None,
     seed: Seed = 0,
     workers: Workers = 0,
@@ -146,10 +141,7 @@ def volume(
 
     janus-al reproduce volume --size 16 --count 128 --numbers 16,32
     """
-    try:
-        asked = tuple(sorted({int(word) for word in numbers.split(",")}))
-    except ValueError:
-        asked = ()
+    asked = tuple(sorted(set(_whole_numbers(numbers))))
     if not asked or asked[0] < 2 or asked[-1] > count:
         raise UsageError(f"numbers '{numbers}': whole numbers from 2 to the --count of {count}, separated by commas")
     from janus_al.defaults import defaults
@@ -187,3 +179,11 @@ def volume(
     found = report["campaign"]["status"]
     print(f"campaign from {report['course']['base']} simulations: {found['state']}, {found['reason']}")
     print(f"written: {out}/volume.json, {out}/curves.png, {out}/campaign/report.html")
+
+
+def _whole_numbers(words: str) -> list[int]:
+    """Those between commas, none if one is none."""
+    try:
+        return [int(word) for word in words.split(",")]
+    except ValueError:
+        return []
