@@ -27,7 +27,7 @@ from loop.output import pictures
 from loop.output.volumes import Volume, slices
 from loop.simulation.rows import result_at
 from loop.simulation.simulate import limits_of
-from loop.simulation.verify import by_value, confirmed
+from loop.simulation.verify import confirmed
 
 FORETOLD = ("predicted", "interval", "p_hit")
 DESIGN_FILES = ("design.json", "image.npy", "image.png", "design.png", "slices.png")
@@ -116,9 +116,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
             properties = properties_of(result_at(samples, row), samples.image[row], target.geometry)
             number, proposed = table[entry["hash"], target.name]
             certified: dict[str, Any] = entry.get("certificate", {}).get("properties", {})
-            verdict = confirmed(target.intervals, properties, certified)
-            if samples.image.ndim > 3:
-                verdict = by_value(verdict, target.intervals, {**properties, **certified})
+            verdict = confirmed(target.intervals, properties, certified, samples.image.ndim - 1)
             between = to_limits(properties, target.properties, limits)
             designs.append(
                 {

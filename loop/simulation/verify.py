@@ -77,7 +77,7 @@ def verdict(intervals: Mapping[str, Interval], properties: Mapping[str, float]) 
 
 
 def confirmed(
-    intervals: Mapping[str, Interval], properties: Mapping[str, float], certified: Mapping[str, float]
+    intervals: Mapping[str, Interval], properties: Mapping[str, float], certified: Mapping[str, float], dim: int = 2
 ) -> str:
     """The verdict on a design, in words: "confirmed by interval", "confirmed by value", or by what each quantity is.
 
@@ -85,23 +85,25 @@ def confirmed(
         intervals: wanted.
         properties: as simulated, with their bounds.
         certified: the same after refinement; empty if nothing was refined.
+        dim: axes of the image; of a volume the certified intervals are told, too, where they did not decide.
     """
     finest, kinds = {**properties, **certified}, dict[str, list[str]]()
     for name in [n for n in intervals if n != FRACTION.name] or intervals:
         exact = all(n == FRACTION.name or n + "_lower" in finest for n in quantity(name).properties)
         sure = exact and verdict({name: intervals[name]}, finest) == "confirmed"
         kinds.setdefault("by interval" if sure else "by value", []).append(name)
-    if len(kinds) < 2:
-        return f"confirmed {next(iter(kinds), 'by value')}"
-    return "confirmed: " + ", ".join(f"{' and '.join(names)} {kind}" for kind, names in sorted(kinds.items()))
+    words = f"confirmed {next(iter(kinds), 'by value')}"
+    if len(kinds) > 1:
+        words = "confirmed: " + ", ".join(f"{' and '.join(names)} {kind}" for kind, names in sorted(kinds.items()))
+    return words if dim == 2 or "by value" not in words else words + _intervals(intervals, finest)
 
 
-def by_value(words: str, intervals: Mapping[str, Interval], finest: Mapping[str, float]) -> str:
-    """A volume's verdict in words, with the certified intervals that did not decide, where there are any."""
+def _intervals(intervals: Mapping[str, Interval], finest: Mapping[str, float]) -> str:
+    """The certified intervals of what is wanted, as a clause; "" where there are none."""
     asked = [n for n in intervals if n != FRACTION.name]
     known = [n for n in asked if all(p + "_lower" in finest for p in quantity(n).properties)]
     told = ", ".join("{} {:.4g}..{:.4g}".format(n, *bounds_of(n, finest)) for n in known)
-    return f"{words}; certified interval{'s' * (len(known) > 1)} {told}" if told and "by value" in words else words
+    return f"; certified interval{'s' * (len(known) > 1)} {told}" if told else ""
 
 
 def verify(image: NDArray[np.uint8], target: Target, check: Check, executor: Executor) -> dict[str, Any]:

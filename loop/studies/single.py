@@ -5,7 +5,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +35,7 @@ from loop.files.outputs import check_folder, claim
 from loop.output import pictures
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution, limits_of, simulate, usual_solver
-from loop.simulation.verify import Check, by_value, confirmed, judge, verify
+from loop.simulation.verify import Check, confirmed, judge, verify
 from loop.studies.means import Means
 from simulators import HomogenizationError, Result
 
@@ -187,7 +187,8 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         key = content_hash(candidate.image)
         row |= {**verified.get(key, {}), "hash": key}
         if candidate.verdict == "confirmed":
-            row["confirmed"] = _words(target, row, candidate.image.ndim)
+            certified = row.get("certificate", {}).get("properties", {})
+            row["confirmed"] = confirmed(target.intervals, row["final"], certified, candidate.image.ndim)
         rows.append(row)
     result = {
         "target": target.wanted(),
@@ -221,13 +222,6 @@ def decide(candidates: Sequence[Candidate], check: Check, executor: Executor) ->
         candidate.verdict, candidate.reason = judge(verified, candidate.target, check)
         found[content_hash(candidate.image)] = verified
     return found
-
-
-def _words(target: Target, row: Mapping[str, Any], dim: int) -> str:
-    """On what it rests that a candidate meets its target."""
-    certified = row.get("certificate", {}).get("properties", {})
-    words = confirmed(target.intervals, row["final"], certified)
-    return words if dim == 2 else by_value(words, target.intervals, {**row["final"], **certified})
 
 
 def _distinct(candidates: Sequence[Candidate], passed_over: Counter[str]) -> list[Candidate]:
