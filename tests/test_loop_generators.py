@@ -398,3 +398,31 @@ def test_lookup_without_samples_is_refused(tmp_path, janus):
 
 def test_an_empty_pool_is_one():
     check_pool(EMPTY, [(Target("t", {"kxx": (0.2, 0.3)}), 1)])
+
+
+def test_the_mixed_generator_takes_from_both_what_each_has_brought():
+    from loop.design.generators.mixed import LEAST, likely_best
+
+    np.testing.assert_allclose(likely_best([(0, 0), (0, 0)], (0,)), 0.5, atol=0.03)
+    # P(Beta(2, 1) > Beta(1, 2)) = 5/6: one design by one simulation beside none by one.
+    np.testing.assert_allclose(likely_best([(1, 1), (0, 1)], (0,)), [5 / 6, 1 / 6], atol=0.03)
+    np.testing.assert_allclose(likely_best([(30, 40), (0, 40)], (0,)), [1 / (1 + LEAST), LEAST / (1 + LEAST)])
+
+
+def test_the_mixed_generator_takes_turns_and_keeps_what_each_row_is():
+    from janus_al import checkpoint
+    from janus_al.inversion import InversionConfig
+    from loop.studies.single import tools_of
+
+    model, card = checkpoint.load("data/janus-32")
+    made = generator("mixed")(replace(tools_of(model, card, 2), inversion=InversionConfig(steps=5)))
+    rules = Rules(LIMITS, "dirichlet", 0.02, nearest)
+
+    def sources(brought):
+        found, _ = propose(made, [(ONE, 4)], Known(brought=brought), rules, (0, 1))
+        assert all((c.latent is not None) == (c.source == "janus") for c in found)
+        return [c.source for c in found]
+
+    assert sorted(sources({})) == ["janus"] * 2 + ["phasefield"] * 2
+    assert sources({("one", "janus"): (0, 30), ("one", "phasefield"): (20, 30)}) == ["phasefield"] * 4
+    assert sources({("one", "janus"): (20, 30), ("one", "phasefield"): (0, 30)}) == ["janus"] * 4

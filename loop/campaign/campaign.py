@@ -227,9 +227,10 @@ class Campaign:
     def _known(self, number: int) -> Known:
         """What is known before a round."""
         samples = self.ledger.samples(through=number - 1) if self.journal.of("shard") else None
-        own = self.config.loop.generator == "janus" and self.models.start is not None
+        own = self.config.loop.generator in ("janus", "mixed") and self.models.start is not None
         past = self.standing.past(self.models.of(0)[1].proposals if own else [])
-        return Known(samples, self.ledger.tried_before(number), self.standing.images(), past)
+        brought = self.standing.brought()
+        return Known(samples, self.ledger.tried_before(number), self.standing.images(), past, brought)
 
     def _needs_model(self) -> bool:
         return needs_model(generator(self.config.loop.generator))

@@ -120,6 +120,7 @@ class _Proposal(_Table):
     latent: list[float] | None = None
     interval: dict[Property, Range] = {}
     p_hit: float | None = None
+    source: str = ""
 
 
 class _Proposed(_Event):
@@ -168,6 +169,7 @@ class _Candidate(_Table):
     predicted: Values
     interval: dict[Property, Range] = {}
     p_hit: float | None = None
+    source: str = ""
     first_shot: Values
     error: float | None
     simulations: Count

@@ -73,6 +73,7 @@ class Proposals:
                 boundary=self.boundary,
                 interval={name: (low, high) for name, (low, high) in row.get("interval", {}).items()},
                 p_hit=row.get("p_hit"),
+                source=row.get("source", ""),
             )
             for row, field in zip(rows, fields, strict=True)
         ]

@@ -92,6 +92,17 @@ class Standing:
         learned = [False, *(e["round"] in accepted for e in rounds)]
         return past_of(shots, learned, limits_of(self.config.material, trusted=True))
 
+    def brought(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Designs and simulations so far, by name of the target and source of its candidates."""
+        found = dict[tuple[str, str], tuple[int, int]]()
+        for event in self.journal.of("round"):
+            accepted = {(design["target"], design["hash"]) for design in event["designs"]}
+            for row in event["candidates_table"]:
+                key = (row["target"], row.get("source", ""))
+                designs, simulations = found.get(key, (0, 0))
+                found[key] = designs + ((row["target"], row["hash"]) in accepted), simulations + row["simulations"]
+        return found
+
     def ended(self, target: Target, candidates: Sequence[Candidate], number: int) -> str:
         """Why the search for the best of a target ends with a round, if it does."""
         if number >= self.config.budget.rounds or self.ledger.left <= 0:

@@ -53,6 +53,8 @@ class Candidate:
     """between what each property of the first shot will lie, as far as the past can say"""
     p_hit: float | None = None
     """chance that the first shot meets the target, as far as the past can say"""
+    source: str = ""
+    """who proposed it, where the generator has several that do"""
     trials: list[Trial] = dataclasses.field(default_factory=list)
     best: int = 0
     """which trial is nearest to the target"""
@@ -120,15 +122,17 @@ def _pool(generator: Generator, wanted: Wanted, known: Known, boundary: Boundary
 
 def _candidate(pool: Pool, row: int, wanted: Wanted, boundary: Boundary) -> Candidate:
     chance = math.nan if pool.p_hit is None else float(pool.p_hit[row])
+    latent = None if pool.latent is None or np.isnan(pool.latent[row]).any() else pool.latent[row]
     return Candidate(
         target=wanted[pool.target[row]][0],
         probe=False,
         field=pool.field[row],
         predicted={n: v for n, v in zip(pool.names, pool.predicted[row].tolist(), strict=True) if math.isfinite(v)},
-        latent=None if pool.latent is None else pool.latent[row],
+        latent=latent,
         boundary=boundary,
         interval=pool.interval(row),
         p_hit=None if math.isnan(chance) else chance,
+        source="" if pool.source is None else str(pool.source[row]),
     )
 
 
@@ -146,7 +150,8 @@ def probe_targets(ranges: Mapping[str, tuple[float, float]], count: int) -> list
 def prediction(candidate: Candidate) -> dict[str, object]:
     """What was known of a candidate before it was paid for, as JSON."""
     interval = {name: list(ends) for name, ends in candidate.interval.items()}
-    return {"predicted": dict(candidate.predicted), "interval": interval, "p_hit": candidate.p_hit}
+    told = {"predicted": dict(candidate.predicted), "interval": interval, "p_hit": candidate.p_hit}
+    return told | ({"source": candidate.source} if candidate.source else {})
 
 
 def table_row(candidate: Candidate) -> dict[str, object]:

@@ -34,12 +34,14 @@ class Known:
         tried: canonical hashes of everything ever simulated.
         designs: by target name, images from which new ones must differ.
         past: first shots that were paid for, which say how far to trust the next.
+        brought: by name of a target and source of its candidates (`Pool.source`), their designs and simulations.
     """
 
     samples: Samples | None = None
     tried: Collection[str] = frozenset()
     designs: Mapping[str, Sequence[Image]] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
+    brought: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Pool:
         names: of the properties.
         miss: distance of the prediction from the goal, (n,); smaller is better, in any unit.
         target: which of the targets wanted each row is for, (n,).
-        latent: vectors of which the fields are decodes, (n, any), where the generator has them.
+        latent: vectors of which the fields are decodes, (n, any), where the generator has them; NaN of other rows.
+        source: who proposed each row, (n,), where several did.
         lower: between which and `upper` a property will lie, as `predicted`; the program fills in what follows.
         upper: see `lower`; NaN, as `p_hit`, where the past is too short to say.
         p_hit: chance that the first shot meets the target, (n,).
@@ -64,6 +67,7 @@ class Pool:
     miss: NDArray[np.float64]
     target: NDArray[np.intp]
     latent: NDArray[np.float32] | None = None
+    source: NDArray[np.str_] | None = None
     lower: NDArray[np.float64] | None = None
     upper: NDArray[np.float64] | None = None
     p_hit: NDArray[np.float64] | None = None

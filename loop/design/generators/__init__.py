@@ -13,6 +13,7 @@ from simulators import Result
 BUILT_IN = {
     "janus": "loop.design.generators.janus:JanusGenerator",
     "phasefield": "loop.design.generators.phasefield:PhaseFieldGenerator",
+    "mixed": "loop.design.generators.mixed:MixedGenerator",
     "lookup": "loop.design.generators.lookup:LookupGenerator",
     "gradient": "loop.design.generators.gradient:GradientGenerator",
 }
