@@ -152,7 +152,7 @@ def test_an_arena_cut_off_goes_on(tmp_path, janus):
     from loop.campaign.journal import read_events
     from loop.studies.arena.page import page, summary
     from loop.studies.arena.plan import load_arena
-    from loop.studies.arena.runner import run_arena
+    from loop.studies.arena.runner import run_arena, scores
     from loop.studies.means import Means
 
     (tmp_path / "arena.toml").write_text(TINY)
@@ -187,6 +187,7 @@ def test_an_arena_cut_off_goes_on(tmp_path, janus):
     network = checkpoint.load(next((tmp_path / "cut" / "models").iterdir()))[1]
     assert [part.scored.steps[0].seconds for part in parts] == [network.seconds, 0.0]
     assert parts[1].scored.last.seconds > 0
+    assert scores(arena, tmp_path / "cut") == parts
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "runs").rglob("journal.jsonl")}
     code, out, _ = janus("arena", tmp_path / "arena.toml", "--dir", tmp_path / "cut", "--json")
     assert before == {path: path.stat().st_mtime_ns for path in before}

@@ -100,7 +100,8 @@ class Loop(Section):
     """How a round is spent."""
 
     generator: Annotated[str, AfterValidator(partial(check_name, "generator", GENERATORS))] = "janus"
-    """who proposes: janus, phasefield, mixed (both, in proportion to what they bring), lookup, gradient, or your own class as package.module:Class"""
+    """who proposes: janus, phasefield, mixed (both, in proportion to what they bring), lookup, gradient, or your own
+    class as package.module:Class"""
     acquisition: Annotated[str, AfterValidator(partial(check_name, "acquisition", ACQUISITIONS))] = "nearest"
     """in which order proposals are taken: nearest, diverse, designs, random, or your own function as
     package.module:function"""

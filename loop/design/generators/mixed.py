@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from loop.design.generators import Tools
+from loop.design.generators import Generator, Tools
 from loop.design.generators.janus import JanusGenerator
 from loop.design.generators.phasefield import PhaseFieldGenerator
 from loop.design.pool import Known, Pool, Shot, Wanted, joined
@@ -30,7 +30,7 @@ class MixedGenerator:
 
     def __init__(self, tools: Tools) -> None:
         self.tools = tools
-        self.parts = (JanusGenerator(tools), PhaseFieldGenerator(tools))
+        self.janus, self.phasefield = JanusGenerator(tools), PhaseFieldGenerator(tools)
 
     def fit(self, known: Known) -> None:
         """Nothing: the campaign trains its models itself."""
@@ -38,7 +38,8 @@ class MixedGenerator:
     def propose(self, wanted: Wanted, known: Known, seed: Sequence[int]) -> Pool:
         """As many rows for each candidate wanted as each of both has alone."""
         pools = []
-        for number, (source, part) in enumerate(zip(SOURCES, self.parts, strict=True)):
+        for number, source in enumerate(SOURCES):
+            part: Generator = getattr(self, source)
             pool = part.propose(wanted, known, (*seed, number))
             if pool.latent is None:
                 pool = replace(pool, latent=np.full((len(pool), self._latent), np.nan, np.float32))
@@ -54,7 +55,7 @@ class MixedGenerator:
 
     def corrected(self, shots: Sequence[Shot]) -> Pool:
         """Those of Janus, whose shots alone have latent vectors."""
-        return self.parts[0].corrected(shots)
+        return self.janus.corrected(shots)
 
     @property
     def _latent(self) -> int:
@@ -62,7 +63,7 @@ class MixedGenerator:
 
 
 def likely_best(brought: Sequence[tuple[int, int]], seed: Sequence[int]) -> NDArray[np.float64]:
-    """The chance of each to bring the most designs a simulation, `LEAST` at least, from the designs and simulations of each.
+    """The chance of each to bring the most designs a simulation, `LEAST` at least, from its designs and simulations.
 
     A design costs one simulation at least: the rate is that of a coin, and with nothing known uniform.
     """

@@ -3,13 +3,16 @@
     DIR/data/KEY.h5            the samples of a track and a seed, shared by tracks that begin alike
     DIR/models/KEY/            a network trained on them, shared by strategies that would train the same
     DIR/runs/TRACK/STRATEGY/SEED/    a campaign
+    DIR/scores/TRACK-STRATEGY-SEED.json    what it scored, so that scores of several machines can be put together
 
 Whoever uses a shared network is charged the seconds of its training.
 """
 
+import dataclasses
 import hashlib
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from janus_al import dataset
+from janus_al.files import atomic_path
 from janus_al.material import Boundary, conduction
 from janus_al.samples import Samples, concatenate, unlabelled
 from loop import CREATED_BY
@@ -32,7 +36,7 @@ from loop.simulation.progress import Progress
 from loop.simulation.rows import simulate_samples
 from loop.simulation.simulate import Execution, backend, simulate
 from loop.studies.arena.plan import Arena, Data, Strategy, Track
-from loop.studies.arena.score import Scored, scored
+from loop.studies.arena.score import Scored, Step, scored
 from loop.studies.means import Means
 from loop.studies.trained import trained_at
 
@@ -51,13 +55,16 @@ class Part:
     scored: Scored
 
 
-def run_arena(arena: Arena, out: Path, means: Means, told: Callable[[list[Part]], None]) -> list[Part]:
+def run_arena(
+    arena: Arena, out: Path, means: Means, told: Callable[[list[Part]], None], seeds: Sequence[int] = ()
+) -> list[Part]:
     """Run all campaigns, one after the other, seed by seed, so that whenever it is cut off seeds are paired.
 
     Args:
         arena: as `load_arena` checked it.
         out: its folder; `told` is given all that is finished after each track of a seed.
         means: `workers` simulate.
+        seeds: those to run; all of the arena's unless given.
 
     Raises:
         OutputError: the folder holds something else.
@@ -67,12 +74,12 @@ def run_arena(arena: Arena, out: Path, means: Means, told: Callable[[list[Part]]
     run = {"command": "arena", "name": arena.name}
     check_folder(out, run)
     claim(out, run, MADE)
-    parts = list[Part]()
+    parts, seeds = list[Part](), seeds or range(arena.seeds)
     with locked(out, "running this arena"), open_executor("process", means.workers) as executor:
-        for seed in range(arena.seeds):
+        for seed in seeds:
             for track in arena.track:
                 for strategy in arena.strategy:
-                    means.progress("campaigns", len(parts), arena.seeds * len(arena.track) * len(arena.strategy))
+                    means.progress("campaigns", len(parts), len(seeds) * len(arena.track) * len(arena.strategy))
                     parts.append(_part(arena, track, strategy, seed, out, executor, means))
                 told(parts)
     return parts
@@ -106,7 +113,27 @@ def _part(
             campaign.run(executor, means.device, Progress(), lambda: None)
     charged = data.simulated if data.charged else 0
     members = _class(data.count, config.microstructure.grid, config.material.boundary, seed)
-    return Part(track, strategy, seed, scored(Campaign(folder), members, charged, seconds))
+    part = Part(track, strategy, seed, scored(Campaign(folder), members, charged, seconds))
+    path = _score(out, track, strategy, seed)
+    path.parent.mkdir(exist_ok=True)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(dataclasses.asdict(part.scored)))
+    return part
+
+
+def _score(out: Path, track: Track, strategy: Strategy, seed: int) -> Path:
+    return out / "scores" / f"{track.name}-{strategy.name}-{seed}.json"
+
+
+def scores(arena: Arena, out: Path) -> list[Part]:
+    """What campaigns of an arena have scored so far, from the files in `out`; nothing is run."""
+    parts = []
+    for seed, track, strategy in itertools.product(range(arena.seeds), arena.track, arena.strategy):
+        if (path := _score(out, track, strategy, seed)).is_file():
+            found = json.loads(path.read_text())
+            steps = tuple(Step(**step) for step in found["steps"])
+            parts.append(Part(track, strategy, seed, Scored(**{**found, "steps": steps})))
+    return parts
 
 
 def _data(data: Data, config: CampaignConfig, seed: int, folder: Path, executor: Executor) -> Path:

@@ -102,7 +102,7 @@ def scored(campaign: Campaign, likeness: Likeness, charged: int, seconds: float)
     rounds, designs = campaign.journal.of("round"), campaign.designs()
     images = [(d["target"], campaign.ledger.image(d["hash"])) for d in designs]
     judged = judge(images, known, likeness)
-    good = [0, *itertools.accumulate(counted(judged, campaign.config.loop.min_distance))]
+    good = [0, *itertools.accumulate(map(int, counted(judged, campaign.config.loop.min_distance)))]
     steps, hits = [Step(charged, seconds, 0, 0)], 0
     for event in rounds:
         seconds += sum(event["seconds"].values())
