@@ -47,13 +47,16 @@ def grounds(samples: Samples, test: Samples | None, part: float) -> dict[str, Sa
 
     Args:
         samples: all that they are trained on.
-        test: the campaign's test set; without one, what training holds out of the first samples stands for it, and
-            without first samples the probes, which are the same questions each round and do not teach then.
+        test: the campaign's test set; without one, what training holds out of the first samples stands for it, or all
+            of these where that is too little: both models learned from them, so that what was forgotten shows. Without
+            first samples the probes do, which are the same questions each round and do not teach then.
         part: that training holds out.
     """
     proposed, probes = samples.meta["round"] > 0, samples.meta["origin"] == PROBE
     first = samples.simulated & ~proposed
     apart = first & held_out(samples, part) if first.any() else samples.simulated & probes
+    if first.any() and apart.sum() < FEWEST:
+        apart = first
     return {
         "test": samples.take(apart) if test is None else test,
         "proposals": samples.take(samples.simulated & proposed & ~apart),
