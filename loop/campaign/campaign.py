@@ -229,8 +229,8 @@ class Campaign:
         samples = self.ledger.samples(through=number - 1) if self.journal.of("shard") else None
         own = self.config.loop.generator in ("janus", "mixed") and self.models.start is not None
         past = self.standing.past(self.models.of(0)[1].proposals if own else [])
-        brought = self.standing.brought()
-        return Known(samples, self.ledger.tried_before(number), self.standing.images(), past, brought)
+        bias, brought = self.standing.bias(), self.standing.brought()
+        return Known(samples, self.ledger.tried_before(number), self.standing.images(), past, bias, brought)
 
     def _needs_model(self) -> bool:
         return needs_model(generator(self.config.loop.generator))

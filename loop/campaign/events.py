@@ -121,6 +121,7 @@ class _Proposal(_Table):
     interval: dict[Property, Range] = {}
     p_hit: float | None = None
     source: str = ""
+    bias: dict[str, float] = {}
 
 
 class _Proposed(_Event):
@@ -170,6 +171,7 @@ class _Candidate(_Table):
     interval: dict[Property, Range] = {}
     p_hit: float | None = None
     source: str = ""
+    bias: dict[str, float] = {}
     first_shot: Values
     error: float | None
     simulations: Count

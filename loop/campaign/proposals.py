@@ -74,6 +74,7 @@ class Proposals:
                 interval={name: (low, high) for name, (low, high) in row.get("interval", {}).items()},
                 p_hit=row.get("p_hit"),
                 source=row.get("source", ""),
+                bias=row.get("bias", {}),
             )
             for row, field in zip(rows, fields, strict=True)
         ]

@@ -9,6 +9,7 @@ from loop.campaign.extremes import Search, aimed, best_of, ended
 from loop.campaign.journal import Journal, given_up
 from loop.campaign.ledger import Ledger
 from loop.campaign.worth import promised
+from loop.design.bias import Bias, bias_of
 from loop.design.candidates import Candidate, table_row
 from loop.design.confidence import Past, Shot, past_of
 from loop.design.pool import Image, Known
@@ -84,13 +85,17 @@ class Standing:
 
     def past(self, first: Sequence[Shot]) -> Past:
         """First shots that were paid for; before all rounds the `first`, those on the card of a model to start from."""
-        rounds = self.journal.of("round")
-        accepted = {
-            e["round"] for e in self.journal.of("trained") if (e.get("guard") or {"accepted": True})["accepted"]
-        }
-        shots = [first, *(e["candidates_table"] for e in rounds)]
-        learned = [False, *(e["round"] in accepted for e in rounds)]
-        return past_of(shots, learned, limits_of(self.config.material, trusted=True))
+        shots = [first, *(e["candidates_table"] for e in self.journal.of("round"))]
+        return past_of(shots, [False, *self._learned()], limits_of(self.config.material, trusted=True))
+
+    def bias(self) -> Bias:
+        """What the first shots of each target were all off by."""
+        return bias_of([e["candidates_table"] for e in self.journal.of("round")], self._learned())
+
+    def _learned(self) -> list[bool]:
+        """Whether the model did, after each round."""
+        guards = {e["round"]: e.get("guard") or {"accepted": True} for e in self.journal.of("trained")}
+        return [e["round"] in guards and guards[e["round"]]["accepted"] for e in self.journal.of("round")]
 
     def brought(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Designs and simulations so far, by name of the target and source of its candidates."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from janus_al.material import Boundary
 from janus_al.properties import row_of
 from janus_al.samples import content_hash
+from loop.design.bias import Bias
 from loop.design.cut import first_count
 from loop.design.doors import guarded
 from loop.design.generators import Generator
@@ -55,6 +56,8 @@ class Candidate:
     """chance that the first shot meets the target, as far as the past can say"""
     source: str = ""
     """who proposed it, where the generator has several that do"""
+    bias: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """what was added to what the generator predicted, by property; see `loop.design.bias`"""
     trials: list[Trial] = dataclasses.field(default_factory=list)
     best: int = 0
     """which trial is nearest to the target"""
@@ -97,15 +100,16 @@ def propose(
     """
     pool = _pool(generator, wanted, known, rules.boundary, seed)
     rows, passed_over = select(pool, wanted, known, rules, seed)
-    return [_candidate(pool, row, wanted, rules.boundary) for row in rows], passed_over
+    found = [_candidate(pool, row, wanted, rules.boundary) for row in rows]
+    return [dataclasses.replace(c, bias=known.bias.shifts.get(c.target.name, {})) for c in found], passed_over
 
 
 def answer(
     generator: Generator, targets: Sequence[Target], known: Known, boundary: Boundary, seed: Sequence[int]
 ) -> list[Candidate]:
-    """The generator's best for each target, whatever is known: how it answers a question is what a probe measures."""
+    """The generator's best for each target, whatever is known, and with no bias taken off: how it answers a question is what a probe measures."""
     wanted = [(target, 1) for target in targets]
-    pool = _pool(generator, wanted, known, boundary, seed)
+    pool = _pool(generator, wanted, dataclasses.replace(known, bias=Bias()), boundary, seed)
     rows = [np.flatnonzero(pool.target == index) for index in range(len(targets))]
     best = [own[np.argmin(pool.miss[own])] for own in rows if len(own)]
     return [dataclasses.replace(_candidate(pool, row, wanted, boundary), probe=True) for row in best]
@@ -115,8 +119,10 @@ def _pool(generator: Generator, wanted: Wanted, known: Known, boundary: Boundary
     if not wanted:
         return EMPTY
     with guarded("generator", generator):
-        pool = generator.propose(wanted, known, seed)
+        pool = generator.propose([(known.bias.aimed(target), count) for target, count in wanted], known, seed)
         check_pool(pool, wanted)
+    names = [wanted[index][0].name for index in pool.target]
+    pool = dataclasses.replace(pool, predicted=known.bias.corrected(pool.predicted, pool.names, names))
     return pool.foretold(wanted, known.past, boundary)
 
 
@@ -150,8 +156,9 @@ def probe_targets(ranges: Mapping[str, tuple[float, float]], count: int) -> list
 def prediction(candidate: Candidate) -> dict[str, object]:
     """What was known of a candidate before it was paid for, as JSON."""
     interval = {name: list(ends) for name, ends in candidate.interval.items()}
-    told = {"predicted": dict(candidate.predicted), "interval": interval, "p_hit": candidate.p_hit}
-    return told | ({"source": candidate.source} if candidate.source else {})
+    told: dict[str, object] = {"predicted": dict(candidate.predicted), "interval": interval, "p_hit": candidate.p_hit}
+    more = {"source": candidate.source, "bias": dict(candidate.bias)}
+    return told | {name: value for name, value in more.items() if value}
 
 
 def table_row(candidate: Candidate) -> dict[str, object]:

@@ -13,6 +13,7 @@ from janus_al.material import Boundary
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
 from janus_al.samples import Samples
+from loop.design.bias import Bias
 from loop.design.confidence import Past
 from loop.design.cut import first_count, fractions
 from loop.design.doors import DoorError
@@ -34,6 +35,7 @@ class Known:
         tried: canonical hashes of everything ever simulated.
         designs: by target name, images from which new ones must differ.
         past: first shots that were paid for, which say how far to trust the next.
+        bias: what the first shots of each target were all off by.
         brought: by name of a target and source of its candidates (`Pool.source`), their designs and simulations.
     """
 
@@ -41,6 +43,7 @@ class Known:
     tried: Collection[str] = frozenset()
     designs: Mapping[str, Sequence[Image]] = field(default_factory=dict)
     past: Past = field(default_factory=Past)
+    bias: Bias = field(default_factory=Bias)
     brought: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
 
