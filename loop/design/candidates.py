@@ -107,7 +107,10 @@ def propose(
 def answer(
     generator: Generator, targets: Sequence[Target], known: Known, boundary: Boundary, seed: Sequence[int]
 ) -> list[Candidate]:
-    """The generator's best for each target, whatever is known, and with no bias taken off: how it answers a question is what a probe measures."""
+    """The generator's best for each target, whatever is known, with no bias taken off.
+
+    How it answers a question is what a probe measures.
+    """
     wanted = [(target, 1) for target in targets]
     pool = _pool(generator, wanted, dataclasses.replace(known, bias=Bias()), boundary, seed)
     rows = [np.flatnonzero(pool.target == index) for index in range(len(targets))]
