@@ -17,6 +17,7 @@ from pydantic_core import from_json
 
 from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.files import MODEL, atomic_path
+from janus_al.likeness import Likeness
 from janus_al.material import UNIT, Boundary, Finite, Material
 from janus_al.networks.janus import CONDUCTIVITIES, LARGEST, Janus, JanusConfig
 from janus_al.properties import PropertyError
@@ -51,6 +52,8 @@ class Card:
     """what its own proposals turned out to be, properties `predicted` and of the `first_shot`, by name; may be empty"""
     images: list[str] = field(default_factory=list)
     """first digits of the canonical hash of every training image, so that no test shares one"""
+    likeness: Likeness | None = None
+    """the class that its training images are of, with which designs are compared"""
 
     @property
     def phase_conductivity(self) -> tuple[float, ...]:
@@ -168,6 +171,10 @@ def load(folder: Path | str, device: str = "cpu", sha256: str | None = None) -> 
             f"{path}: property_range of {str(list(card.property_range))[:60]} where the network predicts "
             f"{str(list(network.properties))[:60]}; {MEND}"
         )
+    if card.likeness is not None and not (
+        card.likeness.whole(network.grid) and card.likeness.boundary == card.material.boundary
+    ):
+        raise DatasetError(f"{path}: a likeness that is not one of images of this network; {MEND}")
     if strange := [name for name in network.properties if name not in card.material.simulated]:
         raise DatasetError(f"{path}: properties of {strange[0][:60]!r}, which its material does not have; {MEND}")
     return read_weights(folder / WEIGHTS, network).to(device).eval(), card

@@ -17,6 +17,7 @@ from janus_al.checkpoint import Card
 from janus_al.defaults import defaults
 from janus_al.fitting import ALONE, Run, TrainingConfig, TrainingError, fit, network_for, sides
 from janus_al.identity import HASH_DIGITS, canonical_hashes
+from janus_al.likeness import Likeness
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.networks.media import Conducting
 from janus_al.properties import orbits
@@ -78,6 +79,7 @@ def train(
         history=fitted.history,
         images=[key[:HASH_DIGITS] for key in canonical_hashes(samples)],
         property_range=property_range(samples, model.config.properties),
+        likeness=Likeness.of(samples.image, samples.boundary),
     )
     return model, card
 

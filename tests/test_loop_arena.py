@@ -3,14 +3,13 @@
 import itertools
 import json
 import sys
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from loop.design.likeness import Likeness, lineal_path, two_point
+from loop.design.likeness import Likeness
 from loop.studies.arena.score import Judged, Scored, Step, counted, judge, ratio
 from simulators import generate
 
@@ -46,59 +45,6 @@ data.without.kxx = { min = 0.42 }
 def stripes(width, side=16):
     """Columns of label 1 and of label 0 in turn, each so many pixels wide."""
     return np.tile((np.arange(side) // width % 2).astype(np.uint8), (side, 1))
-
-
-def test_statistics_of_stripes_and_of_a_checkerboard():
-    r = np.arange(9)
-    wave = np.array([0.5, 0.25, 0, 0.25, 0.5, 0.25, 0, 0.25, 0.5])  # a triangle of period 4
-    along_y, along_x = two_point(stripes(2), "periodic")
-    np.testing.assert_allclose(along_x, wave)
-    np.testing.assert_allclose(along_y, 0.5)
-    path_y, path_x = lineal_path(stripes(2), "periodic")
-    np.testing.assert_allclose(path_x, np.maximum(2 - r, 0) / 4)
-    np.testing.assert_allclose(path_y, 0.5)
-    board = np.indices((16, 16)).sum(axis=0) % 2
-    for axis in range(2):
-        np.testing.assert_allclose(two_point(board, "periodic")[axis], (r % 2 == 0) / 2)
-        np.testing.assert_allclose(lineal_path(board, "periodic", 0)[axis], (r == 0) / 2)
-
-
-def test_statistics_between_faces_do_not_reach_across_edges():
-    half = np.zeros((8, 8), np.uint8)
-    half[:, 4:] = 1
-    r = np.arange(5)
-    np.testing.assert_allclose(two_point(half, "dirichlet")[1], (4 - r) / (8 - r))
-    np.testing.assert_allclose(lineal_path(half, "dirichlet", 0)[1], (4 - r) / (8 - r))
-    np.testing.assert_allclose(two_point(half, "periodic")[1], (4 - r) / 8)
-    volume = np.broadcast_to(half, (8, 8, 8))
-    np.testing.assert_allclose(lineal_path(volume, "dirichlet", 1)[2], (4 - r) / (8 - r))
-    np.testing.assert_allclose(lineal_path(volume, "dirichlet", 1)[0], 0.5)
-
-
-def test_likeness_knows_phase_fields_from_noise():
-    likeness = Likeness.of(list(generate(60, 16, 1)), "dirichlet")
-    fresh = generate(40, 16, 2)
-    assert likeness.distances(generate(60, 16, 1)[7].T) == pytest.approx([0, 0], abs=1e-12)
-    assert np.mean([likeness.realistic(image) for image in fresh]) > 0.75
-    noise = np.random.default_rng(0).random((20, 16, 16)) < 0.5
-    assert not any(likeness.realistic(image) for image in noise.astype(np.uint8))
-    assert not likeness.realistic(np.ones((16, 16), np.uint8))
-
-
-def test_likeness_leaves_one_out():
-    """Of two images each is as far from the other as the class reaches: the root mean square of what differs."""
-    two = [stripes(width) ^ stripes(width).T for width in (2, 4)]  # transposed they are the same
-    likeness = Likeness.of(two, "periodic")
-    far = np.sqrt(np.mean((two_point(two[0], "periodic") - two_point(two[1], "periodic")) ** 2))
-    assert likeness.most[0] == pytest.approx(far)
-    assert far > 0
-    assert likeness.realistic(two[0])
-
-
-@pytest.mark.parametrize(("most", "realistic"), [([1, 1], True), ([0, 1], False), ([1, 0], False)])
-def test_realistic_by_both_statistics(most, realistic):
-    likeness = replace(Likeness.of([stripes(2), stripes(4)], "periodic"), most=np.array(most))
-    assert likeness.realistic(stripes(8)) is realistic
 
 
 def test_what_is_novel():
