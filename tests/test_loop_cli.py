@@ -213,7 +213,7 @@ def test_invert_exits_0_when_all_wanted_are_met_and_3_when_not(janus, data, tmp_
     assert code == 0, err
     header, row = (line.split() for line in text.splitlines())
     ends = ["kxx_lower", "kxx_upper", "to_limit"]
-    assert header == ["image", "kxx", "volume_fraction", *ends, "p_hit", "simulations", "met", "verdict"]
+    assert header == ["image", "kxx", "volume_fraction", *ends, "likeness", "p_hit", "simulations", "met", "verdict"]
     assert float(row[2]) == pytest.approx(np.load(row[0]).mean(), rel=1e-4)
     exact = ["invert", data / "model", "--count", 1, "--swarm", 4, "--target", "kxx=0.3", "--tolerance", "1e-9"]
     code, text, _ = janus(*exact, "--refine-steps", 1, "--out", tmp_path / "b")

@@ -47,6 +47,8 @@ def reached(target, pixels=4096, limits=LIMITS):
             Target("target", {"kxx": (2.0, math.inf)}, geometry=Geometry((3, 3), "xy", True)),
         ),
         (["kxx>=2", "min_feature_1=4"], Target("target", {"kxx": (2.0, math.inf)}, geometry=Geometry((1, 4)))),
+        (["kxx>=2", "like = 0.95"], Target("target", {"kxx": (2.0, math.inf)}, geometry=Geometry(like=0.95))),
+        (["kxx>=2", "like>=0.9", "like=0.8"], Target("target", {"kxx": (2.0, math.inf)}, geometry=Geometry(like=0.9))),
     ],
 )
 def test_words_and_json_say_the_same(words, expected):
@@ -69,6 +71,11 @@ def test_words_and_json_say_the_same(words, expected):
         (["min_feature>=3"], "asks of no property"),
         (["kxx>=2", "min_feature<=3"], "write min_feature>=PIXELS"),
         (["kxx>=2", "connected>=1"], "write .* connected=AXES"),
+        (["kxx>=2", "like=95"], "like 95: it must be a number above 0 and below 1; 0.95 is what 95 of 100 images"),
+        (["kxx>=2", "like>=nan"], "like nan: it must be a number above 0"),
+        (["kxx>=2", "like=alloy"], "like alloy: it must be a number above 0"),
+        (["kxx>=2", "like<=0.9"], "write .* like>=SCORE"),
+        (["like>=0.9"], "asks of no property"),
     ],
 )
 def test_words_that_cannot_be(words, rule):
@@ -89,6 +96,7 @@ def in_file(target, pixel=""):
         ('"kxx/kyy" = { min = 1.5 }', "kxx/kyy >= 1.5"),
         ("kxx = 0.3", "kxx = 0.3 ± 1 %"),
         ('kxx = { min = 0.2 }\nmin_feature = 3\nconnected = "x"', "kxx >= 0.2, min_feature >= 3, connected = x"),
+        ("kxx = { min = 0.2 }\nlike = 0.95", "kxx >= 0.2, like >= 0.95"),
         ("kxx = { min = 0.2 }\nmin_feature = '1.6 um'", "kxx >= 0.2, min_feature >= 4"),
         (
             "kxx = { min = 0.2 }\nmin_feature = [{ value = 3, label = 1 }, { value = '1000nm', label = 0 }]",
@@ -115,6 +123,8 @@ def test_an_image_that_repeats_is_judged_so():
         ("kxx = { min = 0.2 }\nmin_feature = '1um'", "microstructure.pixel says how long a pixel is"),
         ("kxx = { min = 0.2 }\nmin_feature = true", "must be a number"),
         ("kxx = { min = 0.2 }\nmin_feature = 17", "features of 17 pixels in images of 16"),
+        ("kxx = { min = 0.2 }\nlike = 1", "like 1.0: it must be a number above 0 and below 1"),
+        ("kxx = { min = 0.2 }\nlike = 'alloy'", "like: must be a number"),
         ("kxx = { min = 0.2 }\nconnected = 'z'", "images here have the axes x, y"),
         ('"kxx/kzz" = { min = 2 }', "unknown key kzz"),
         ('"kxx/kyy" = { min = 9 }', "out of reach"),

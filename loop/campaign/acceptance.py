@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from janus_al.likeness import Likeness
 from janus_al.samples import content_hash
 from loop.design.candidates import Candidate
 from loop.design.pool import Image, Wanted
@@ -22,11 +23,13 @@ class Acceptance:
         min_distance: part of the pixels in which designs of a target differ, at least.
         check: what is asked of it once more, if anything.
         executor: where.
+        likeness: the class that they are compared with, where one is known.
     """
 
     min_distance: float
     check: Check
     executor: Executor
+    likeness: Likeness | None = None
 
 
 def accept(
@@ -58,5 +61,7 @@ def accept(
             images.append(image)
             missing -= 1
             name = f"{target.name}-{len(images):02d}"
-            accepted.append({"target": target.name, "name": name, "hash": content_hash(image), **verified})
+            like = None if rules.likeness is None else rules.likeness.score(image)
+            entry = {"target": target.name, "name": name, "hash": content_hash(image), "likeness": like}
+            accepted.append({**entry, **verified})
     return accepted

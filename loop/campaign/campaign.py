@@ -8,7 +8,7 @@ models, too. A round that was killed is done again from its proposals, and what 
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
@@ -110,10 +110,10 @@ class Campaign:
         began, seconds = time.perf_counter(), self.clock.restart()
         candidates = self.proposals.candidates(number, self.targets)
         if candidates is None:
-            candidates = self._propose(number)
+            candidates, passed_over = self._propose(number)
             if not self.standing.open():
                 return
-            self.proposals.commit_candidates(number, candidates)
+            self.proposals.commit_candidates(number, candidates, passed_over)
         with self.clock("simulation"):
             how = Refinement(
                 self.material,
@@ -121,6 +121,7 @@ class Campaign:
                 self.config.loop.best_steps,
                 self.config.inversion,
                 functools.cache(lambda: self._generator(self._tools(number), self._known(number))),
+                self.models.likeness,
             )
             self._refine(candidates, number, how)
         with self.clock("verification"):
@@ -166,8 +167,8 @@ class Campaign:
         ):
             refine(own, partial(self._simulate, number=number, origin=origin, keep=kept * self.ledger.price), how)
 
-    def _propose(self, number: int) -> list[Candidate]:
-        """Candidates for every unmet target, and the probes where there is a model to probe.
+    def _propose(self, number: int) -> tuple[list[Candidate], Mapping[str, int]]:
+        """Candidates for every unmet target, and the probes where there is a model; how many others fell by which rule.
 
         All follows from what was known before the round, so that one killed while its generator simulated proposes
         the same.
@@ -184,7 +185,9 @@ class Campaign:
             while open_ := self.standing.open():
                 most = settings.candidates
                 wanted = [(self.standing.aimed(t, known), most if t.best else min(most, n)) for t, n in open_]
-                candidates, _ = propose(self._generator(tools, known), wanted, known, rules, (seed, number, STAGE))
+                candidates, passed_over = propose(
+                    self._generator(tools, known), wanted, known, rules, (seed, number, STAGE)
+                )
                 own = {target.name: target for target in self.targets}
                 candidates = [dataclasses.replace(c, target=own[c.target.name]) for c in candidates]
                 if not (hopeless := self.standing.hopeless(candidates)):
@@ -192,16 +195,18 @@ class Campaign:
                 # What is left is proposed for again: as it would be had the round been killed here.
                 self.journal.append("given_up", round=number, budget=self.standing.budget, targets=hopeless)
             else:
-                return []
+                return [], {}
             if number == 1:
                 grid, limits = tools.grid, rules.limits
-                candidates += [c for t in self.targets for c in shapes_for(t, grid, self.material, limits)]
+                candidates += [
+                    c for t in self.targets for c in shapes_for(t, grid, self.material, limits, known.likeness)
+                ]
             probes = min(settings.probes, self.ledger.probes_left // self.ledger.price)
             if not self._needs_model() or not probes:
-                return candidates
+                return candidates, passed_over
             probing = self._generator(dataclasses.replace(tools, swarm=1), known)
             targets = probe_targets(self._probe_range(), probes)
-            return [*candidates, *answer(probing, targets, known, rules.boundary, (seed, number, PROBES))]
+            return [*candidates, *answer(probing, targets, known, rules.boundary, (seed, number, PROBES))], passed_over
 
     def _generator(self, tools: Tools, known: Known) -> Generator:
         return fitted(generator(self.config.loop.generator), tools, known)
@@ -230,7 +235,8 @@ class Campaign:
         own = self.config.loop.generator in ("janus", "mixed") and self.models.start is not None
         past = self.standing.past(self.models.of(0)[1].proposals if own else [])
         bias, brought = self.standing.bias(), self.standing.brought()
-        return Known(samples, self.ledger.tried_before(number), self.standing.images(), past, bias, brought)
+        like, tried = self.models.likeness, self.ledger.tried_before(number)
+        return Known(samples, tried, self.standing.images(), past, bias, brought, like)
 
     def _needs_model(self) -> bool:
         return needs_model(generator(self.config.loop.generator))
@@ -241,7 +247,7 @@ class Campaign:
 
     def _accept(self, candidates: Sequence[Candidate], number: int) -> list[dict[str, Any]]:
         """New designs: of what meets its target, and of the best there was where a search for it has ended."""
-        rules = Acceptance(self.config.loop.min_distance, self.check, self.executor)
+        rules = Acceptance(self.config.loop.min_distance, self.check, self.executor, self.models.likeness)
         unmet, have, rounds = self.standing.unmet(), self.standing.images(), self.journal.of("round")
         found = accept(candidates, [(t, n) for t, n in unmet if not t.best], have, rules)
         for target, missing in unmet:

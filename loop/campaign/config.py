@@ -103,7 +103,7 @@ class Loop(Section):
     """who proposes: janus, phasefield, mixed (both, in proportion to what they bring), lookup, gradient, or your own
     class as package.module:Class"""
     acquisition: Annotated[str, AfterValidator(partial(check_name, "acquisition", ACQUISITIONS))] = "nearest"
-    """in which order proposals are taken: nearest, diverse, designs, random, or your own function as
+    """in which order proposals are taken: nearest, diverse, designs, like, random, or your own function as
     package.module:function"""
     candidates: Few = 6
     """simulated for each unmet target and round, at most, and no more than designs are missing"""
@@ -323,7 +323,7 @@ class CampaignConfig(Section):
             if strange := [name for name in asked if name not in self.material.names]:
                 raise TargetError(
                     f"target {number}: unknown key {strange[0]}; a target has name, designs, min_feature, connected, "
-                    f"periodic, and the properties that the physics here gives, {', '.join(self.material.names)}"
+                    f"like, periodic, and the properties that the physics here gives, {', '.join(self.material.names)}"
                     f"{_given_by(strange[0])}"
                 )
             best = {p: WAYS[r.best] for p, r in section.wanted.items() if r.best}

@@ -129,6 +129,7 @@ class _Proposed(_Event):
     file: Inside
     sha256: Hash
     candidates: list[_Proposal]
+    passed_over: dict[str, Count] = {}
 
 
 class _Retrained(_Event):
@@ -182,6 +183,8 @@ class _Design(_Table):
     target: str
     name: Name
     hash: Hash
+    likeness: float | None = None
+    """to the class of the first samples, or of the model to start from"""
 
 
 class _Coverage(_Table):

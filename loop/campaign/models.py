@@ -1,6 +1,7 @@
 """The models of a campaign: each can be had again from shards and seed, so that none is lost for ever."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,6 +14,7 @@ from janus_al.checkpoint import Card
 from janus_al.errors import DatasetError
 from janus_al.evaluation import evaluate
 from janus_al.fitting import Run, StateError
+from janus_al.likeness import Likeness
 from janus_al.memory import remembered
 from janus_al.networks.janus import Janus
 from janus_al.samples import Samples, concatenate
@@ -118,6 +120,16 @@ class Models:
         except FileNotFoundError:
             raise DatasetError(f"{self.folder / 'start'}: the model to start from is lost; restore a copy") from None
 
+    @functools.cached_property
+    def likeness(self) -> Likeness | None:
+        """The class that designs are compared with, once the campaign has begun.
+
+        That of its first samples, unlabelled ones among them, or of the model to start from, whose card may have none.
+        """
+        if not self.config.has_samples:
+            return self._start()[1].likeness
+        return Likeness.of(self.ledger.samples(through=0).image, self.config.material.boundary)
+
     def _new(self, number: int) -> tuple[Janus, Card]:
         return self._start() if number == 0 and self.start is not None else self._train(number)
 
@@ -155,6 +167,7 @@ class Models:
                 self.progress.say(f"{error}: dropped, training begins again")
                 state.unlink()
                 model, card = train(samples, network, training, seed, run, start)
+        card = dataclasses.replace(card, likeness=self.likeness)
         if self.start is not None:
             # It still knows what the first model was trained on, and is probed over the same range; memories are no
             # simulations.

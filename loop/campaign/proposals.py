@@ -5,7 +5,7 @@ So it ends as it would have, whether or not this machine, its GPU or its number 
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,10 @@ class Proposals:
             for row, field in zip(rows, fields, strict=True)
         ]
 
-    def commit_candidates(self, number: int, candidates: Sequence[Candidate]) -> None:
-        """Commit candidates before the first of them is simulated."""
+    def commit_candidates(
+        self, number: int, candidates: Sequence[Candidate], passed_over: Mapping[str, int] | None = None
+    ) -> None:
+        """Commit candidates before the first of them is simulated, with how many others fell by which rule."""
         rows = [
             {
                 "target": c.target.name,
@@ -91,9 +93,15 @@ class Proposals:
             }
             for c in candidates
         ]
-        self._commit(number, np.stack([c.field for c in candidates]) if candidates else np.empty(0), rows)
+        self._commit(number, np.stack([c.field for c in candidates]) if candidates else np.empty(0), rows, passed_over)
 
-    def _commit(self, number: int, array: NDArray[Any], rows: list[dict[str, Any]]) -> None:
+    def _commit(
+        self,
+        number: int,
+        array: NDArray[Any],
+        rows: list[dict[str, Any]],
+        passed_over: Mapping[str, int] | None = None,
+    ) -> None:
         buffer = io.BytesIO()
         np.save(buffer, array, allow_pickle=False)
         digest = hashlib.sha256(buffer.getvalue()).hexdigest()
@@ -101,7 +109,9 @@ class Proposals:
         (self.folder / name).parent.mkdir(exist_ok=True)
         with atomic_path(self.folder / name) as temporary:
             temporary.write_bytes(buffer.getbuffer())
-        self.journal.append("proposed", round=number, file=name, sha256=digest, candidates=rows)
+        self.journal.append(
+            "proposed", round=number, file=name, sha256=digest, candidates=rows, passed_over=dict(passed_over or {})
+        )
 
     def _read(self, number: int) -> tuple[NDArray[Any], list[dict[str, Any]]] | None:
         for event in self.journal.of("proposed"):

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from janus_al.material import UNIT, Physics
 from janus_al.networks.janus import Size
 from janus_al.properties import Property, PropertyError, register
-from loop.design.measures import AXES, Geometry, least_features, metres
+from loop.design.measures import AXES, Geometry, least_features, least_likeness, metres
 from loop.files.names import file_name
 
 Name = Annotated[str, AfterValidator(file_name)]
@@ -218,6 +218,9 @@ class TargetSection(BaseModel):
     of both phases, or { value = 3, label = 1 }"""
     connected: Annotated[str, AfterValidator(_axes)] = ""
     """axes along which label 1 joins both faces: x, y or xy"""
+    like: Annotated[float, Field(strict=True), AfterValidator(least_likeness)] | None = None
+    """least score of the likeness to the class of the first dataset, or of the model to start from; 0.95 is what 95 of
+    100 images of the class have"""
     periodic: Annotated[bool, Field(strict=True)] = False
     """judge features and connection on the image repeated, as they are anyway where the boundary is periodic"""
 
@@ -232,7 +235,7 @@ class TargetSection(BaseModel):
         Raises:
             ValueError: a length, and no length of a pixel.
         """
-        found = Geometry(connected=self.connected, periodic=self.periodic)
+        found = Geometry(connected=self.connected, periodic=self.periodic, like=self.like)
         for feature in self.min_feature:
             found = found.beside(Geometry(least_features(feature.value, feature.label, pixel)))
         return found

@@ -12,6 +12,7 @@ from janus_al.properties import PropertyError
 from janus_al.samples import Samples
 from janus_al.training import check_samples
 from loop.campaign.config import CampaignConfig, ConfigError
+from loop.design.targets import Target
 
 
 def check_source(config: CampaignConfig) -> None:
@@ -23,6 +24,10 @@ def check_source(config: CampaignConfig) -> None:
         LeakageError: training images in the test set.
     """
     source, start, settings = read_source(config), read_start(config), config.dataset
+    if not config.has_samples and start is not None and start[1].likeness is None:
+        for target in config.targets():
+            if target.geometry.like is not None:
+                raise ConfigError(f"target {target.name}: {unlike(target, config.network.start)}")
     if settings.test is None:
         return
     training = [] if start is None else list(start[1].images)
@@ -34,6 +39,14 @@ def check_source(config: CampaignConfig) -> None:
         images = generate(settings.generate.count, config.microstructure.grid, config.seed)
         training += [canonical_hash(image, config.material.boundary) for image in images]
     check_test(_read(settings.test, config), training, str(settings.test))
+
+
+def unlike(target: Target, model: Path | None) -> str:
+    """Why a target's likeness cannot be told with a model whose card has no class, and the mend."""
+    return (
+        f"like = {target.geometry.like:g} needs a class to compare with, and the card of {model} has none; "
+        f"`janus-al evaluate {model} DATA.h5 --likeness` puts that of a dataset there"
+    )
 
 
 def read_start(config: CampaignConfig) -> tuple[Janus, Card] | None:

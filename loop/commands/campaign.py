@@ -127,12 +127,18 @@ def _print_status(report: dict[str, Any]) -> None:
         if (best := t["best"]) and best["value"] is not None:
             limit = "" if best["limit"] is None else f", {best['to_limit']:.1%} from the limit, {best['limit']:.5g}"
             print(f"{t['name']}: best {best['quantity']} {best['value']:.5g}{limit}")
+    if any(d["likeness"] is not None for d in report["designs"]):
+        print_table(
+            ["design", "target", "likeness"], [[d["name"], d["target"], d["likeness"]] for d in report["designs"]]
+        )
     if report["rounds_table"]:
         columns = ["round", "candidates", "first_shot_error_median", "probe_error_median", "hits", "simulations"]
         held = [r["coverage"] for r in report["rounds_table"]]
         told = [f"{c['held']} of {c['values']}" if c and c["values"] else None for c in held]
         rows = [[*(r[c] for c in columns), words] for r, words in zip(report["rounds_table"], told, strict=True)]
         print_table([*columns, "in_interval"], rows)
+    for number, fell in report["passed_over"].items():
+        print(f"round {number} passed over proposals: {', '.join(f'{count} {why}' for why, count in fell.items())}")
     for row in report["models"]:
         print(f"model after round {row['round']}: {words(row)}")
     for row in report["unconfirmed"]:

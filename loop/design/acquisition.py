@@ -17,6 +17,7 @@ BUILT_IN = {
     "nearest": "loop.design.acquisition:nearest",
     "diverse": "loop.design.acquisition:diverse",
     "designs": "loop.design.acquisition:designs",
+    "like": "loop.design.acquisition:like",
     "random": "loop.design.acquisition:random",
 }
 """import paths of those that the program brings, by name"""
@@ -80,6 +81,18 @@ def designs(pool: Pool, count: int, known: Known, rng: np.random.Generator) -> S
         taken.append(best)
         farness = np.minimum(farness, aligned_distance(images[best], images))
     return [*taken, *left]
+
+
+def like(pool: Pool, count: int, known: Known, rng: np.random.Generator) -> Sequence[int]:
+    """The likest to the class first, among the better half of the pool; the other half follows, nearest first.
+
+    Where no class is known, the nearest.
+    """
+    order = np.argsort(pool.miss, kind="stable")
+    if pool.like is None:
+        return nearest(pool, count, known, rng)
+    good = order[: max(count, len(order) // 2)]
+    return [*good[np.argsort(-pool.like[good], kind="stable")].tolist(), *order[len(good) :].tolist()]
 
 
 def random(pool: Pool, count: int, known: Known, rng: np.random.Generator) -> Sequence[int]:

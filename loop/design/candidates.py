@@ -126,7 +126,7 @@ def _pool(generator: Generator, wanted: Wanted, known: Known, boundary: Boundary
         check_pool(pool, wanted)
     names = [wanted[index][0].name for index in pool.target]
     pool = dataclasses.replace(pool, predicted=known.bias.corrected(pool.predicted, pool.names, names))
-    return pool.foretold(wanted, known.past, boundary)
+    return pool.foretold(wanted, known.past, boundary, known.likeness)
 
 
 def _candidate(pool: Pool, row: int, wanted: Wanted, boundary: Boundary) -> Candidate:

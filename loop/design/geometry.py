@@ -42,7 +42,7 @@ def shaped(field: NDArray[np.floating], count: int, target: Target, boundary: Bo
         target: what is asked.
         boundary: of the images; one that is periodic is judged repeated.
     """
-    geometry = target.geometry.under(boundary)
+    geometry = target.geometry.made.under(boundary)
     best = plain = cut(field, allowed(count, target, field.size))
     if geometry.obeyed(plain):
         return plain

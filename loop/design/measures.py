@@ -5,10 +5,13 @@ which is to say if it is a union of such discs. The disc of diameter d holds the
 from its centre, which is a pixel's centre where d is odd and a pixel's corner where d is even: 1, 4, 9, 12, 21 pixels
 for d = 1 ... 5. A measure says the largest d of which that is so, up to the one asked for.
 
+How like a class of structures it is says its score (`janus_al.likeness`), where that class is known.
+
 The image goes on beyond its edges: mirrored, as between fixed faces heat takes it to, or, if it is judged as
 `periodic`, repeated. Pixels are connected through their faces.
 """
 
+import contextlib
 import math
 import re
 from collections.abc import Mapping
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al.likeness import LIKE, Likeness
 from janus_al.material import Boundary
 from janus_al.properties import FRACTION
 from simulators import Result
@@ -41,32 +45,42 @@ class Geometry:
         features: least diameter of a feature of label 0 and of label 1, in pixels; 1 asks for nothing.
         connected: axes along which label 1 must join both faces.
         periodic: whether the image is judged repeated.
+        like: least score of its likeness to the class; None asks for nothing.
     """
 
     features: tuple[int, int] = (1, 1)
     connected: str = ""
     periodic: bool = False
+    like: float | None = None
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Measures with the interval that each must lie in."""
-        least = {f"min_feature_{label}": d for label, d in enumerate(self.features) if d > 1}
-        return {n: (float(d), math.inf) for n, d in (least | {f"connected_{a}": 1 for a in self.connected}).items()}
+        least: dict[str, float] = {f"min_feature_{label}": d for label, d in enumerate(self.features) if d > 1}
+        least |= {f"connected_{a}": 1 for a in self.connected}
+        least |= {} if self.like is None else {"like": self.like}
+        return {name: (float(low), math.inf) for name, low in least.items()}
+
+    @property
+    def made(self) -> "Geometry":
+        """What images are made to obey; how like the class they are comes out."""
+        return replace(self, like=None)
 
     def beside(self, other: "Geometry") -> "Geometry":
         """What both ask for."""
         first, second = (max(pair) for pair in zip(self.features, other.features, strict=True))
         connected = "".join(a for a in AXES if a in self.connected + other.connected)
-        return Geometry((first, second), connected, self.periodic or other.periodic)
+        like = max((each.like for each in (self, other) if each.like is not None), default=None)
+        return Geometry((first, second), connected, self.periodic or other.periodic, like)
 
     def under(self, boundary: Boundary) -> "Geometry":
         """The same, of an image that repeats where the boundary says so."""
         return replace(self, periodic=self.periodic or boundary == "periodic")
 
-    def measured(self, image: Image) -> dict[str, float]:
-        """The measures asked for, by name."""
-        found = {}
-        for name in self.intervals:
+    def measured(self, image: Image, likeness: Likeness | None = None) -> dict[str, float]:
+        """The measures asked for, by name; NaN is the score of what no class is known for."""
+        found = {} if self.like is None else {"like": math.nan if likeness is None else likeness.score(image)}
+        for name in self.made.intervals:
             kind, _, end = name.rpartition("_")
             found[name] = (
                 float(smallest_feature(image, int(end), self.features[int(end)], self.periodic))
@@ -75,9 +89,9 @@ class Geometry:
             )
         return found
 
-    def obeyed(self, image: Image) -> bool:
+    def obeyed(self, image: Image, likeness: Likeness | None = None) -> bool:
         """Whether an image has all that is asked."""
-        found = self.measured(image)
+        found = self.measured(image, likeness)
         return all(low <= found[name] <= high for name, (low, high) in self.intervals.items())
 
     def __str__(self) -> str:
@@ -87,12 +101,13 @@ class Geometry:
         else:
             words = [f"min_feature_{label} >= {d}" for label, d in enumerate(self.features) if d > 1]
         words += [f"connected = {self.connected}"] if self.connected else []
+        words += [] if self.like is None else [f"like >= {self.like:g}"]
         return ", ".join(words + ["periodic"] * self.periodic)
 
 
 NONE = Geometry()
 """nothing is asked"""
-MEASURES = (*(f"min_feature_{label}" for label in (0, 1)), *(f"connected_{a}" for a in AXES))
+MEASURES = (*(f"min_feature_{label}" for label in (0, 1)), *(f"connected_{a}" for a in AXES), "like")
 """their names"""
 
 
@@ -100,7 +115,8 @@ def geometry_of(wanted: Mapping[str, Any]) -> Geometry:
     """From `Geometry.intervals` and "periodic", as JSON has them."""
     least = [int(wanted.get(f"min_feature_{label}", [1])[0]) for label in (0, 1)]
     connected = "".join(a for a in AXES if f"connected_{a}" in wanted)
-    return Geometry((least[0], least[1]), connected, bool(wanted.get("periodic", False)))
+    like = wanted["like"][0] if "like" in wanted else None
+    return Geometry((least[0], least[1]), connected, bool(wanted.get("periodic", False)), like)
 
 
 def least_features(least: float | str, label: int | None = None, pixel: str = "") -> tuple[int, int]:
@@ -122,6 +138,20 @@ def least_features(least: float | str, label: int | None = None, pixel: str = ""
         raise ValueError(f"min_feature {least}: {pixels:.4g} pixels; it must be from 1 to {MOST}")
     whole = math.ceil(pixels - 1e-9)
     return (1 if label == 1 else whole), (1 if label == 0 else whole)
+
+
+def least_likeness(least: float | str) -> float:
+    """The least score wanted.
+
+    Raises:
+        ValueError: it is no number above 0 and below 1.
+    """
+    with contextlib.suppress(ValueError):
+        if 0 < (score := float(least)) < 1:
+            return score
+    raise ValueError(
+        f"like {least}: it must be a number above 0 and below 1; {LIKE:g} is what 95 of 100 images of the class have"
+    )
 
 
 def metres(length: str) -> float:
@@ -210,7 +240,9 @@ def _winds(labels: NDArray[np.integer], count: int) -> bool:
     return False
 
 
-def properties_of(result: Result, image: NDArray[np.integer], geometry: Geometry = NONE) -> dict[str, float]:
+def properties_of(
+    result: Result, image: Image, geometry: Geometry = NONE, likeness: Likeness | None = None
+) -> dict[str, float]:
     """Values and bounds by name, as they stand in JSON, and the measures that a geometry asks for."""
     found = {
         name + end: float(getattr(result, table)[name])
@@ -218,4 +250,4 @@ def properties_of(result: Result, image: NDArray[np.integer], geometry: Geometry
         for end, table in TABLES.items()
         if name in getattr(result, table)
     }
-    return {**found, FRACTION.name: float(np.mean(np.asarray(image) == 1)), **geometry.measured(image)}
+    return {**found, FRACTION.name: float(np.mean(np.asarray(image) == 1)), **geometry.measured(image, likeness)}

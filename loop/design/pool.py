@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from janus_al.aims import aimed_at
 from janus_al.inversion import InversionConfig
+from janus_al.likeness import Likeness
 from janus_al.material import Boundary
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
@@ -37,6 +38,7 @@ class Known:
         past: first shots that were paid for, which say how far to trust the next.
         bias: what the first shots of each target were all off by.
         brought: by name of a target and source of its candidates (`Pool.source`), their designs and simulations.
+        likeness: the class that designs are compared with, where one is known.
     """
 
     samples: Samples | None = None
@@ -45,6 +47,7 @@ class Known:
     past: Past = field(default_factory=Past)
     bias: Bias = field(default_factory=Bias)
     brought: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    likeness: Likeness | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Pool:
         lower: between which and `upper` a property will lie, as `predicted`; the program fills in what follows.
         upper: see `lower`; NaN, as `p_hit`, where the past is too short to say.
         p_hit: chance that the first shot meets the target, (n,).
+        like: score of how like the class what will be simulated first is, (n,); None where no class is known.
     """
 
     field: NDArray[np.float32]
@@ -74,6 +78,7 @@ class Pool:
     lower: NDArray[np.float64] | None = None
     upper: NDArray[np.float64] | None = None
     p_hit: NDArray[np.float64] | None = None
+    like: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.field)
@@ -93,15 +98,15 @@ class Pool:
         pairs = zip(self.field, targets, strict=True)
         return np.stack([shaped(f, first_count(f, t), t, boundary) for f, t in pairs])
 
-    def foretold(self, wanted: Wanted, past: Past, boundary: Boundary) -> "Pool":
-        """The same, with what the past says of each row; see `loop.design.confidence`."""
+    def foretold(self, wanted: Wanted, past: Past, boundary: Boundary, likeness: Likeness | None = None) -> "Pool":
+        """The same, with what the past says of each row (`loop.design.confidence`), and how like the class it is."""
         if not len(self):
             return self
-        predicted = dict(zip(self.names, self.predicted.T, strict=True))
-        fraction = fractions(self.cuts(wanted, boundary))
-        told = past.forecast(predicted, fraction, [target for target, _ in wanted], self.target)
+        predicted, cuts = dict(zip(self.names, self.predicted.T, strict=True)), self.cuts(wanted, boundary)
+        told = past.forecast(predicted, fractions(cuts), [target for target, _ in wanted], self.target)
         lower, upper = (np.column_stack([ends[name] for name in self.names]) for ends in (told.lower, told.upper))
-        return replace(self, lower=lower, upper=upper, p_hit=told.p_hit)
+        like = None if likeness is None else likeness.scores(cuts)
+        return replace(self, lower=lower, upper=upper, p_hit=told.p_hit, like=like)
 
     def interval(self, row: int) -> dict[str, tuple[float, float]]:
         """Between what each property of a row will lie, as far as that is known."""

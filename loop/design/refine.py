@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.inversion import InversionConfig
+from janus_al.likeness import Likeness
 from janus_al.material import Material
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
@@ -38,6 +39,8 @@ GAINS = (0.3, 3.0)
 """between what the ratio of what came to what was predicted is believed"""
 RAISE = 3.0
 """times this caution after a step that did not help"""
+PARTS = (1.0, 0.5, 0.25)
+"""of a step's reach, tried in turn where a target wants a likeness that the step would lose"""
 IDLE = 8
 """steps without a gain after which the most or least of a quantity is not looked for any longer"""
 
@@ -52,6 +55,7 @@ class Refinement:
         best_steps: the same where the most or least of a quantity is asked for.
         inversion: how close to the middle of an interval to aim.
         generator: makes that of the candidates, which may have corrected goals; asked only where one is needed.
+        likeness: the class that designs are compared with, where one is known.
     """
 
     material: Material
@@ -59,6 +63,7 @@ class Refinement:
     best_steps: int = 40
     inversion: InversionConfig = field(default_factory=InversionConfig)
     generator: Callable[[], Any] = lambda: None
+    likeness: Likeness | None = None
 
 
 @dataclass
@@ -90,7 +95,7 @@ def refine(candidates: Sequence[Candidate], simulate: Simulate, how: Refinement)
     going = [Run(c, c.image, c.latent) for c in candidates]
     gains = [1.0]
     while going:
-        going = [run for run in _simulated(going, simulate, gains) if not _finished(run.candidate, how)]
+        going = [run for run in _simulated(going, simulate, gains, how.likeness) if not _finished(run.candidate, how)]
         flips = [run for run in going if _sensitive(run, how) and _flip(run, how, gains)]
         others = [run for run in going if not any(run is other for other in flips)]
         corrected = _correct([run for run in others if run.base.latent is not None], how)
@@ -113,17 +118,18 @@ def _finished(candidate: Candidate, how: Refinement) -> bool:
     return candidate.probe or done - candidate.best >= IDLE or done >= how.best_steps
 
 
-def _simulated(runs: Sequence[Run], simulate: Simulate, gains: list[float]) -> list[Run]:
+def _simulated(runs: Sequence[Run], simulate: Simulate, gains: list[float], likeness: Likeness | None) -> list[Run]:
     """The runs that were simulated, each with its trial."""
     results = simulate([run.image for run in runs])
     found = [(run, result) for run, result in zip(runs, results, strict=True) if result is not None]
     for run, result in found:
         c = run.candidate
-        properties = properties_of(result, run.image, c.target.geometry)
+        properties = properties_of(result, run.image, c.target.geometry, likeness)
         run.seen.add(run.image.tobytes())
         if run.promised and (ratio := _ratio(run.promised, run.base.properties, properties)) is not None:
             run.gain = ratio
             gains.append(ratio)
+        c.reason = ""
         c.trials.append(Trial(run.image, properties, result.sensitivity, run.latent))
         if len(c.trials) == 1 or rank(c.target, properties) < rank(c.target, run.base.properties):
             c.best, run.caution, run.reach = len(c.trials) - 1, CAUTION, min(1.5 * run.reach, REACH)
@@ -155,10 +161,16 @@ def _correct(runs: Sequence[Run], how: Refinement) -> list[Run]:
     for run, grey, latent in zip(runs, pool.field, pool.latent, strict=True):
         target = run.candidate.target
         image = shaped(grey, first_count(grey, target), target, how.material.boundary)
-        if image.tobytes() not in run.seen:
+        if image.tobytes() not in run.seen and _like(target, image, how):
             run.image, run.latent, run.promised = image, latent, {}
             found.append(run)
     return found
+
+
+def _like(target: Target, image: Image, how: Refinement) -> bool:
+    """Whether an image is as like the class as a target asks."""
+    least = target.geometry.like
+    return least is None or (how.likeness is not None and how.likeness.score(image) >= least)
 
 
 def _sensitive(run: Run, how: Refinement) -> bool:
@@ -168,15 +180,22 @@ def _sensitive(run: Run, how: Refinement) -> bool:
 
 
 def _flip(run: Run, how: Refinement, gains: Sequence[float]) -> bool:
-    """Give a run the image to which flips along sensitivities lead; False where they lead nowhere."""
+    """Give a run the image to which flips along sensitivities lead; False where they lead nowhere.
+
+    Where they lead out of the class that the target wants, half as many are tried, and half of these.
+    """
     target, everyone = run.candidate.target, float(np.exp(np.mean(np.log(gains))))
     gain = everyone if run.gain is None else run.gain**OWN * everyone ** (1 - OWN)
-    found = step(target, run.base, Way(how.material, how.inversion, gain, run.caution, run.reach))
-    if found is None:
-        return False
-    image = shaped(found.level, int((found.level > 0).sum()), target, how.material.boundary)
-    if image.tobytes() in run.seen:
-        return False
-    run.image, run.latent = image, None
-    run.promised = {name: change / gain for name, change in found.promised.items() if name != FRACTION.name}
-    return True
+    for part in PARTS:
+        found = step(target, run.base, Way(how.material, how.inversion, gain, run.caution, part * run.reach))
+        if found is None:
+            return False
+        image = shaped(found.level, int((found.level > 0).sum()), target, how.material.boundary)
+        if image.tobytes() in run.seen:
+            return False
+        if _like(target, image, how):
+            run.image, run.latent = image, None
+            run.promised = {name: change / gain for name, change in found.promised.items() if name != FRACTION.name}
+            return True
+    run.candidate.reason = f"what would refine it is less like the class than {target.geometry.like:g}"
+    return False

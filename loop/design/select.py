@@ -13,6 +13,7 @@ from loop.design.cut import fractions
 from loop.design.doors import DoorError, guarded
 from loop.design.pool import Image, Known, Pool, Wanted
 from loop.design.possible import Limits
+from loop.design.targets import Target
 
 Floats = NDArray[np.float64]
 Acquisition = Callable[[Pool, int, Known, np.random.Generator], Sequence[int]]
@@ -67,8 +68,8 @@ def select(
     """Rows to simulate, target by target, the best first; and by which rule how many fell.
 
     A candidate is passed over if it or a symmetric copy was ever simulated, if a property predicted for it is
-    impossible at its volume fraction, or if it is nearer than `min_distance` to a design of its target or to a
-    candidate taken before it.
+    impossible at its volume fraction, if it is less like the class than its target asks, or if it is nearer than
+    `min_distance` to a design of its target or to a candidate taken before it.
 
     Raises:
         DoorError: the acquisition fails, or names rows that are not in the pool.
@@ -79,7 +80,7 @@ def select(
     images = pool.cuts(wanted, rules.boundary)
     for index, (target, count) in enumerate(wanted):
         own = np.flatnonzero(pool.target == index)
-        left = _new_and_possible(pool, images, own, known, rules, fell)
+        left = _like(pool, _new_and_possible(pool, images, own, known, rules, fell), target, fell)
         taken, hashes = list[int](), set[str]()
         reference = list(known.designs.get(target.name, ()))
         rng = np.random.default_rng([*seed, index])
@@ -126,6 +127,17 @@ def _new_and_possible(
             fell["predicted beyond what is possible" if mixed else "of one phase only"] += 1
         else:
             left.append(row)
+    return left
+
+
+def _like(pool: Pool, rows: Sequence[int], target: Target, fell: Counter[str]) -> list[int]:
+    """Those of the rows that are as like the class as their target asks."""
+    least = target.geometry.like
+    if least is None or not rows:
+        return list(rows)
+    left = [row for row in rows if pool.like is not None and pool.like[row] >= least]
+    if lost := len(rows) - len(left):
+        fell[f"less like the class than {least:g}"] += lost
     return left
 
 

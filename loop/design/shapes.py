@@ -4,16 +4,19 @@ Stripes, a cross, discs; in volumes layers, columns, balls. A stripe along the f
 conductivity, and no search from random structures comes so near.
 """
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al.likeness import Likeness
 from janus_al.material import Boundary, Material
 from janus_al.quantities import quantity
 from loop.design.candidates import Candidate
 from loop.design.feasible import count_range
 from loop.design.generators.level import ranked
+from loop.design.measures import NONE
 from loop.design.possible import Limits, ends_at
 from loop.design.targets import Target
 
@@ -42,8 +45,13 @@ def fields(grid: tuple[int, ...], boundary: Boundary) -> list[NDArray[np.float64
     return [*across, *columns, *slanted, np.max(across, axis=0), ball, -ball]
 
 
-def shapes_for(target: Target, grid: tuple[int, ...], material: Material, limits: Limits) -> list[Candidate]:
-    """Candidates of each shape with the volume fraction that favours the extreme wanted; none for other targets."""
+def shapes_for(
+    target: Target, grid: tuple[int, ...], material: Material, limits: Limits, likeness: Likeness | None = None
+) -> list[Candidate]:
+    """Candidates of each shape with the volume fraction that favours the extreme wanted; none for other targets.
+
+    Where a target asks for a likeness, only those that have it.
+    """
     pixels = int(np.prod(grid))
     low, high = count_range(target, pixels)
     low, high = max(low, min(high, round(LEAST * pixels))), min(high, max(low, round((1 - LEAST) * pixels)))
@@ -55,7 +63,9 @@ def shapes_for(target: Target, grid: tuple[int, ...], material: Material, limits
             grey = ranked(field, count)
             predicted = {"volume_fraction": count / pixels}
             found.append(Candidate(target, False, grey, predicted, boundary=material.boundary))
-    return found
+    if target.geometry.like is None:
+        return found
+    return [c for c in found if replace(NONE, like=target.geometry.like).obeyed(c.image, likeness)]
 
 
 def _favoured(name: str, way: int, counts: tuple[int, int], pixels: int, limits: Limits) -> int:

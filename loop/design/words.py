@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from janus_al.properties import PropertyError
 from janus_al.quantities import quantity
-from loop.design.measures import AXES, Geometry, least_features
+from loop.design.measures import AXES, Geometry, least_features, least_likeness
 from loop.design.targets import WAYS, Interval, Target, TargetError, check_best, interval
 
 FORMS = (
@@ -21,6 +21,7 @@ FORMS = (
     "min PROPERTY",
     "min_feature>=PIXELS",
     "connected=AXES",
+    "like>=SCORE",
     "periodic",
 )
 """of a condition in words; kxx/kyy is a property, too"""
@@ -71,13 +72,15 @@ def _geometry(word: str) -> Geometry | None:
         if not match[1] or set(match[1]) - set(AXES) or len(set(match[1])) < len(match[1]):
             raise TargetError(f"target '{word}': connected={match[1]} must be some of the axes {', '.join(AXES)}")
         return Geometry(connected="".join(sorted(match[1])))
-    if match := re.fullmatch(r"min_feature(?:_([01]))?>?=(.*)", plain):
-        try:
+    try:
+        if match := re.fullmatch(r"min_feature(?:_([01]))?>?=(.*)", plain):
             return Geometry(least_features(match[2], None if match[1] is None else int(match[1])))
-        except ValueError as error:
-            raise TargetError(f"target '{word}': {error}") from None
-    if plain.startswith(("min_feature", "connected", "periodic")):
-        raise TargetError(f"target '{word}': write {', '.join(FORMS[-3:-1])} or {FORMS[-1]}")
+        if match := re.fullmatch(r"like>?=(.*)", plain):
+            return Geometry(like=least_likeness(match[1]))
+    except ValueError as error:
+        raise TargetError(f"target '{word}': {error}") from None
+    if plain.startswith(("min_feature", "connected", "periodic", "like")):
+        raise TargetError(f"target '{word}': write {', '.join(FORMS[-4:-1])} or {FORMS[-1]}")
     return None
 
 

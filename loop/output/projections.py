@@ -113,7 +113,8 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
         for entry in event["designs"]:
             samples, row = campaign.ledger.row(entry["hash"])
             target = targets[entry["target"]]
-            properties = properties_of(result_at(samples, row), samples.image[row], target.geometry)
+            image, likeness = samples.image[row], campaign.models.likeness
+            properties = properties_of(result_at(samples, row), image, target.geometry, likeness)
             number, proposed = table[entry["hash"], target.name]
             certified: dict[str, Any] = entry.get("certificate", {}).get("properties", {})
             verdict = confirmed(target.intervals, properties, certified, samples.image.ndim - 1)
@@ -123,6 +124,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                     "name": entry["name"],
                     "target": {"name": target.name, **target.wanted()},
                     "properties": properties,
+                    "likeness": None if likeness is None else likeness.score(image),
                     "limits": between,
                     "to_limit": to_limit(target, properties, campaign.config.reach[target.name], between),
                     "units": {n: unit for n in samples.material.simulated if (unit := samples.material.unit(n))},
@@ -144,7 +146,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                         "simulations": proposed["simulations"],
                         "hash": entry["hash"],
                     },
-                    "image": samples.image[row],
+                    "image": image,
                 }
             )
     return designs
@@ -215,6 +217,14 @@ def status(folder: Path, running: bool | None = None) -> dict[str, Any]:
             }
             for t in config.targets()
         ],
+        "designs": [
+            {"name": d["name"], "target": d["target"], "likeness": d.get("likeness")}
+            for e in rounds
+            for d in e["designs"]
+        ],
+        "passed_over": {
+            e["round"]: e["passed_over"] for e in events if e["event"] == "proposed" and e.get("passed_over")
+        },
         "unconfirmed": [
             {"round": e["round"], **{c: row[c] for c in ("target", "hash", "verdict", "reason")}}
             for e in rounds

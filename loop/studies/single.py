@@ -20,6 +20,7 @@ from janus_al.material import Material
 from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash
 from loop.campaign.extremes import aimed, to_limit
+from loop.campaign.sources import unlike
 from loop.design.acquisition import nearest
 from loop.design.candidates import Candidate, answer, prediction, probe_targets, propose, table_row
 from loop.design.confidence import past_of
@@ -30,7 +31,7 @@ from loop.design.pool import Image, Known
 from loop.design.refine import Refinement, refine
 from loop.design.select import Rules, aligned_distance
 from loop.design.shapes import shapes_for
-from loop.design.targets import Target
+from loop.design.targets import Target, TargetError
 from loop.files.outputs import check_folder, claim
 from loop.output import pictures
 from loop.simulation.executors import open_executor
@@ -135,6 +136,8 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     target = dataclasses.replace(target, geometry=target.geometry.under(card.boundary))
     limits, grid = limits_of(card.material), model.config.grid
     check_shape(target, grid)
+    if target.geometry.like is not None and card.likeness is None:
+        raise TargetError(f"target {target}: {unlike(target, model_folder)}")
     reach = check_reachable(target, card.material.names, limits, math.prod(grid))
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
     run |= {"model": str(model_folder)}
@@ -146,10 +149,10 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     janus = JanusGenerator(tools_of(model, card, request.swarm, partial(means.progress, "inversion")))
     rules = Rules(limits, card.boundary, MIN_DISTANCE, nearest)
     sought = aimed(target, None, next(iter(reach.best.values()), math.nan))
-    known = Known(past=past_of([card.proposals], [False], limits))
+    known = Known(past=past_of([card.proposals], [False], limits), likeness=card.likeness)
     candidates, passed_over = propose(janus, [(sought, target.designs)], known, rules, (seed, 0))
     candidates = [dataclasses.replace(c, target=target) for c in candidates]
-    shapes = shapes_for(target, grid, card.material, limits) if request.simulated else []
+    shapes = shapes_for(target, grid, card.material, limits, card.likeness) if request.simulated else []
     candidates += shapes
     seconds, verified = {"inversion": time.perf_counter() - began, "simulation": 0.0}, dict[str, dict[str, Any]]()
     if request.simulated:
@@ -158,7 +161,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
             execution = Execution(executor, usual_solver(grid, card.boundary), cached=True)
             physics = physics_of(card.material, execution, partial(means.progress, "simulation"))
             steps = request.refine_steps
-            how = Refinement(card.material, steps, steps, janus.tools.inversion, lambda: janus)
+            how = Refinement(card.material, steps, steps, janus.tools.inversion, lambda: janus, card.likeness)
             refine(candidates, physics, how)
             if target.best:
                 candidates = sorted(candidates, key=lambda c: (not c.met, -c.score))
@@ -176,6 +179,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         row: dict[str, Any] = {
             "image": str(path),
             **prediction(candidate),
+            "likeness": None if card.likeness is None else card.likeness.score(candidate.image),
             "simulations": 0,
             "met": None,
             "verdict": None,
