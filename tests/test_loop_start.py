@@ -91,6 +91,13 @@ def test_it_proposes_by_the_model_as_it_is(started, model):
         assert json.loads(path.read_text())["lineage"]["model"] == "models/r0000"
 
 
+def test_nothing_is_known_before_its_first_round(started):
+    """Also when asked once that round has simulated, as refinement does where flips lead nowhere."""
+    campaign = Campaign(started.folder)
+    assert campaign._known(1).samples is None
+    assert len(campaign._known(2).samples) > 0
+
+
 def test_its_network_is_the_models(started, model):
     config, (network, _) = load_config(started.folder / "campaign.toml"), checkpoint.load(model)
     assert config.network.built == network.config

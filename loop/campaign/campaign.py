@@ -231,7 +231,8 @@ class Campaign:
 
     def _known(self, number: int) -> Known:
         """What is known before a round."""
-        samples = self.ledger.samples(through=number - 1) if self.journal.of("shard") else None
+        before = any(event["round"] < number and event["samples"] for event in self.journal.of("shard"))
+        samples = self.ledger.samples(through=number - 1) if before else None
         own = self.config.loop.generator in ("janus", "mixed") and self.models.start is not None
         past = self.standing.past(self.models.of(0)[1].proposals if own else [])
         bias, brought = self.standing.bias(), self.standing.brought()
