@@ -1,7 +1,9 @@
 """Designs that must be like their class: what is refused, chosen and refined, and what campaigns tell of it."""
 
 import dataclasses
+import itertools
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 
 from janus_al import checkpoint
-from janus_al.likeness import Likeness
+from janus_al.likeness import Likeness, curves
 from janus_al.material import conduction
 from loop.campaign.campaign import Campaign
 from loop.campaign.toml import load_config
@@ -23,7 +25,8 @@ from loop.design.refine import Refinement, refine
 from loop.design.select import Rules, select
 from loop.design.shapes import shapes_for
 from loop.design.targets import Target, interval
-from loop.output.projections import status
+from loop.output.likeness import drawing
+from loop.output.projections import designs_of, status
 from loop.simulation.progress import Progress
 from loop.simulation.simulate import limits_of, simulator_of
 from simulators import generate
@@ -136,6 +139,24 @@ def test_a_campaign_tells_the_likeness_of_its_designs(campaign, janus):
     line = next(line for line in text.splitlines() if line.startswith("value-01"))
     assert float(line.split()[2]) == pytest.approx(found["value-01"], abs=1e-4)
     assert "less like the class than 0.97" in text
+
+
+def test_the_report_draws_curves_on_the_band(campaign):
+    """A design's likeness in its caption, and each curve's points where its values are."""
+    page = (campaign.folder / "report.html").read_text()
+    likeness = campaign.models.likeness
+    for design in designs_of(campaign):
+        assert f"likeness <b>{design['likeness']:.3f}</b>" in page[page.index(f"<b>{design['name']}</b>") :][:900]
+        assert drawing(likeness, design["image"]) in page
+    image = designs_of(campaign)[0]["image"]
+    lines = re.findall(r'points="([^"]*)" stroke="#[0d]', drawing(likeness, image))
+    assert len(lines) == 6
+    found = curves(image[None], "dirichlet")
+    for line, (name, axis) in zip(lines, itertools.product(("two_point", "path_1", "path_0"), (0, 1)), strict=True):
+        x, y = np.array([point.split(",") for point in line.split()], float).T
+        assert (x[0], x[-1], len(x)) == (0, 150, 8)
+        top = 16 + 56 * ("two_point", "path_1", "path_0").index(name)
+        np.testing.assert_allclose(y, top + 40 * (1 - found[name][0, axis].clip(-0.5)) / 1.5, atol=0.06)
 
 
 def test_its_models_keep_the_first_class(campaign):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.files import atomic_path
+from janus_al.likeness import Likeness
 from janus_al.material import Material
 from janus_al.properties import orbits
 from janus_al.samples import Samples
@@ -16,6 +17,7 @@ from loop.campaign.guard import words
 from loop.design.targets import Target
 from loop.output import fronts, turntable, volumes
 from loop.output.latent_map import plane
+from loop.output.likeness import drawing
 from loop.output.pictures import chart, embed, small
 from loop.output.projections import designs_of, status
 
@@ -45,7 +47,7 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
         dim=dim,
         status=status(campaign.folder, running=False),
         rounds=rounds,
-        designs=[{**d, **_shown(d["image"], campaign.material)} for d in designs],
+        designs=[{**d, **_shown(d["image"], campaign.material, campaign.models.likeness)} for d in designs],
         turntable=turntable.page(
             {d["name"]: volumes.Volume.of(d["image"], campaign.material) for d in designs if d["image"].ndim == 3}
         ),
@@ -96,15 +98,16 @@ def coverage_sentence(rounds: Sequence[dict[str, Any] | None]) -> str:
     )
 
 
-def _shown(image: NDArray[np.integer], material: Material) -> dict[str, Any]:
-    """What the page shows of an image: a picture, and of a volume a block cut open and slices, too."""
+def _shown(image: NDArray[np.integer], material: Material, likeness: Likeness | None) -> dict[str, Any]:
+    """What the page shows of an image: a picture, of a volume a block cut open and slices, too, and its curves."""
+    curves = None if likeness is None else drawing(likeness, image)
     if image.ndim == 2:
-        return {"picture": embed(small(image, material))}
+        return {"picture": embed(small(image, material)), "curves": curves}
     volume = volumes.Volume.of(image, material)
     views = {
         name: embed(volumes.png(draw(volume))) for name, draw in (("picture", volumes.render), ("block", volumes.block))
     }
-    return {**views, "slices": embed(volumes.slices(volume))}
+    return {**views, "slices": embed(volumes.slices(volume)), "curves": curves}
 
 
 def _agreement(rounds: Sequence[dict[str, Any]], names: Sequence[str], dim: int) -> str:
