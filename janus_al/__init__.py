@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from janus_al.evaluation import evaluate
     from janus_al.fitting import TrainingConfig, TrainingError
     from janus_al.inversion import Candidates, InversionConfig, invert
+    from janus_al.likeness import Likeness
     from janus_al.networks.janus import Janus, JanusConfig
     from janus_al.properties import Property
     from janus_al.samples import Samples
@@ -30,6 +31,7 @@ __all__ = [
     "InversionConfig",
     "Janus",
     "JanusConfig",
+    "Likeness",
     "Property",
     "Samples",
     "TrainingConfig",
@@ -50,6 +52,7 @@ __getattr__, __dir__ = attach(
         "evaluation": "evaluate",
         "fitting": "TrainingConfig TrainingError",
         "inversion": "Candidates InversionConfig invert",
+        "likeness": "Likeness",
         "networks.janus": "Janus JanusConfig",
         "properties": "Property",
         "samples": "Samples",
