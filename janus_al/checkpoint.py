@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.files import MODEL, atomic_path
 from janus_al.likeness import Likeness
+from janus_al.lengths import checked
 from janus_al.material import UNIT, Boundary, Finite, Material
 from janus_al.networks.janus import CONDUCTIVITIES, LARGEST, Janus, JanusConfig
 from janus_al.properties import PropertyError
@@ -54,6 +55,8 @@ class Card:
     """first digits of the canonical hash of every training image, so that no test shares one"""
     likeness: Likeness | None = None
     """the class that its training images are of, with which designs are compared"""
+    pixel: Annotated[str, AfterValidator(checked)] = ""
+    """length of a pixel's side, such as 0.5um; empty where it is not known"""
 
     @property
     def phase_conductivity(self) -> tuple[float, ...]:

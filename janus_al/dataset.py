@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from janus_al.columns import attribute, dataset_at, opened, read_columns
 from janus_al.errors import DatasetError, first_error
 from janus_al.files import atomic_path
+from janus_al.lengths import checked
 from janus_al.material import BOUNDARIES, Constant, Material, Physics
 from janus_al.properties import FRACTION, PropertyError, row_of
 from janus_al.samples import ARRAYS, META, SIMULATED, UNLABELLED, Samples
@@ -46,6 +47,8 @@ def write(path: Path, samples: Samples, created_by: str) -> None:
             image_convention="labels, axes (sample, y, x) or (sample, z, y, x), row 0 on top",
             material=json.dumps(asdict(material)),
         )
+        if samples.pixel:
+            file.attrs["pixel"] = samples.pixel
         arrays = {name: getattr(samples, name) for name in ARRAYS}
         arrays |= {"content_hash": samples.hashes} | {f"meta/{k}": v for k, v in samples.meta.items()}
         for name, array in arrays.items():
@@ -79,7 +82,7 @@ def read(path: Path | str) -> Samples:
             raise DatasetError(
                 f"{path}: not a '{FORMAT}' file of version 1 to {VERSION}; make one with `janus-al import`"
             )
-        material = _material(path, file, version)
+        material, pixel = _material(path, file, version), _pixel(path, file)
         for name in TABLES:
             names = attribute(path, dataset_at(path, file, name), "names") or list(material.names)
             if names != list(material.names):
@@ -107,6 +110,7 @@ def read(path: Path | str) -> Samples:
         sensitive=tuple(sensitive),
         meta={name: columns[f"meta/{name}"].astype(kind, copy=False) for name, kind in META.items()},
         material=material,
+        pixel=pixel,
     )
     if not np.array_equal(columns["content_hash"], samples.hashes):
         raise DatasetError(f"{path}: images do not match their content hashes; restore the file from a copy")
@@ -140,6 +144,21 @@ def _material(path: Path, file: Any, version: int) -> Material:
     if about != own or tuple(phases) != material.phase_conductivity:
         raise DatasetError(f"{path}: boundary, unit or phase_conductivity differ from its material; make the file anew")
     return material
+
+
+def pixel_of(path: Path) -> str:
+    """Length of a pixel's side, as a file says it; empty where it says none, or is no dataset of ours."""
+    with contextlib.suppress(DatasetError, OSError), opened(path) as file:
+        return _pixel(path, file)
+    return ""
+
+
+def _pixel(path: Path, file: Any) -> str:
+    pixel = attribute(path, file, "pixel")
+    try:
+        return "" if pixel is None else checked(pixel if isinstance(pixel, str) else repr(pixel))
+    except ValueError as error:
+        raise DatasetError(f"{path}: damaged pixel ({error}); restore the file from a copy") from None
 
 
 def count(path: Path) -> tuple[int, int] | None:

@@ -50,6 +50,7 @@ def remembered(model: Janus, card: Card, count: int, seed: int) -> Samples:
     nan = np.full(len(images), np.nan)
     return replace(
         rows,
+        pixel=card.pixel,
         properties=np.stack([known.get(name, nan) for name in card.material.names], axis=1),
         sensitivity=np.stack([maps[name] for name in sensitive], axis=1) if sensitive else rows.sensitivity,
     )

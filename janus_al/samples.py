@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.errors import DatasetError
+from janus_al.lengths import agreed
 from janus_al.material import Boundary, Material, joined
 from janus_al.properties import PropertyError
 
@@ -40,6 +41,7 @@ class Samples:
         sensitive: names of those that have any, in order.
         meta: one array (n,) for each name of `META`.
         material: the physics, constants and boundary that all rows share.
+        pixel: length of a pixel's side, such as 0.5um; empty where it is not known.
     """
 
     image: NDArray[np.uint8]
@@ -51,6 +53,7 @@ class Samples:
     sensitive: tuple[str, ...]
     meta: dict[str, NDArray[Any]]
     material: Material
+    pixel: str = ""
     hashes: NDArray[np.bytes_] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -161,7 +164,7 @@ def unlabelled(image: NDArray[np.uint8], material: Material, sensitive: Sequence
 
 
 def concatenate(parts: Sequence[Samples]) -> Samples:
-    """All rows of several sets of samples of one kind, in order."""
+    """All rows of several sets of samples of one kind, in order; raises DatasetError where they are of two."""
     if not parts:
         raise DatasetError("no samples to join: the campaign has none yet; run or resume it first")
     first = parts[0]
@@ -173,6 +176,10 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
             material = joined(material, part.material)
         except PropertyError as error:
             raise DatasetError(f"{error}; a dataset holds one") from None
+    try:
+        pixel = agreed(*(part.pixel for part in parts))
+    except ValueError as error:
+        raise DatasetError(f"samples with {error}: a dataset holds one") from None
     names = set[str]().union(*(part.sensitive for part in parts))
     sensitive = tuple(name for name in material.names if name in names)
     rows: dict[str, Any] = {
@@ -184,6 +191,7 @@ def concatenate(parts: Sequence[Samples]) -> Samples:
         image=np.concatenate([p.image for p in parts]),
         **rows,
         material=material,
+        pixel=pixel,
         sensitivity=np.concatenate(maps).astype(np.float32, copy=False),
         sensitive=sensitive,
         meta={k: np.concatenate([p.meta[k] for p in parts]) for k in META},

@@ -80,6 +80,7 @@ def train(
         images=[key[:HASH_DIGITS] for key in canonical_hashes(samples)],
         property_range=property_range(samples, model.config.properties),
         likeness=Likeness.of(samples.image, samples.boundary),
+        pixel=samples.pixel,
     )
     return model, card
 

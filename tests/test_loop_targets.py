@@ -65,7 +65,7 @@ def test_words_and_json_say_the_same(words, expected):
         (["max kxx", "max kyy"], "best of kxx and kyy at once is not one"),
         (["max kuu"], "target property 'kuu'"),
         (["kxx/kxx>=2"], "two different properties"),
-        (["kxx>=2", "min_feature=1.5um"], "a number of pixels; or, in a file, a length"),
+        (["kxx>=2", "min_feature=1.5um"], "a number of pixels; or a length, where microstructure.pixel or"),
         (["kxx>=2", "min_feature=0"], "from 1 to 1024"),
         (["kxx>=2", "connected=q"], "axes x, y, z"),
         (["min_feature>=3"], "asks of no property"),
@@ -120,7 +120,7 @@ def test_an_image_that_repeats_is_judged_so():
     [
         ('kxx = "most"', "must be max or min"),
         ("kxx = true", "must be a section with keys of its own"),
-        ("kxx = { min = 0.2 }\nmin_feature = '1um'", "microstructure.pixel says how long a pixel is"),
+        ("kxx = { min = 0.2 }\nmin_feature = '1um'", "microstructure.pixel or the model says"),
         ("kxx = { min = 0.2 }\nmin_feature = true", "must be a number"),
         ("kxx = { min = 0.2 }\nmin_feature = 17", "features of 17 pixels in images of 16"),
         ("kxx = { min = 0.2 }\nlike = 1", "like 1.0: it must be a number above 0 and below 1"),

@@ -55,7 +55,8 @@ class Campaign:
         self.material = self.config.material
         boundary = self.material.boundary
         generated = self.config.dataset.generate is not None
-        self.ledger = Ledger(folder, self.journal, self.material, self.config.budget, generated, self.config.seed)
+        about = (generated, self.config.seed, self.config.microstructure.pixel)
+        self.ledger = Ledger(folder, self.journal, self.material, self.config.budget, *about)
         self.standing = Standing(self.config, self.journal, self.ledger)
         self.targets = self.standing.targets
         self.proposals = Proposals(folder, self.journal, boundary)

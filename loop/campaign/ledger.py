@@ -4,6 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,12 @@ class Ledger:
         budget: Budget,
         generated: bool,
         seed: int = 0,
+        pixel: str = "",
     ) -> None:
+        """Its parameters are what a campaign's configuration says of its samples; `pixel` goes into every shard."""
         self.folder, self.journal, self.material = folder, journal, material
         self.price = len(material.physics)
-        self.budget, self.generated, self.seed = budget, generated, seed
+        self.budget, self.generated, self.seed, self.pixel = budget, generated, seed, pixel
         self._shards: list[tuple[int, bool, Samples]] = []
         self._known: dict[str, tuple[Samples, int]] = {}
         self._failed: set[str] = set()
@@ -137,6 +140,7 @@ class Ledger:
         """Commit samples as an immutable shard, then in the journal; `simulations` is what they cost, `probes` whom."""
         name, digest = None, None
         if samples is not None:
+            samples = replace(samples, pixel=samples.pixel or self.pixel)
             name = f"samples/r{number:04d}-{samples.digest()[:12]}.h5"
             dataset.write(self.folder / name, samples, CREATED_BY)
             digest = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()

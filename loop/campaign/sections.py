@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from janus_al.lengths import checked
 from janus_al.material import UNIT, Physics
 from janus_al.networks.janus import Size
 from janus_al.properties import Property, PropertyError, register
-from loop.design.measures import AXES, Geometry, least_features, least_likeness, metres
+from loop.design.measures import AXES, Geometry, least_features, least_likeness
 from loop.files.names import file_name
 
 Name = Annotated[str, AfterValidator(file_name)]
@@ -15,12 +16,6 @@ Few = Annotated[int, Field(strict=True, ge=1, le=1000)]
 Wanted = Annotated[float, Field(strict=True, ge=-1e12, le=1e12)]
 Number = Annotated[float, Field(strict=True)]
 Conductivity = Annotated[float, Field(strict=True, gt=0, le=1e12)]
-
-
-def _length(words: str) -> str:
-    if words:
-        metres(words)
-    return words
 
 
 class Section(BaseModel):
@@ -40,8 +35,9 @@ class Microstructure(Section):
     """of label 0 and label 1: short for one [[physics]] that is conduction"""
     boundary: Literal["dirichlet", "periodic"] = "dirichlet"
     """faces held at fixed temperatures, or between grips; or a cell that repeats"""
-    pixel: Annotated[str, AfterValidator(_length)] = ""
-    """length of a pixel's side, such as 0.5um, so that min_feature may be a length"""
+    pixel: Annotated[str, AfterValidator(checked)] = ""
+    """length of a pixel's side, such as 0.5um, so that min_feature may be a length; left out, that of the dataset or of
+    the model to start from"""
 
     @property
     def grid(self) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from janus_al import checkpoint, dataset
 from janus_al.checkpoint import Card
 from janus_al.identity import canonical_hash, canonical_hashes, check_test
+from janus_al.lengths import agreed
 from janus_al.material import joined
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.properties import PropertyError
@@ -71,6 +72,7 @@ def read_start(config: CampaignConfig) -> tuple[Janus, Card] | None:
         raise ConfigError(
             f"the model to start from, {path}, is of another material: {error}; start from another"
         ) from None
+    _check_pixel(path, card.pixel, config)
     for key, asked, has in pairs:
         if asked != has:
             raise ConfigError(
@@ -106,6 +108,17 @@ def _read(path: Path, config: CampaignConfig) -> Samples:
         joined(samples.material, config.material)
     except PropertyError as error:
         raise ConfigError(f"{path}: {error}") from None
+    _check_pixel(path, samples.pixel, config)
     if not samples.simulated.any():
         raise ConfigError(f"{path}: none of its images is simulated; simulate some, as `janus-al import` does")
     return samples
+
+
+def _check_pixel(path: Path, has: str, config: CampaignConfig) -> None:
+    """Refuse what has pixels of another length than the configuration says, where either says any."""
+    try:
+        agreed(config.microstructure.pixel, has)
+    except ValueError:
+        raise ConfigError(
+            f"microstructure.pixel {config.microstructure.pixel}: {path} has pixels of {has}; put that, or leave it out"
+        ) from None

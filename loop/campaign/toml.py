@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from janus_al import checkpoint
+from janus_al import checkpoint, dataset
 from janus_al.defaults import VOLUMES
 from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
@@ -50,6 +50,17 @@ def _network_of_start(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"network": {name: getattr(model.config, name) for name in followed}}
 
 
+def _pixel(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A pixel's length, where the tables leave it to their dataset or to the model that they start from."""
+    asked = {name: table for name, table in overlaid(tables).items() if isinstance(table, dict)}
+    source, start = asked.get("dataset", {}).get("source"), asked.get("network", {}).get("start")
+    if "pixel" in asked.get("microstructure", {}):
+        return {}
+    known = dataset.pixel_of(Path(source)) if isinstance(source, str) else ""
+    known = known or (checkpoint.load(Path(start))[1].pixel if isinstance(start, str) else "")
+    return {"microstructure": {"pixel": known}} if known else {}
+
+
 def _of_volumes(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The defaults of volumes, where the tables ask for these."""
     asked = reduce(_overlay, tables, dict[str, Any]()).get("microstructure")
@@ -82,7 +93,7 @@ def combined(kind: type[Kind], where: Path, tables: Sequence[dict[str, Any]]) ->
     Raises:
         ConfigError: in one sentence, with the key, its value and the rule.
     """
-    under = [_of_volumes(tables), _network_of_start(tables)] if kind is CampaignConfig else []
+    under = [_of_volumes(tables), _network_of_start(tables), _pixel(tables)] if kind is CampaignConfig else []
     return _validate(kind, where, [*under, *tables])
 
 

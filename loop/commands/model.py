@@ -60,7 +60,13 @@ def train(
         )
     checkpoint.save(out, model, card)
     report = evaluate_model(model, samples)
-    result = {"model": str(out), "seconds": card.seconds, "training": asdict(training), "on_training_data": report}
+    result = {
+        "model": str(out),
+        "pixel": card.pixel or None,
+        "seconds": card.seconds,
+        "training": asdict(training),
+        "on_training_data": report,
+    }
     if json_:
         print_json(result)
     else:
@@ -203,9 +209,11 @@ def invert(
 
     janus-al invert data/janus-64 --target kxx=0.30 --count 16
     """
+    from janus_al import checkpoint
     from loop.design.words import parse_targets
 
-    wanted = parse_targets(target, tolerance, count)
+    pixel = checkpoint.load(model)[1].pixel if any("min_feature" in word for word in target) else ""
+    wanted = parse_targets(target, tolerance, count, pixel)
     from loop.studies.means import Means
     from loop.studies.single import Request, invert_target
 

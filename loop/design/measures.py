@@ -13,7 +13,6 @@ The image goes on beyond its edges: mirrored, as between fixed faces heat takes 
 
 import contextlib
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,14 +21,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al.lengths import metres
 from janus_al.likeness import LIKE, Likeness
 from janus_al.material import Boundary
 from janus_al.properties import FRACTION
 from simulators import Result
 
 AXES = "xyz"
-LENGTHS = {"nm": 1e-9, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
-LENGTH = re.compile(rf"(\d+\.?\d*|\.\d+)({'|'.join(LENGTHS)})")
 MOST = 1024
 """pixels"""
 TABLES = {"": "values", "_fv": "plain", "_lower": "lower", "_upper": "upper"}
@@ -130,7 +128,7 @@ def least_features(least: float | str, label: int | None = None, pixel: str = ""
     except ValueError:
         if not pixel:
             raise ValueError(
-                f"min_feature {least!r}: a number of pixels; or, in a file, a length, where microstructure.pixel says "
+                f"min_feature {least!r}: a number of pixels; or a length, where microstructure.pixel or the model says "
                 "how long a pixel is"
             ) from None
         pixels = metres(str(least)) / metres(pixel)
@@ -152,18 +150,6 @@ def least_likeness(least: float | str) -> float:
     raise ValueError(
         f"like {least}: it must be a number above 0 and below 1; {LIKE:g} is what 95 of 100 images of the class have"
     )
-
-
-def metres(length: str) -> float:
-    """A length in words, such as 1.5um.
-
-    Raises:
-        ValueError: it is none.
-    """
-    match = LENGTH.fullmatch("".join(length.split()))
-    if not match or float(match[1]) <= 0:
-        raise ValueError(f"{length!r}: write a number above 0 and a unit ({', '.join(LENGTHS)}), such as 1.5um")
-    return float(match[1]) * LENGTHS[match[2]]
 
 
 @lru_cache

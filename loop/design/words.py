@@ -29,15 +29,17 @@ NAME = r"(\w+?(?:/\w+)?)"
 NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 
 
-def parse_targets(words: Sequence[str], tolerance: float, designs: int = 1) -> Target:
+def parse_targets(words: Sequence[str], tolerance: float, designs: int = 1, pixel: str = "") -> Target:
     """One target from words in any of the `FORMS`, spaces or not; those on one property hold together.
+
+    Features may be lengths where that of a `pixel` is known.
 
     Raises:
         TargetError: in another form, of another property, or where the conditions exclude each other.
     """
     intervals, best, geometry = dict[str, Interval](), dict[str, int](), Geometry()
     for word in words:
-        if (asked := _geometry(word)) is not None:
+        if (asked := _geometry(word, pixel)) is not None:
             geometry = geometry.beside(asked)
         elif match := re.fullmatch(rf"\s*(max|min)\s+{NAME}\s*|\s*{NAME}\s*=\s*(max|min)\s*", word):
             name, way = match[2] or match[3], WAYS[match[1] or match[4]]
@@ -63,7 +65,7 @@ def _check(name: str) -> None:
         raise TargetError(f"target {error}") from None
 
 
-def _geometry(word: str) -> Geometry | None:
+def _geometry(word: str, pixel: str = "") -> Geometry | None:
     """What a word asks of the image itself, if it does."""
     plain = "".join(word.split()).replace("≥", ">=")
     if plain == "periodic":
@@ -74,7 +76,7 @@ def _geometry(word: str) -> Geometry | None:
         return Geometry(connected="".join(sorted(match[1])))
     try:
         if match := re.fullmatch(r"min_feature(?:_([01]))?>?=(.*)", plain):
-            return Geometry(least_features(match[2], None if match[1] is None else int(match[1])))
+            return Geometry(least_features(match[2], None if match[1] is None else int(match[1]), pixel))
         if match := re.fullmatch(r"like>?=(.*)", plain):
             return Geometry(like=least_likeness(match[1]))
     except ValueError as error:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from janus_al.files import atomic_path
+from janus_al.lengths import LENGTH, LENGTHS, metres
 from janus_al.material import Boundary, conduction
 from janus_al.samples import content_hash
 from loop import UsageError
-from loop.design.measures import LENGTH, LENGTHS, metres
 from loop.exports.drawings import write_dxf, write_svg
 from loop.exports.meshes import write_inp, write_vtu
 from loop.exports.part import Labels, Part, Written

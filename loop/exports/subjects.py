@@ -97,8 +97,8 @@ def _candidates(folder: Path) -> Iterator[Subject]:
         raise DatasetError(f"{origin}: damaged; it names no model or images; run `invert` again") from None
     more: dict[str, Any] = {}
     if model.is_dir():
-        material = checkpoint.load(model)[1].material
-        more = {"conductivity": material.phase_conductivity, "boundary": material.boundary}
+        card = checkpoint.load(model)[1]
+        more = {"conductivity": card.phase_conductivity, "boundary": card.boundary, "pixel": card.pixel}
     for name, key in rows:
         path = inside(folder, name, origin)
         yield Subject(path.stem, _image(path, key), **more)
