@@ -1,4 +1,4 @@
-"""The commands on images and datasets: generate, import, homogenize. A command's parameters are its options."""
+"""The commands on images: generate, homogenize. A command's parameters are its options."""
 
 import math
 import sys
@@ -11,6 +11,7 @@ from loop import UsageError
 from loop.commands.asked import boundary_of, conductivities_of, foretell, grid_of, solver_of
 from loop.commands.options import Boundary, Conductivity, Dim, Force, Json, Out, Seed, Solver, Workers
 from loop.commands.terminal import print_json, print_table
+from loop.commands.written import say_failed, write_dataset
 from loop.simulation.progress import Progress
 
 data_app = typer.Typer()
@@ -68,67 +69,7 @@ def generate(
         parts = simulate_samples(images[:n], material, execution, progress, failed, **meta)
     if n < count:
         parts.append(unlabelled(images[n:], material, **meta))
-    _write_dataset(out, parts, {f"image {number}": reason for number, reason in failed.items()}, json_)
-
-
-@data_app.command("import")
-def import_(
-    images: Annotated[list[Path], typer.Argument(help=".npy, .png or .tif files of one size; folders of slices.")],
-    out: Out,
-    dim: Dim = None,
-    conductivity: Conductivity = "0.1,1.0",
-    boundary: Boundary = "dirichlet",
-    solver: Solver = "fipy",
-    workers: Workers = 0,
-    force: Force = False,
-    json_: Json = False,
-) -> None:
-    """Your own images as a dataset, simulated.
-
-    A .npy array holds labels; stored values of a picture, from low to high,
-    become labels 0, 1... as printed.
-    A volume is a .npy array (nz, ny, nx), a .tif of several pages or, with
-    --dim 3, a folder of nothing but its slices, numbered by name.
-    All files are read before the first is simulated, and one that is no
-    image, or of another size, is refused. Images that cannot be simulated are
-    left out, named by file, and the command ends with exit code 3. Results are
-    kept in the user's cache (JANUS_AL_CACHE): no image is simulated twice.
-
-    janus-al import micrographs/*.png --conductivity 0.1,1.0 --out data.h5
-    janus-al import scan1/ scan2/ --dim 3 --solver auto --out volumes.h5
-    """
-    import numpy as np
-
-    from janus_al.material import conduction
-    from janus_al.samples import LABELS
-    from loop.commands.labels import mappings, print_mappings, read_images
-    from loop.files.outputs import check_dataset
-    from loop.simulation.executors import open_executor
-    from loop.simulation.rows import simulate_samples
-    from loop.simulation.simulate import Execution
-
-    phases = conductivities_of(conductivity)
-    check_dataset(out, images, force)
-    read = read_images(images, conductivity, len(phases), dim)
-    arrays = [image.labels for image in read]
-    for path, array in zip(images, arrays, strict=True):
-        if array.shape != arrays[0].shape:
-            raise UsageError(f"{path}: {array.shape} pixels but {images[0]} has {arrays[0].shape}; one size a dataset")
-        if array.max() >= LABELS:
-            raise UsageError(
-                f"{path}: label {array.max()}; a dataset holds labels 0 to {LABELS - 1}, `homogenize` takes more"
-            )
-    kind = boundary_of(boundary)
-    backend = solver_of(solver, arrays[0].shape, len(arrays), kind)
-    foretell(arrays[0].shape, len(arrays), len(arrays), backend, workers)
-    failed: dict[int, str] = {}
-    with Progress() as progress, open_executor("process", workers) as executor:
-        material, execution = conduction(phases, kind, arrays[0].ndim), Execution(executor, backend, cached=True)
-        parts = simulate_samples(np.stack(arrays), material, execution, progress, failed, origin=b"imported")
-    used = mappings(images, read, phases)
-    if not json_:
-        print_mappings(used)
-    _write_dataset(out, parts, {str(images[number]): reason for number, reason in failed.items()}, json_, images=used)
+    write_dataset(out, parts, {f"image {number}": reason for number, reason in failed.items()}, json_)
 
 
 @data_app.command()
@@ -186,7 +127,7 @@ def homogenize(
         of = {one["file"]: one["mapping"] for one in used}
         results = [{**row, "mapping": of[row["file"]]} for row in rows]
         print_json({"results": results, "failed": [{"image": n, "reason": r} for n, r in failed.items()]})
-        _say_failed(failed)
+        say_failed(failed)
         return
     print_mappings(used)
     print()
@@ -196,53 +137,4 @@ def homogenize(
     for row in rows:
         if row.get("reason"):
             print(f"{row['file']}: not certified to {certify:g}: {row['reason']}", file=sys.stderr)
-    _say_failed(failed)
-
-
-def _write_dataset(out: Path, parts: list[Any], failed: dict[str, str], json_: bool, **more: Any) -> None:
-    """Write what there is; end with exit code 3 if some images failed, with 2 if nothing is left."""
-    from janus_al import dataset
-    from janus_al.samples import concatenate
-    from loop import CREATED_BY
-    from simulators import HomogenizationError
-
-    if not parts:
-        name, reason = next(iter(failed.items()))
-        raise HomogenizationError(f"{name}: {reason}" + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""))
-    samples = concatenate(parts)
-    dataset.write(out, samples, CREATED_BY)
-    report: dict[str, Any] = {
-        "dataset": str(out),
-        "samples": len(samples),
-        "size": list(samples.image.shape[1:]),
-        "simulated": int(samples.simulated.sum()),
-        "properties": _ranges(samples),
-        "failed": [{"image": name, "reason": reason} for name, reason in failed.items()],
-        "digest": samples.digest(),
-        **more,
-    }
-    if json_:
-        print_json(report)
-    else:
-        if report["properties"]:
-            print_table(["property", "lowest", "median", "highest"], [[n, *r] for n, r in report["properties"].items()])
-        size = " x ".join(map(str, report["size"]))
-        words = f"{report['samples']} samples of {size}, {report['simulated']} simulated"
-        print(f"{out}: {words}, digest {report['digest'][:12]}")
-    _say_failed(failed)
-
-
-def _ranges(samples: Any) -> dict[str, list[float]]:
-    """Lowest, median and highest of each property of what is simulated."""
-    import numpy as np
-
-    rows = samples.properties[samples.simulated]
-    return dict(zip(samples.names, np.quantile(rows, [0, 0.5, 1], axis=0).T.tolist(), strict=True)) if len(rows) else {}
-
-
-def _say_failed(failed: dict[str, str]) -> None:
-    """Name what could not be simulated, and end with exit code 3."""
-    for name, reason in failed.items():
-        print(f"janus-al: {name} was left out: {reason}", file=sys.stderr)
-    if failed:
-        raise typer.Exit(3)
+    say_failed(failed)

@@ -2,15 +2,19 @@
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from loop import UsageError
 from loop.commands.terminal import print_table
 from simulators import ImageError
+from simulators.structures.greys import read_grey
 from simulators.structures.images import LabelledImage, read_labelled
 from simulators.structures.slices import read_slices
+from simulators.structures.thresholds import Picture, Threshold
+
+Read = TypeVar("Read")
 
 
 def read_images(paths: Sequence[Path], conductivity: str, phases: int, dim: int | None = None) -> list[LabelledImage]:
@@ -23,15 +27,7 @@ def read_images(paths: Sequence[Path], conductivity: str, phases: int, dim: int 
         ImageError: why the first that cannot be read cannot, and the names of the others.
         UsageError: the list goes on beyond the last label of every image, and a comma may mark decimals.
     """
-    images, refused = list[LabelledImage](), list[tuple[Path, ImageError]]()
-    for path in paths:
-        try:
-            images.append(_read(path, phases, dim))
-        except ImageError as error:
-            refused.append((path, error))
-    if refused:
-        others = ", ".join(str(path) for path, _ in refused[1:])
-        raise ImageError(str(refused[0][1]) + (f" (refused as well: {others})" if others else ""))
+    images = every(paths, lambda path: _read(path, phases, dim))
     used = max(int(image.labels.max()) for image in images) + 1
     if used < phases:
         labels = f"label {used}" if used + 1 == phases else f"labels {used} to {phases - 1}"
@@ -42,18 +38,54 @@ def read_images(paths: Sequence[Path], conductivity: str, phases: int, dim: int 
     return images
 
 
-def _read(path: Path, phases: int, dim: int | None) -> LabelledImage:
-    if path.is_dir():
-        if dim != 3:
-            raise ImageError(f"{path}: a folder; name its files, or say --dim 3 if its pictures are slices of a volume")
-        return read_slices(path, phases)
-    image = read_labelled(path, phases)
-    if dim not in (None, image.labels.ndim):
-        sides, kinds = " x ".join(map(str, image.labels.shape)), {2: "plane", 3: "volume"}
+def read_pictures(paths: Sequence[Path], threshold: Threshold, dim: int | None = None) -> list[Picture]:
+    """Labels of greys; raises ImageError as `read_images` does."""
+
+    def read(path: Path) -> Picture:
+        check_folder(path, dim)
+        grey = read_grey(path)
+        check_axes(path, grey.values.shape, dim)
+        return threshold.of(path, grey)
+
+    return every(paths, read)
+
+
+def every(paths: Sequence[Path], read: Callable[[Path], Read]) -> list[Read]:
+    """What is read of each file; raises ImageError for the first that cannot be, and names the others."""
+    images, refused = list[Read](), list[tuple[Path, ImageError]]()
+    for path in paths:
+        try:
+            images.append(read(path))
+        except ImageError as error:
+            refused.append((path, error))
+    if refused:
+        others = ", ".join(str(path) for path, _ in refused[1:])
+        raise ImageError(str(refused[0][1]) + (f" (refused as well: {others})" if others else ""))
+    return images
+
+
+def check_folder(path: Path, dim: int | None) -> None:
+    """Refuse a folder that nobody said is a volume; raises ImageError."""
+    if path.is_dir() and dim != 3:
+        raise ImageError(f"{path}: a folder; name its files, or say --dim 3 if its pictures are slices of a volume")
+
+
+def check_axes(path: Path, shape: tuple[int, ...], dim: int | None) -> None:
+    """Refuse a plane where volumes are asked for, and the reverse; raises ImageError."""
+    if dim not in (None, len(shape)):
+        sides, kinds = " x ".join(map(str, shape)), {2: "plane", 3: "volume"}
         raise ImageError(
-            f"{path}: a {kinds[image.labels.ndim]} of {sides} where --dim {dim} asks for a {kinds[dim or 2]}; leave "
+            f"{path}: a {kinds[len(shape)]} of {sides} where --dim {dim} asks for a {kinds[dim or 2]}; leave "
             "--dim out, or name other files"
         )
+
+
+def _read(path: Path, phases: int, dim: int | None) -> LabelledImage:
+    check_folder(path, dim)
+    if path.is_dir():
+        return read_slices(path, phases)
+    image = read_labelled(path, phases)
+    check_axes(path, image.labels.shape, dim)
     return image
 
 

@@ -12,6 +12,7 @@ from loop.commands.arena import arena_app
 from loop.commands.campaign import campaign_app
 from loop.commands.data import data_app
 from loop.commands.export import export_app
+from loop.commands.micrographs import micrographs_app
 from loop.commands.model import model_app
 from loop.commands.reproduce import reproduce_app
 from loop.commands.terminal import spell
@@ -25,6 +26,7 @@ app = typer.Typer(
     help="Inverse design of microstructures that a heat-conduction simulation has confirmed.",
 )
 app.add_typer(data_app)
+app.add_typer(micrographs_app)
 app.add_typer(model_app)
 app.add_typer(export_app)
 app.add_typer(campaign_app, name="campaign")

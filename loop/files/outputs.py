@@ -5,6 +5,7 @@ Every `--out` and `--dir` passes here before anything is paid. A folder that a c
 is ever removed or replaced. What is made again replaces what was made before only with `--force`.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,8 @@ from janus_al.files import atomic_path, make_temporary, remove_stale
 from loop import UsageError
 
 RUN = "run.json"
+SHEET = "janus-al contact sheet"
+"""what a contact sheet says of itself, as the text `Software` of its PNG"""
 MODEL = (*MODEL_FILES, "state.pt")
 """the files of a folder in which a model is trained"""
 
@@ -77,6 +80,21 @@ def check_dataset(path: Path, inputs: Sequence[Path], force: bool) -> None:
         if not force:
             held = f"holds {found[0]} samples, of which {found[1]} simulated"
             raise OutputError(f"{path}: {held}; give another --out, or --force to replace it")
+    _check_writable(path)
+
+
+def check_sheet(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a contact sheet's file that could not be written, or that is something else.
+
+    Raises:
+        OutputError: it is an input, a folder, a link, or another's file.
+    """
+    _check_inputs(path, inputs)
+    if path.is_symlink() or path.exists():
+        with contextlib.suppress(OSError):
+            if not path.is_symlink() and SHEET.encode() in path.open("rb").read(1024):
+                return _check_writable(path)
+        raise OutputError(f"{path}: exists and is no contact sheet of Janus-AL; move it away, or give another --out")
     _check_writable(path)
 
 

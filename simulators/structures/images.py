@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from simulators.structures.rasters import ImageError, Raster, check_shape, read_npy, read_picture
 
-Stored = int | float | tuple[int, ...]
+Stored = int | float | str | tuple[int, ...]
 PICTURES = (".png", ".tif", ".tiff")
 
 
@@ -19,7 +19,8 @@ class LabelledImage:
 
     Attributes:
         labels: (ny, nx), row 0 on top, or (nz, ny, nx) of a stack, in the smallest unsigned dtype that holds them.
-        stored: the value in the file of label 0, label 1... as many as there are phases; of a colour a tuple.
+        stored: the value in the file of label 0, label 1... as many as there are phases; of a colour a tuple, of greys
+            between which values it lies, in words.
         pixels: of each label, 0 where the image has none.
     """
 
@@ -53,7 +54,10 @@ def read_labelled(path: Path, phases: int) -> LabelledImage:
         return _labelled(values, tuple(range(phases)))
     if suffix in PICTURES:
         return ranked(path, read_picture(path), phases)
-    raise ImageError(f"{path}: cannot read '{suffix}' files; give .npy, .png or .tif")
+    raise ImageError(
+        f"{path}: cannot read '{suffix}' files; give .npy, .png or .tif of labels, or any picture of greys to "
+        "`janus-al import --threshold otsu`"
+    )
 
 
 def write_png(path: Path, image: NDArray[np.integer], scale: int = 8) -> None:
@@ -84,7 +88,7 @@ def _check_labels(path: Path, array: NDArray[Any], phases: int) -> None:
 def ranked(path: Path, raster: Raster, phases: int) -> LabelledImage:
     """The labels of what a picture stores, from low to high; raises ImageError."""
     check_shape(path, raster.values.shape[:-1])
-    values = _opaque(path, raster)
+    values = opaque(path, raster)
     if values.dtype.kind not in "buif":
         raise ImageError(f"{path}: values of {values.dtype}; save the picture with real numbers")
     if values.dtype.kind == "b":
@@ -104,12 +108,12 @@ def ranked(path: Path, raster: Raster, phases: int) -> LabelledImage:
     if len(stored) != phases:
         raise ImageError(
             f"{path}: {len(stored)} grey levels but {phases} phase conductivities; threshold the picture to "
-            f"{phases} levels or give one conductivity per level"
+            f"{phases} levels, as `janus-al import --threshold otsu` does, or give one conductivity per level"
         )
     return _labelled(ranks.reshape(values.shape[:-1]), stored)
 
 
-def _opaque(path: Path, raster: Raster) -> NDArray[Any]:
+def opaque(path: Path, raster: Raster) -> NDArray[Any]:
     """The channels that tell phases apart: the colours, or alpha where it alone varies."""
     if not raster.alpha:
         return raster.values

@@ -31,20 +31,21 @@ class ImageError(ValueError):
 class Raster:
     """Stored numbers (ny, nx, channels), or (nz, ny, nx, channels) of a stack; whether the last channel is alpha.
 
-    Equal numbers of two pictures mean the same phase where these are of one `kind`, and their palettes agree as far as
-    both go.
+    They go from 0 to `highest`, where the file's type says how far; 0 where it does not. Equal numbers of two pictures
+    mean the same phase where these are of one `kind`, and their palettes agree as far as both go.
     """
 
     values: NDArray[Any]
     alpha: bool = False
     kind: str = ""
     palette: bytes = b""
+    highest: int = 0
 
 
 def read_npy(path: Path) -> NDArray[Any]:
     """The array of a .npy file; raises ImageError."""
     # A map of the file: reads no archive and no pickle, and allocates nothing for what a header claims.
-    return _told(
+    return told(
         f"{path}: not a readable .npy array",
         "save labels with numpy.save",
         lambda: np.asarray(np.lib.format.open_memmap(path, mode="r")),
@@ -61,7 +62,7 @@ def read_picture(path: Path) -> Raster:
             warnings.simplefilter("ignore")
             return _tiff(path) if tiff else _png(path)
 
-    return _told(f"{path}: not a readable picture", "export it anew as .png or .tif", read)
+    return told(f"{path}: not a readable picture", "export it anew as .png or .tif", read)
 
 
 def check_shape(path: Path, shape: tuple[int, ...]) -> None:
@@ -72,7 +73,7 @@ def check_shape(path: Path, shape: tuple[int, ...]) -> None:
         )
 
 
-def _told(what: str, mend: str, read: Callable[[], Read]) -> Read:
+def told(what: str, mend: str, read: Callable[[], Read]) -> Read:
     """What `read` returns; whatever a damaged file makes a library raise, no memory included, becomes a sentence."""
     try:
         return read()
@@ -96,7 +97,7 @@ def _png(path: Path) -> Raster:
         picture.verify()
     with Image.open(path, formats=["PNG"]) as picture:
         values, palette = np.array(picture), bytes(picture.getpalette() or b"")
-        _check_upright(path, picture.getexif().get(ORIENTATION))
+        check_upright(path, picture.getexif().get(ORIENTATION))
     # Pillow spreads two and four bits over eight, and keeps eight of sixteen where there are several channels.
     if stored in ("L;2", "L;4"):
         values = values // (85 if stored == "L;2" else 17)
@@ -106,7 +107,8 @@ def _png(path: Path) -> Raster:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             values = imagecodecs.png_decode(data)[..., : len(stored) - 4]
     kind = "P" if palette else stored
-    return Raster(values[..., None] if values.ndim == 2 else values, "A" in stored, kind, palette)
+    highest = {"1": 1, "L;2": 3, "L;4": 15}.get(stored, 2 ** (8 * values.itemsize) - 1)
+    return Raster(values[..., None] if values.ndim == 2 else values, "A" in stored, kind, palette, highest)
 
 
 def _tiff(path: Path) -> Raster:
@@ -134,7 +136,7 @@ def _tiff(path: Path) -> Raster:
             )
         sides = tuple(n for n, axis in zip(first.shape, first.axes, strict=True) if axis != "S")
         check_shape(path, sides if len(file.series) == 1 else (len(file.series), *sides))
-        _check_upright(path, page.tags.valueof(ORIENTATION))
+        check_upright(path, page.tags.valueof(ORIENTATION))
         parts = [part for series in file.series for part in series.pages if part is not None]
         for part in parts:
             _check_strips(path, part)
@@ -148,7 +150,8 @@ def _tiff(path: Path) -> Raster:
         raise ValueError(complaints[0])
     values = layers[0] if len(layers) == 1 else np.stack(layers)
     kind = f"{getattr(page.photometric, 'name', page.photometric)} of {page.bitspersample} bits{' and alpha' * alpha}"
-    return Raster(values if "S" in first.axes else values[..., None], alpha, kind, palettes.pop())
+    highest = 2**page.bitspersample - 1 if values.dtype.kind in "bu" else 0
+    return Raster(values if "S" in first.axes else values[..., None], alpha, kind, palettes.pop(), highest)
 
 
 def _check_channels(path: Path, page: Any) -> bool:
@@ -175,7 +178,7 @@ def _check_channels(path: Path, page: Any) -> bool:
     return alpha
 
 
-def _check_upright(path: Path, orientation: Any) -> None:
+def check_upright(path: Path, orientation: Any) -> None:
     """Some programs turn what others show as it is stored: kxy would change its sign, or kxx become kyy."""
     if orientation in range(2, 9):
         raise ImageError(f"{path}: stored with orientation {orientation}, turned or mirrored; save it upright")

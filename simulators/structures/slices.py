@@ -13,9 +13,14 @@ from simulators.structures.rasters import ImageError, Raster, check_shape, read_
 
 
 def read_slices(folder: Path, phases: int) -> LabelledImage:
+    """The labels of `read_stack`: its stored values rank as those of one picture, over all slices together."""
+    return ranked(folder, read_stack(folder), phases)
+
+
+def read_stack(folder: Path) -> Raster:
     """A volume (nz, ny, nx) from a folder of PNG or TIFF pictures and nothing else, hidden files apart.
 
-    Layer 0 has the lowest number. Stored values become labels as those of one picture, over all slices together.
+    Layer 0 has the lowest number.
 
     Raises:
         ImageError: with the folder or the file, what is wrong with it and the mend.
@@ -34,7 +39,7 @@ def read_slices(folder: Path, phases: int) -> LabelledImage:
                 "slices as grey pictures"
             )
         palette = max(palette, layer.palette, key=len)
-    return ranked(folder, Raster(values, first.alpha), phases)
+    return Raster(values, first.alpha, first.kind, palette, first.highest)
 
 
 def _in_order(folder: Path) -> list[Path]:
