@@ -17,8 +17,8 @@ from pydantic_core import from_json
 
 from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.files import MODEL, atomic_path
-from janus_al.likeness import Likeness
 from janus_al.lengths import checked
+from janus_al.likeness import Likeness
 from janus_al.material import UNIT, Boundary, Finite, Material
 from janus_al.networks.janus import CONDUCTIVITIES, LARGEST, Janus, JanusConfig
 from janus_al.properties import PropertyError

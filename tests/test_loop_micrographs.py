@@ -1,6 +1,12 @@
 """From grey micrographs to a dataset, a model and a campaign; and the length of a pixel, which all of them keep."""
 
 import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
 
 import h5py
 import numpy as np
@@ -12,13 +18,17 @@ from test_simulators_micrographs import micrograph
 from janus_al import checkpoint, dataset
 from janus_al.errors import DatasetError
 from janus_al.lengths import agreed, metres
-from janus_al.samples import concatenate
-from loop.campaign.config import ConfigError
+from janus_al.material import conduction
+from janus_al.samples import concatenate, unlabelled
+from loop.campaign.config import Budget, ConfigError
+from loop.campaign.journal import Journal
+from loop.campaign.ledger import Ledger
 from loop.campaign.sources import check_source
 from loop.campaign.toml import load_config
 from loop.exports.subjects import read_subjects
 from simulators import generate
 
+ROOT = Path(__file__).parents[1]
 GREYS = [micrograph(generate(1, side, seed)[0], seed=seed) for side, seed in ((64, 11), (48, 12))]
 TILES = ("--threshold", "otsu", "--smooth", 1, "--tile", 16, "--stride", 8, "--solver", "direct", "--workers", 1)
 
@@ -253,3 +263,42 @@ def test_another_pixel_than_the_datasets_is_refused(janus, data, tmp_path, monke
     (tmp_path / "c.toml").write_text(SMALL.replace("mine.h5", "none.h5"))
     with pytest.raises(ConfigError, match=r"min_feature '0.9um': a number of pixels; or a length"):
         load_config(tmp_path / "c.toml")
+
+
+def test_a_campaigns_own_samples_have_its_pixel(tmp_path):
+    """Those of one that begins with a model, or generates its images, whose pixel its configuration alone knows."""
+    (tmp_path / "samples").mkdir()
+    journal = Journal(tmp_path / "journal.jsonl")
+    ledger = Ledger(tmp_path, journal, conduction((0.1, 1.0)), Budget(), True, 0, "0.5um")
+    ledger.append(0, unlabelled(generate(2, 16, 0), conduction((0.1, 1.0))), [])
+    assert Ledger(tmp_path, journal, conduction((0.1, 1.0)), Budget(), True).samples().pixel == "0.5um"
+
+
+# --- the page -------------------------------------------------------------------------------------------
+
+
+def blocks():
+    """What is indented in docs/micrographs.md, by paragraph."""
+    text = (ROOT / "docs/micrographs.md").read_text()
+    return [dedent(block) for block in re.findall(r"(?:^    .*\n)(?:^(?:    .*)?\n)*", text, re.MULTILINE)]
+
+
+def test_what_the_page_shows_is_what_its_first_command_prints(janus, tmp_path, monkeypatch):
+    command, shown, *_ = blocks()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    code, out, _ = janus(*shlex.split(command)[1:])
+    assert (code, out.strip()) == (0, shown.strip())
+
+
+@pytest.mark.slow
+def test_the_page_runs(tmp_path):
+    """Every command as it stands, one after the other; the campaign may miss, and no other."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    commands = [block for block in blocks() if block.startswith(("janus-al", "cat"))]
+    assert len(commands) == 5
+    script = f'janus-al() {{ "{sys.executable}" -P -m loop.commands.main "$@"; }}\nset -e\n' + "\n".join(commands)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "parts").glob("*.svg"))) == 6
+    assert len(list((tmp_path / "campaigns/mine/designs").iterdir())) == 2

@@ -191,7 +191,8 @@ def test_a_footer_is_left_out_before(tmp_path):
         ("80,160", 2, "2 of them makes 3 phases, but there are 2 conductivities"),
         ("80", 3, "1 of them makes 2 phases, but there are 3"),
         ("160,80", 3, "thresholds 160, 80; give them from low to high"),
-        ("otsu", 5, "threshold otsu: for 2 to 4 phases, not 5"),
+        ("otsu", 5, "threshold otsu: for 2 to 4 phases, but there are 5 conductivities"),
+        ("otsu", 1, "threshold otsu: for 2 to 4 phases, but there are 1 conductivities"),
     ],
 )
 def test_thresholds_that_are_refused(tmp_path, words, phases, refusal):
@@ -228,6 +229,11 @@ def test_windows(shape, side, stride):
         np.testing.assert_array_equal(piece.labels, part(images[0][1], piece.corner, side))
     ends = np.max([p.corner for p in found], axis=0) + side
     assert all(0 <= n - end < stride for n, end in zip(shape, ends, strict=True))
+
+
+def test_a_million_tiles_are_the_most():
+    with pytest.raises(ImageError, match=r"1002001 tiles of 8 x 8: 1000000 at most; take a longer stride"):
+        Cut((8, 8), 1).pieces([("a.png", np.zeros((1008, 1008), np.uint8))])
 
 
 def test_random_crops():

@@ -77,13 +77,13 @@ def import_(
     from loop.files.outputs import check_dataset, check_sheet
     from loop.output.sheet import write_sheet
 
-    phases, kind, sheet = conductivities_of(conductivity), boundary_of(boundary), out.with_suffix(".sheet.png")
+    phases, kind = conductivities_of(conductivity), boundary_of(boundary)
     try:
         checked(pixel)
     except ValueError as error:
         raise UsageError(f"--pixel {error}") from None
     check_dataset(out, images, force or dry_run)
-    check_sheet(sheet, images)
+    check_sheet(sheet := out.with_suffix(".sheet.png"), images)
     if not threshold and (smooth or footer):
         raise UsageError(
             f"--{'smooth' if smooth else 'footer'}: it is for greys; give --threshold, too, or leave it out"
@@ -219,7 +219,7 @@ def _print_pictures(about: Sequence[dict[str, Any]]) -> None:
     for one in about:
         cut = ", ".join(f"{level:.6g}" for level in one["thresholds"]) or None
         parts = one["tile_fractions"] or [None] * 3
-        rows.append([one["file"], _by(one["size"]), one["kind"], cut, one["fractions"][1], one["tiles"], *parts])
+        rows.append([one["file"], _by(one["size"]), one["kind"], cut, [*one["fractions"], 0.0][1], one["tiles"], *parts])
     print_table(columns, rows)
 
 

@@ -21,6 +21,8 @@ PANEL, TILE, GAP, LINE = 542, 128, 10, 22
 WIDTH = 2 * PANEL + 3 * GAP
 BORDER, CUT, INK, PALE = (255, 120, 0), (0, 120, 255), (20, 20, 20), (120, 120, 120)
 
+LEGEND = "orange: between labels; blue: around all tiles; right: labels, 0 black; below tiles: part not label 0"
+
 Tile = tuple[int, Sequence[int], bool]
 """number of its picture, its first cell, whether it is to be simulated"""
 
@@ -40,6 +42,7 @@ def write_sheet(
     sheet = Image.new("RGB", (WIDTH, LINE + GAP + sum(heights) - (-len(some) // ROW) * (TILE + LINE)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     draw.text((GAP, 4), title, INK, font)
+    draw.text((WIDTH - GAP, 4), LEGEND, PALE, font, "ra")
     y = LINE + GAP
     for number, panels, height in zip(shown, rows, heights, strict=True):
         draw.text((GAP, y), f"{pictures[number].path.name}: {_told(pictures[number])}", INK, font)
@@ -81,7 +84,9 @@ def _panels(
         left, top, right, bottom = (round(float(end) * factor) for end in (left, top, right, bottom))
         ImageDraw.Draw(greys).rectangle((left, top, right - 1, bottom - 1), outline=CUT)
     bright = (labels.astype(float) * 255 / max(len(picture.fractions) - 1, 1)).astype(np.uint8)
-    return greys, Image.fromarray(bright).resize(greys.size, Image.Resampling.NEAREST).convert("RGB")
+    shown = Image.fromarray(bright).resize(greys.size, Image.Resampling.NEAREST).convert("RGB")
+    ImageDraw.Draw(shown).rectangle((0, 0, shown.width - 1, shown.height - 1), outline=PALE)
+    return greys, shown
 
 
 def _bordered(grey: NDArray[Any], labels: NDArray[Any], size: int, ends: Sequence[float]) -> Image.Image:

@@ -197,6 +197,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     result = {
         "target": target.wanted(),
         "model": str(model_folder),
+        "pixel": card.pixel or None,
         "seed": seed,
         "wanted": target.designs,
         "limit": dict(reach.best),

@@ -78,8 +78,8 @@ class Threshold:
         """From words such as `otsu`, `0.43`, `128` or, of three phases, `80,160`; raises ImageError."""
         forms = "otsu, a stored value such as 128, or a part of the range such as 0.43"
         if words.strip().lower() == OTSU:
-            if phases > MOST:
-                raise ImageError(f"threshold otsu: for 2 to {MOST} phases, not {phases}; give stored values")
+            if not 2 <= phases <= MOST:
+                raise ImageError(f"threshold otsu: for 2 to {MOST} phases, but there are {phases} conductivities")
             return cls(phases, (), smooth, footer)
         levels: list[int | float] = []
         for word in words.split(","):

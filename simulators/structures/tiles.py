@@ -1,5 +1,6 @@
 """Pieces of one size out of images of any: sliding windows, random crops, or the middle of each."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from simulators.structures.rasters import ImageError
 
 Labels = NDArray[np.unsignedinteger[Any]]
+MOST = 1_000_000
+"""tiles"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +87,12 @@ class Cut:
         if not self.tile:
             return [[[(free - 1) // 2 for free in axes]] for axes in room]
         if not self.crops:
+            count = sum(math.prod(-(-free // self.stride) for free in axes) for axes in room)
+            if count > MOST:
+                raise ImageError(f"{count} tiles of {_by(self.tile)}: {MOST} at most; take a longer stride, or crops")
             grids = [np.meshgrid(*(np.arange(0, free, self.stride) for free in axes), indexing="ij") for axes in room]
             return [np.stack([grid.ravel() for grid in axes], axis=1).tolist() for axes in grids]
-        ends = np.cumsum([0, *(int(np.prod(axes, dtype=np.int64)) for axes in room)])
+        ends = np.cumsum([0, *(math.prod(axes) for axes in room)])
         if self.crops > ends[-1]:
             raise ImageError(f"{self.crops} crops of {_by(self.tile)}: only {ends[-1]} lie inside; ask for fewer")
         drawn = np.sort(np.random.default_rng(self.seed).choice(ends[-1], self.crops, replace=False))
