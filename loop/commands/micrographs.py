@@ -218,8 +218,8 @@ def _print_pictures(about: Sequence[dict[str, Any]]) -> None:
     rows = []
     for one in about:
         cut = ", ".join(f"{level:.6g}" for level in one["thresholds"]) or None
-        parts = one["tile_fractions"] or [None] * 3
-        rows.append([one["file"], _by(one["size"]), one["kind"], cut, [*one["fractions"], 0.0][1], one["tiles"], *parts])
+        parts = [*one["fractions"], 0.0][1], one["tiles"], *(one["tile_fractions"] or [None] * 3)
+        rows.append([one["file"], _by(one["size"]), one["kind"], cut, *parts])
     print_table(columns, rows)
 
 
