@@ -51,6 +51,10 @@ def test_greys_of_any_depth(tmp_path, dtype, highest, kind):
         found = grey_of(tmp_path / name, RAMP.astype(dtype), photometric="minisblack")
         np.testing.assert_array_equal(found.values, RAMP.astype(dtype))
         assert (found.highest, found.kind) == (highest, kind)
+        if dtype is np.uint16:
+            deep = grey_of(tmp_path / "a.pgm", RAMP.astype(dtype) * 257)
+            np.testing.assert_array_equal(deep.values, RAMP.astype(dtype) * 257)
+            assert (deep.highest, deep.kind) == (65535, "16 bit")
     assert grey_of(tmp_path / "b.npy", RAMP / np.float32(255)).highest == 1
 
 

@@ -97,10 +97,12 @@ def _picture(path: Path) -> Raster:
                 mode, kind = picture.mode, str(picture.format)
                 if mode == "P":
                     mode = "RGBA" if "transparency" in picture.info else "RGB"
-                if mode not in ("1", "L", "LA", "RGB", "RGBA", "I;16", "I;16B"):
+                if mode not in ("1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16B", "F"):
                     raise ImageError(f"{path}: colours as {mode}; save it as a grey or RGB picture")
                 values = np.array(picture.convert(mode))
-        highest = {"1": 1}.get(mode, 2 ** (8 * values.itemsize) - 1)
+        if mode == "I":  # in which Pillow holds 16 bits
+            values = values.astype(np.uint16)
+        highest = {"1": 1, "F": 0}.get(mode, 2 ** (8 * values.itemsize) - 1)
         return Raster(values[..., None] if values.ndim == 2 else values, mode.endswith("A"), kind, b"", highest)
 
     return told(f"{path}: not a readable picture", "export it anew as .png or .tif", read)
