@@ -65,7 +65,8 @@ class TrainingConfig:
     reconstruction: Literal["bce", "l1", "l2"] = "bce"
     """how a decode is compared: cross-entropy, absolute or squared difference"""
     pool: Annotated[int, Field(strict=True, ge=1, le=1024)] = 1
-    """sensitivities are compared after averaging over blocks of this many pixels a side, which divide the image"""
+    """sensitivities are compared after averaging over blocks of this many pixels a side; where these do not
+    divide the image, the last are smaller"""
     validation: Annotated[float, Field(strict=True, ge=0, lt=1)] = 0.1
     """part of the images, by content hash, that is held out to choose the best weights"""
     replay: Part = 0.5
@@ -105,10 +106,10 @@ def check_settings(network: JanusConfig, training: TrainingConfig) -> None:
     """Refuse settings that do not go together for microstructures.
 
     Raises:
-        TrainingError: a pool that does not divide the image.
+        TrainingError: a pool larger than the image.
     """
-    if any(side % training.pool for side in network.grid):
-        raise TrainingError(f"training.pool {training.pool}: it must divide the image's sides, {sides(network.grid)}")
+    if training.pool > min(network.grid):
+        raise TrainingError(f"training.pool {training.pool}: larger than the image, {sides(network.grid)}; lower it")
 
 
 def sides(grid: tuple[int, ...]) -> str:

@@ -21,13 +21,13 @@ def sensitivity(predicted: Tensor, x: Tensor, wanted: Tensor, weights: Tensor, p
         predicted: (n, properties), computed from x, which requires a gradient.
         wanted: (n, properties, *grid), the derivative that physics gives.
         weights: (n, properties), the combinations.
-        pool: side of the blocks over which both are averaged before they are compared.
+        pool: side of the blocks over which both are averaged before they are compared; the last may be cut off.
     """
     (gradient,) = torch.autograd.grad((predicted * weights).sum(), x, create_graph=True)
     truth = torch.einsum("np,np...->n...", weights, wanted)
     if pool > 1:
         average = F.avg_pool2d if x.dim() == 3 else F.avg_pool3d
-        gradient, truth = (average(g.unsqueeze(1), pool).squeeze(1) for g in (gradient, truth))
+        gradient, truth = (average(g.unsqueeze(1), pool, ceil_mode=True).squeeze(1) for g in (gradient, truth))
     return (gradient - truth).square().mean() / truth.square().mean()
 
 

@@ -18,7 +18,7 @@ PLANES = {
     "conv": {"architecture": "conv"},
     "media": {"architecture": "conv", "media": 2},
     "vit": {"architecture": "vit"},
-    "waves": {"waves": 20},
+    "waves": {"waves": 16},
 }
 VOLUMES = {"volume": {"dim": 3}, "volume-media": {"dim": 3, "media": 1, "waves": 30}}
 NETWORKS = {**PLANES, **VOLUMES}
@@ -32,10 +32,10 @@ def build(**settings):
 
 @networks
 @pytest.mark.parametrize("padding", ["zeros", "circular"])
-@pytest.mark.parametrize("size", [16, 24, [16, 40]])
+@pytest.mark.parametrize("size", [16, 24, [16, 40], 8, 21, [20, 30]])
 @pytest.mark.parametrize("stem", [2, 4])
-def test_any_sides_that_8_divides(network, padding, size, stem):
-    size = [*size, 24] if isinstance(size, list) and network.get("dim") == 3 else size
+def test_any_sides(network, padding, size, stem):
+    size = [*size, 18] if isinstance(size, list) and network.get("dim") == 3 else size
     model = build(**network, padding=padding, size=size, stem=stem)
     grid = model.config.grid
     z = model.encode(torch.rand(2, *grid))
@@ -48,14 +48,14 @@ def test_any_sides_that_8_divides(network, padding, size, stem):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"size": 20}, "that 8 divides"),
+        ({"size": 7}, "size 7: the network wants sides of at least 8"),
         ({"architecture": "mlp"}, "architecture 'mlp': it must be conv or vit"),
         ({"padding": "reflect"}, "padding 'reflect': it must be zeros or circular"),
         ({"stem": 3}, "stem 3: it must be 2 or 4"),
         ({"latent": 4, "media": 2}, "latent 4: 2 media take 4 of them"),
         ({"latent": 6, "media": 2, "dim": 3}, "latent 6: 2 media take 6 of them"),
         ({"dim": 4}, "dim 4: it must be 2 or 3"),
-        ({"size": [32, 20]}, r"size \(32, 20\): .* that 8 divides"),
+        ({"size": [32, 6]}, r"size \(32, 6\): .* sides of at least 8"),
         ({"size": [16, 32, 32]}, "3 sides of an image of dim 2"),
         ({"size": 2048}, "size 2048: it must be at most 1024"),
         ({"size": True}, "size True: it must be a whole number, or a list of them"),
@@ -67,10 +67,45 @@ def test_networks_that_cannot_be_built(change, words):
         JanusConfig(**change)
 
 
+@pytest.mark.parametrize("circular", [False, True])
+@pytest.mark.parametrize("grid", [(9, 20), (8, 18, 21)])
+def test_sides_that_8_does_not_divide_go_on_as_the_boundary_has_it(grid, circular):
+    """Mirrored in their far faces, or repeated; as NumPy pads."""
+    layout, x = Layout(grid, 4, 2, circular), torch.rand(2, *grid)
+    more = [(0, whole - side) for side, whole in zip(grid, (16, 24, 24)[: len(grid)], strict=True)]
+    padded = layout.pad(x)
+    assert np.array_equal(padded, np.pad(x.numpy(), [(0, 0), *more], mode="wrap" if circular else "symmetric"))
+    assert torch.equal(layout.crop(padded), x)
+    whole = torch.rand(2, *(16,) * len(grid))
+    assert Layout((16,) * len(grid), 4, 2, circular).pad(whole) is whole
+
+
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+@pytest.mark.parametrize("network", [PLANES["conv"], PLANES["vit"], VOLUMES["volume"]], ids=["conv", "vit", "volume"])
+def test_an_image_continued_is_one_image_to_the_network(network, padding):
+    """Of the next side that 8 divides: its latent vector, its decode cropped; a pixel counts as often as it stands."""
+    dim = network.get("dim", 2)
+    whole, part = (build(**network, padding=padding, size=size).double() for size in (24, [20, 21, 17][:dim]))
+    part.load_state_dict(whole.state_dict())
+    x = torch.rand(2, *part.config.grid, dtype=torch.float64, requires_grad=True)
+    more = [(0, 24 - side) for side in part.config.grid]
+    mode = "wrap" if padding == "circular" else "symmetric"
+    y = torch.tensor(np.pad(x.detach().numpy(), [(0, 0), *more], mode=mode), requires_grad=True)
+    z, same = part.encode(x), whole.encode(y)
+    torch.testing.assert_close(z, same)
+    torch.testing.assert_close(part.decode(z), whole.decode(z)[(..., *map(slice, part.config.grid))])
+    (slope,), (slopes,) = (torch.autograd.grad(v.sum(), i) for v, i in ((part.predict(z), x), (whole.predict(same), y)))
+    places = np.pad(np.arange(slope[0].numel()).reshape(slope.shape[1:]), more, mode=mode)
+    for found, each in zip(slope, slopes, strict=True):
+        expected = torch.zeros(found.numel(), dtype=torch.float64)
+        expected.index_add_(0, torch.tensor(places.ravel()), each.flatten())
+        torch.testing.assert_close(found.flatten(), expected)
+
+
 @networks
 def test_second_derivatives(network):
     """The sensitivity loss is a function of d P(E(x)) / dx: its gradient must be that of finite differences."""
-    model = build(**network).double()
+    model = build(**network, size=[17, 20, 16][: network.get("dim", 2)]).double()
     x = torch.rand(2, *model.config.grid, dtype=torch.float64, requires_grad=True)
 
     def predicted(x):
@@ -227,16 +262,22 @@ def test_fresh_media_and_a_fresh_head_say_nearly_what_conducts(dim):
         torch.testing.assert_close(z[0, :media], torch.full((media,), conducts))
 
 
-def test_a_fresh_head_of_volumes_says_what_its_media_conduct():
-    """Layers as thick as the cells of the media: the harmonic mean across, the arithmetic along, in their units."""
-    model = build(dim=3, media=2, latent=8)
+@pytest.mark.parametrize(("size", "thick"), [(16, 8), (20, 12)])
+def test_a_fresh_head_of_volumes_says_what_its_media_conduct(size, thick):
+    """Layers as thick as the cells of the media: the harmonic mean across, the arithmetic along, in their units.
+
+    What an image is continued by, where 8 does not divide its sides, is none of it.
+    """
+    model = build(dim=3, media=2, latent=8, size=size)
     model.log_mean[:], model.log_std[:] = torch.tensor([-1.0, -0.9, -0.8]), torch.tensor([0.3, 0.4, 0.5])
     model.encoder.begin(np.log(10))
     model.trust_media([np.log(0.1) / 2] * 3)
-    x = torch.zeros(1, 16, 16, 16)
-    x[..., :8] = 1
+    x = torch.zeros(1, size, size, size)
+    x[..., :thick] = 1
     torch.nn.init.zeros_(model.head.mix)
-    torch.testing.assert_close(model.values(model.encode(x)), torch.tensor([[2 / 11, 0.55, 0.55]]))
+    part = thick / size
+    across, along = 1 / (part + (1 - part) / 0.1), part + (1 - part) * 0.1
+    torch.testing.assert_close(model.values(model.encode(x)), torch.tensor([[across, along, along]]))
 
 
 def test_waves_are_counted_on_the_images_grid():

@@ -154,8 +154,8 @@ def test_volumes_have_defaults_of_their_own(samples):
     assert defaults(2) == (JanusConfig(), TrainingConfig())
     with pytest.raises(TrainingError, match="images of 16 x 16 x 24 pixels: this network wants 16 x 16 x 16"):
         train(samples, JanusConfig(dim=3, size=16), QUICK)
-    with pytest.raises(TrainingError, match=r"training\.pool 16: it must divide the image's sides, 16 x 16 x 24"):
-        suited(samples, network, dataclasses.replace(training, pool=16))
+    with pytest.raises(TrainingError, match=r"training\.pool 17: larger than the image, 16 x 16 x 24"):
+        suited(samples, network, dataclasses.replace(training, pool=17))
 
 
 def test_a_periodic_volume_is_learned_whole():

@@ -332,7 +332,7 @@ def test_boxes(tmp_path):
         (["microstructure.size=[16, 32]"], r"size \[16, 32\]: 2 sides, but dim is 3"),
         (["microstructure.dim=2"], "unknown key kzz"),
         (["microstructure.dim=4"], "microstructure.dim"),
-        (["microstructure.size=20"], "8 divides"),
+        (["microstructure.size=7"], "sides of at least 8"),
         (["network.architecture=vit"], "volumes"),
         (["network.dim=3", "microstructure.dim=2"], "network.dim follows microstructure.dim"),
         (["dataset.generate.simulated=5000"], "at most the 10"),

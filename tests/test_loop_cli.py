@@ -363,11 +363,11 @@ def test_unreadable_images_are_named_together(janus, tmp_path):
 
 
 def test_a_model_wants_images_of_its_size(janus, tmp_path, data):
-    np.save(tmp_path / "oblong.npy", generate(1, 32, 0)[0][:12])
+    np.save(tmp_path / "oblong.npy", generate(1, 32, 0)[0][:7])
     assert janus("import", tmp_path / "oblong.npy", tmp_path / "oblong.npy", "--out", tmp_path / "o.h5")[0] == 0
-    refused(janus("evaluate", data / "model", tmp_path / "o.h5"), 2, "12 x 32 pixels", "wants 16 x 16")
+    refused(janus("evaluate", data / "model", tmp_path / "o.h5"), 2, "7 x 32 pixels", "wants 16 x 16")
     refused(janus("evaluate", data / "model", data / "d.h5"), 2, "120 of 120 test images", "has not seen")
-    refused(janus("train", tmp_path / "o.h5", "--out", tmp_path / "m"), 2, "12 x 32 pixels", "8 divides")
+    refused(janus("train", tmp_path / "o.h5", "--out", tmp_path / "m"), 2, "7 x 32 pixels", "sides of at least 8")
     assert not (tmp_path / "m").exists()
 
 

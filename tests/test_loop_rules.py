@@ -294,7 +294,7 @@ def test_weights_file_is_laid_over(tmp_path):
         (CONFIG + "[microstructure", "not valid TOML"),
         (CONFIG.replace("count = 10", "count = " + "9" * 5000), "not valid TOML .*4300 digits"),
         (CONFIG.replace("count = 10", "count = " + "[" * 3000), "not valid TOML .*recursion"),
-        (CONFIG.replace("phase", "size = 20\nphase"), "8 divides"),
+        (CONFIG.replace("phase", "size = 7\nphase"), "sides of at least 8"),
     ],
 )
 def test_bad_configuration_in_one_sentence(tmp_path, text, words):

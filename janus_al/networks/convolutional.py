@@ -2,12 +2,13 @@
 
 The first layer folds blocks of `stem` x `stem` pixels into channels, and the last unfolds them: at full
 resolution a convolution would cost more than all the others. Between, the decoder doubles by linear
-interpolation and convolution. The same layers, with one axis more, take volumes.
+interpolation and convolution. The same layers, with one axis more, take volumes. An image whose sides the coarsest
+cells do not fit is continued at its far ends as its boundary has it, and its decode is cropped again.
 """
 
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ from janus_al.networks.waves import Waves
 
 COARSEST = 8
 """pixels a side of the cells of the coarsest grid"""
+LEAST = 16
+"""pixels a side of what the layers take"""
 STEEP = 4.0
 """log odds that a fresh decoder gives waves which add up to 1"""
 GAIN = 1.7
@@ -41,14 +44,32 @@ class Layout:
     circular: bool
 
     @property
+    def padded(self) -> tuple[int, ...]:
+        """Sides of what the layers take: the next that the coarsest cells fit."""
+        return tuple(max(LEAST, -(-side // COARSEST) * COARSEST) for side in self.grid)
+
+    @property
     def coarse(self) -> tuple[int, ...]:
         """The coarsest grid."""
-        return tuple(side // COARSEST for side in self.grid)
+        return tuple(side // COARSEST for side in self.padded)
 
     @property
     def dim(self) -> int:
         """Axes of an image."""
         return len(self.grid)
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Images (n, ..., *grid) -> (n, ..., *padded): repeated at their far ends where circular, else mirrored."""
+        for axis, side in enumerate(self.padded, start=-self.dim):
+            if more := side - x.shape[axis]:
+                tail = x.narrow(axis, 0, more) if self.circular else x.narrow(axis, -more, more).flip(axis)
+                x = torch.cat([x, tail], dim=axis)
+        return x
+
+    def crop(self, x: Tensor) -> Tensor:
+        """(n, ..., *padded) -> the images, (n, ..., *grid)."""
+        inside: list[Any] = [slice(side) for side in self.grid]
+        return x[(..., *inside)]
 
     def conv(self, inputs: int, outputs: int, blocks: int = 1) -> tuple[nn.Conv2d | nn.Conv3d, nn.SiLU]:
         """A convolution of 3 pixels a side and its activation.
@@ -69,7 +90,7 @@ class Layout:
 
 
 def encoder(layout: Layout, latent: int, media: int = 0) -> nn.Sequential | Conducting:
-    """Images (n, 1, *grid) of -1..1 -> latent vectors (n, latent).
+    """Images (n, 1, *padded) of -1..1 -> latent vectors (n, latent).
 
     They begin with the conductances of media, which lie on the grid of the stem, in volumes on a quarter's.
     """
@@ -96,7 +117,7 @@ def encoder(layout: Layout, latent: int, media: int = 0) -> nn.Sequential | Cond
 
 
 def decoder(layout: Layout, latent: int, waves: Waves | None = None) -> "nn.Sequential | Refining":
-    """Latent vectors (n, latent), then amplitudes of waves -> log odds (n, 1, *grid)."""
+    """Latent vectors (n, latent), then amplitudes of waves -> log odds (n, 1, *padded)."""
     c, stem, conv = layout.channels, layout.stem, layout.conv
     folded = stem**layout.dim if waves else 0
     half = [*conv(2 * c + folded, c), *conv(c, c)] if stem == 2 else []
@@ -112,7 +133,7 @@ def decoder(layout: Layout, latent: int, waves: Waves | None = None) -> "nn.Sequ
     fine += [conv(c if stem == 2 else 2 * c, stem**layout.dim)[0], Unfold(stem, layout.dim)]
     if waves is None:
         return nn.Sequential(*coarse, *fine)
-    return Refining(nn.Sequential(*coarse), nn.Sequential(*fine), waves, stem)
+    return Refining(nn.Sequential(*coarse), nn.Sequential(*fine), waves, layout)
 
 
 class Refining(nn.Module):
@@ -121,19 +142,19 @@ class Refining(nn.Module):
     `coarse` are the layers of a decoder up to its finest grid, `fine` those that follow them.
     """
 
-    def __init__(self, coarse: nn.Module, fine: nn.Sequential, waves: Waves, stem: int) -> None:
+    def __init__(self, coarse: nn.Module, fine: nn.Sequential, waves: Waves, layout: Layout) -> None:
         super().__init__()
-        self.coarse, self.fine, self.waves = coarse, fine, waves
-        self.fold = Fold(stem, len(waves.grid))
+        self.coarse, self.fine, self.waves, self.layout = coarse, fine, waves, layout
+        self.fold = Fold(layout.stem, layout.dim)
         self.slope = nn.Parameter(torch.tensor(STEEP))
         last = fine[-2]
         assert isinstance(last, nn.Conv2d | nn.Conv3d)
         nn.init.zeros_(last.weight)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Latent vectors -> log odds (n, 1, *grid)."""
+        """Latent vectors -> log odds (n, 1, *padded)."""
         whole, amplitudes = z[:, : -self.waves.count], z[:, -self.waves.count :]
-        field = self.waves.field(amplitudes).unsqueeze(1)
+        field = self.layout.pad(self.waves.field(amplitudes).unsqueeze(1))
         return self.slope * field + self.fine(torch.cat([self.coarse(whole), self.fold(field)], dim=1))
 
 

@@ -32,8 +32,8 @@ LARGEST = 1_000_000_000
 """weights of a network: 4 GB, and five times that in training"""
 
 
-LONGEST = 1024
-"""side of an image"""
+SHORTEST, LONGEST = 8, 1024
+"""sides of an image"""
 
 
 def _sides(value: Any) -> int | tuple[int, ...]:
@@ -59,7 +59,7 @@ class JanusConfig:
     dim: Literal[2, 3] = 2
     """axes of an image: a plane's or a volume's"""
     size: Size = 32
-    """image side, a multiple of 8; or a list of sides, [ny, nx] or [nz, ny, nx]"""
+    """image side, 8 or more; or a list of sides, [ny, nx] or [nz, ny, nx]"""
     latent: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
     """latent dimensions that the head reads"""
     waves: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
@@ -89,8 +89,8 @@ class JanusConfig:
                 raise ValueError(f"size {list(self.size)}: {len(self.size)} sides of an image of dim {self.dim}")
             if len(set(self.size)) == 1:
                 object.__setattr__(self, "size", self.size[0])
-        if any(side < 16 or side % 8 for side in self.grid):
-            raise ValueError(f"size {self.size}: the network wants sides of at least 16 that 8 divides")
+        if min(self.grid) < SHORTEST:
+            raise ValueError(f"size {self.size}: the network wants sides of at least {SHORTEST}")
         if self.dim == 3:
             if self.architecture == "vit":
                 raise ValueError("architecture vit is of planes (dim = 2); volumes take conv")
@@ -134,7 +134,7 @@ class JanusConfig:
         padding: Literal["zeros", "circular"] = "circular" if boundary == "periodic" else "zeros"
         dim: Literal[2, 3] = 3 if len(grid) == 3 else 2
         if self.waves > (most := prod(side // 2 for side in grid)):
-            raise ValueError(f"waves {self.waves}: at most {most} of them fit")
+            raise ValueError(f"waves {self.waves}: at most {most} of them fit; lower it")
         return replace(self, dim=dim, size=tuple(grid), padding=padding, properties=names)
 
 
@@ -155,7 +155,7 @@ class Janus(nn.Module):
         super().__init__()
         self.config = config
         circular, latent = config.padding == "circular", config.latent
-        layout = convolutional.Layout(config.grid, config.channels, config.stem, circular)
+        self.layout = layout = convolutional.Layout(config.grid, config.channels, config.stem, circular)
         self.waves = Waves(config.grid, config.waves) if config.latents > latent else None
         if config.architecture == "conv":
             self.encoder = convolutional.encoder(layout, latent, config.media)
@@ -198,12 +198,12 @@ class Janus(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """Images (n, *grid) of 0..1 -> latent vectors (n, latent)."""
         signed = x * 2 - 1
-        z: Tensor = self.encoder(signed.unsqueeze(1))
+        z: Tensor = self.encoder(self.layout.pad(signed).unsqueeze(1))
         return z if self.waves is None else torch.cat([z, self.waves.amplitudes(signed)], dim=1)
 
     def decode_logits(self, z: Tensor) -> Tensor:
         """Latent vectors -> log odds of label 1, (n, *grid)."""
-        return self.decoder(z).squeeze(1)
+        return self.layout.crop(self.decoder(z)).squeeze(1)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latent vectors -> grey images of 0..1."""

@@ -34,6 +34,7 @@ class Conducting(nn.Module):
     def __init__(self, fine: nn.Sequential, coarse: nn.Sequential, channels: int, count: int, layout: "Layout") -> None:
         super().__init__()
         self.fine, self.coarse, self.circular, self.dim = fine, coarse, layout.circular, layout.dim
+        self.layout = layout
         self.local = layout.conv(channels, layout.dim * count)[0]
         if layout.dim == 3:
             nn.init.zeros_(self.local.weight)
@@ -45,14 +46,20 @@ class Conducting(nn.Module):
             nn.init.constant_(self.start, contrast / 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Images (n, 1, *grid) of -1..1 -> latent vectors."""
+        """Images (n, 1, *padded) of -1..1 -> latent vectors; media have those cells that are not all padding."""
         features = self.fine(x)
         average = F.adaptive_avg_pool2d if self.dim == 2 else F.adaptive_avg_pool3d
         with torch.autocast(x.device.type, enabled=False):
             mean, features = (t.to(self.start.dtype) for t in (average(x, features.shape[2:]), features))
-            along = (self.local(features) + self.start * mean).exp().chunk(self.dim, dim=1)
+            every = (self.local(features) + self.start * mean).exp()
+            along = every[(..., *self._reached(every.shape[2:]))].chunk(self.dim, dim=1)
             conducts = self._conductances(along).log().movedim(0, 1).flatten(1)
         return torch.cat([conducts, self.coarse(features)], dim=1)
+
+    def _reached(self, cells: Sequence[int]) -> list[slice]:
+        """Of the cells of a padded image, those into which the image itself reaches."""
+        layout = self.layout
+        return [slice(-(-side * n // whole)) for side, n, whole in zip(layout.grid, cells, layout.padded, strict=True)]
 
     def _conductances(self, along: Sequence[Tensor]) -> Tensor:
         """Of media that conduct so along x, y, (z): along each, (dim, n, count)."""

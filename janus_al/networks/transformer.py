@@ -18,8 +18,8 @@ HEADS = 4
 
 
 def encoder(layout: Layout, latent: int, depth: int) -> nn.Sequential:
-    """Images (n, 1, ny, nx) -> latent vectors (n, latent); tokens are 4 x channels wide."""
-    width, tokens = 4 * layout.channels, prod(layout.grid) // PATCH**2
+    """Padded images (n, 1, ny, nx) -> latent vectors (n, latent); tokens are 4 x channels wide."""
+    width, tokens = 4 * layout.channels, prod(layout.padded) // PATCH**2
     return nn.Sequential(
         nn.PixelUnshuffle(PATCH),
         nn.Flatten(2),
@@ -35,7 +35,7 @@ def encoder(layout: Layout, latent: int, depth: int) -> nn.Sequential:
 
 def decoder(layout: Layout, latent: int, depth: int) -> nn.Sequential:
     """Latent vectors -> log odds (n, 1, ny, nx): tokens of a patch, doubled once, then blocks of 2 x 2 pixels."""
-    channels, width, tokens = layout.channels, 4 * layout.channels, prod(layout.grid) // PATCH**2
+    channels, width, tokens = layout.channels, 4 * layout.channels, prod(layout.padded) // PATCH**2
     return nn.Sequential(
         nn.Linear(latent, tokens * width),
         nn.Unflatten(1, (tokens, width)),
@@ -43,7 +43,7 @@ def decoder(layout: Layout, latent: int, depth: int) -> nn.Sequential:
         *(Block(width) for _ in range(depth)),
         nn.LayerNorm(width),
         Transpose(),
-        nn.Unflatten(2, [side // PATCH for side in layout.grid]),
+        nn.Unflatten(2, [side // PATCH for side in layout.padded]),
         Double(layout.circular),
         *layout.conv(width, channels),
         layout.conv(channels, 4)[0],

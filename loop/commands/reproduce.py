@@ -61,7 +61,7 @@ def mnist(
 def microstructure(
     out: Out = Path("reproduced/microstructure"),
     model: Annotated[Path | None, typer.Option(help="Judge this model instead of training one.")] = None,
-    size: Annotated[int, typer.Option(min=16, max=256, help="Pixels a side; 8 divides it.")] = 64,
+    size: Annotated[int, typer.Option(min=16, max=256, help="Pixels a side.")] = 64,
     count: Annotated[int, typer.Option(min=16, max=1_000_000, help="Images to train on.")] = 16384,
     simulated: Annotated[int, typer.Option(min=8, help="Simulate only the first so many.")] = 8192,
     contrast: Contrast = 10.0,
@@ -121,7 +121,7 @@ def microstructure(
 @reproduce_app.command()
 def volume(
     out: Out = Path("reproduced/volume"),
-    size: Annotated[int, typer.Option(min=16, max=64, help="Voxels a side; 8 divides it.")] = 32,
+    size: Annotated[int, typer.Option(min=16, max=64, help="Voxels a side.")] = 32,
     count: Annotated[
         int, typer.Option(min=16, max=100_000, help="Volumes to train on, most without simulation.")
     ] = 512,

@@ -1,0 +1,104 @@
+"""Sides that 8 does not divide: a network learns them as others, and a campaign designs them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from janus_al.evaluation import evaluate
+from janus_al.fitting import TrainingConfig
+from janus_al.inversion import invert
+from janus_al.material import conduction
+from janus_al.networks.janus import JanusConfig
+from janus_al.training import suited, train
+from loop.campaign.toml import parse_config
+from loop.simulation.rows import to_samples
+from simulators import Conductivity, FipyHomogenizer, generate, run
+
+CONFIG = """
+name = "odd"
+seed = 1
+[microstructure]
+size = [18, 21]
+phase_conductivity = [0.1, 1.0]
+[dataset.generate]
+count = 40
+simulated = 16
+[[target]]
+name = "value"
+designs = 2
+kxx = { value = 0.3, tolerance = 0.02 }
+[budget]
+rounds = 2
+simulations = 60
+probes = 0
+[loop]
+candidates = 2
+probes = 0
+swarm = 2
+[network]
+channels = 4
+latent = 16
+rank = 8
+waves = 60
+[training]
+steps = 60
+batch = 8
+simulated = 8
+cycled = 2
+checks = 2
+[inversion]
+steps = 15
+[execution]
+workers = 1
+umap = false
+"""
+SMALL = {"latent": 16, "channels": 4, "rank": 8, "waves": 60}
+GRIDS = {
+    "plane": ((20, 28), "dirichlet", {"media": 2}),
+    "repeated": ((18, 21), "periodic", {}),
+    "volume": ((18, 18, 18), "dirichlet", {"media": 1}),
+}
+
+
+@pytest.mark.parametrize(("grid", "boundary", "network"), GRIDS.values(), ids=GRIDS.keys())
+def test_a_network_learns_sides_that_8_does_not_divide(grid, boundary, network):
+    """Properties of images it saw, and what it aims at is what its head says of the images it makes."""
+    material = conduction((0.1, 1.0), boundary, len(grid))
+    images = list(generate(24 if len(grid) == 2 else 4, grid, 3))
+    samples = to_samples(images, run(Conductivity(boundary, (0.1, 1.0), "direct"), images), material)
+    config = TrainingConfig(
+        steps=60 if len(grid) == 2 else 8,
+        batch=8,
+        simulated=4,
+        cycled=2,
+        checks=2,
+        l_sens=1.0,
+        validation=0.0,
+        pool=len(grid) - 1,
+    )
+    names = ("kxx", "kyy", "kzz")[: len(grid)]
+    network = suited(samples, JanusConfig(dim=len(grid), **SMALL, **network, properties=names), config)
+    model, _ = train(samples, network, config)
+    found = evaluate(model, samples)
+    assert all(found["properties"][name]["r2"] > 0.6 for name in names)
+    assert found["pixels_wrong"] < 0.2
+    goal = float(np.median(samples.column("kxx")))
+    made = invert(model, [{"kxx": (goal, goal)}] * 2, seed=0)
+    assert made.field.shape == (2, *grid)
+    assert made.predicted[:, 0] == pytest.approx(goal, rel=0.05)
+
+
+def test_a_campaign_designs_sides_that_8_does_not_divide(janus, tmp_path):
+    parse_config(CONFIG)
+    (tmp_path / "c.toml").write_text(CONFIG)
+    code, out, _ = janus("campaign", "run", tmp_path / "c.toml", "--dir", tmp_path / "c")
+    assert code == 0, out
+    designs = sorted((tmp_path / "c" / "designs").glob("value-*"))
+    assert len(designs) == 2
+    for folder in designs:
+        image = np.load(folder / "image.npy")
+        assert image.shape == (18, 21)
+        said = json.loads((folder / "design.json").read_text())["properties"]["kxx"]
+        assert said == pytest.approx(FipyHomogenizer()(image, (0.1, 1.0)).k[0], rel=1e-9)
+        assert said == pytest.approx(0.3, rel=0.02)
