@@ -193,7 +193,7 @@ def _losses(model: Janus, data: Data, config: TrainingConfig, rng: np.random.Gen
         slope = turned.of_properties(turned.of_images(data.slope[rows] * data.scale))
         weights = torch.tensor(rng.standard_normal(predicted.shape), dtype=torch.float32, device=x.device) * steep
         weights = weights / weights.norm(dim=1, keepdim=True).clamp(min=1e-12)
-        terms["sens"] = losses.sensitivity(predicted, x, slope, weights, config.pool)
+        terms["sens"] = losses.sensitivity(predicted, x, slope, weights, config.pool * model.config.block)
     if config.l_rec or config.l_cyc or config.l_deep:
         x = x.detach()
         if len(others):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from scipy.fft import dctn
 
 from janus_al.networks.convolutional import Double, Fold, Layout, Unfold, decoder, encoder
+from janus_al.networks.grids import Coarsening
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.networks.media import START, conductance
 from janus_al.networks.waves import Waves
@@ -49,6 +50,7 @@ def test_any_sides(network, padding, size, stem):
     ("change", "words"),
     [
         ({"size": 7}, "size 7: the network wants sides of at least 8"),
+        ({"size": 28, "coarsen": 4}, "size 28: .* at least 8 after blocks of 4; lower coarsen"),
         ({"architecture": "mlp"}, "architecture 'mlp': it must be conv or vit"),
         ({"padding": "reflect"}, "padding 'reflect': it must be zeros or circular"),
         ({"stem": 3}, "stem 3: it must be 2 or 4"),
@@ -287,3 +289,57 @@ def test_waves_are_counted_on_the_images_grid():
     assert config.suited_to((16, 16, 24), "dirichlet", ("kxx", "kyy", "kzz")).waves == 300
     with pytest.raises(ValueError, match="waves 300: at most 256 of them fit"):
         config.suited_to((32, 32), "dirichlet")
+
+
+@pytest.mark.parametrize("circular", [False, True])
+@pytest.mark.parametrize(("grid", "block"), [((10, 12), 4), ((9, 8, 6), 3)])
+def test_coarsening_takes_means_and_draws_between_them(grid, block, circular):
+    """Means of blocks of the image as its boundary has it go on; the way back is linear, and keeps a straight slope."""
+    way, x = Coarsening(grid, block, circular), torch.rand(2, *grid)
+    more = [(0, -side % block) for side in grid]
+    whole = np.pad(x.numpy(), [(0, 0), *more], mode="wrap" if circular else "symmetric")
+    split = whole.reshape(2, *(n for side in way.coarse for n in (side, block)))
+    expected = split.mean(axis=tuple(range(2, split.ndim, 2)))
+    np.testing.assert_allclose(way.means(x), expected, atol=1e-6)
+    middles = torch.arange(way.coarse[-1]) * block + (block - 1) / 2
+    between = way.between(middles.expand(2, *way.coarse))
+    assert between.shape == x.shape
+    inner = slice(block // 2, int(middles[-1]))
+    torch.testing.assert_close(between[..., inner], torch.arange(float(grid[-1]))[inner].expand_as(between[..., inner]))
+    if circular and grid[-1] % block == 0:
+        rolled = way.between(way.means(x).roll(1, -1))
+        torch.testing.assert_close(rolled, way.between(way.means(x)).roll(block, -1))
+    assert Coarsening(grid, 1, circular).means(x) is x
+
+
+@networks
+@pytest.mark.parametrize("padding", ["zeros", "circular"])
+def test_an_enlarged_network_is_the_same_of_larger_images(network, padding):
+    """It thinks of an image of larger pixels as before, every pixel's part its share; and its odds lie between."""
+    model = build(**network, padding=padding).double()
+    dim, circular = model.config.dim, padding == "circular"
+    larger = model.enlarged((48,) * dim)
+    assert (larger.config.block, larger.config.grid) == (3, (48,) * dim)
+    x = torch.rand(2, *model.config.grid, dtype=torch.float64)
+    pixels = x.clone()
+    for axis in range(1, 1 + dim):
+        pixels = pixels.repeat_interleave(3, axis)
+    slopes = []
+    for net, image in ((model, x.requires_grad_()), (larger, pixels.requires_grad_())):
+        slopes.append(torch.autograd.grad(net.predict(net.encode(image)).sum(), image)[0])
+    z = model.encode(x)
+    torch.testing.assert_close(larger.encode(pixels), z)
+    torch.testing.assert_close(Coarsening((48,) * dim, 3, circular).means(slopes[1]) * 3**dim, slopes[0])
+    middle = (..., *(slice(1, None, 3),) * dim)
+    torch.testing.assert_close(larger.decode_logits(z)[middle], model.decode_logits(z))
+    assert model.enlarged(model.config.grid) is model
+    for grid in ((40,) * dim, (8,) * dim, (32, *(48,) * (dim - 1))):
+        with pytest.raises(ValueError, match=r"this network draws 16 x 16( x 16)?, or whole multiples of it"):
+            model.enlarged(grid)
+
+
+def test_large_planes_are_coarsened_unless_told():
+    for grid, block in (((128, 128), 1), ((130, 64), 2), ((256, 256), 4), ((1000, 1000), 15), ((136, 16, 16), 1)):
+        assert JanusConfig().suited_to(grid, "dirichlet", ("kxx",)).coarsen == block
+    assert JanusConfig(coarsen=2).suited_to((256, 256), "dirichlet").seen == (128, 128)
+    assert JanusConfig(size=256).seen == (256, 256)

@@ -16,7 +16,7 @@ from loop.commands.model import _figures, _shortfall
 from loop.simulation.executors import open_executor
 from loop.simulation.simulate import Execution
 from loop.studies.single import physics_of
-from simulators import DirectHomogenizer, generate
+from simulators import DirectHomogenizer, FipyHomogenizer, generate
 
 LAYERS = np.repeat(np.arange(16)[:, None] % 2, 16, axis=1).astype(np.uint8)
 
@@ -360,6 +360,21 @@ def test_unreadable_images_are_named_together(janus, tmp_path):
     files = [tmp_path / name for name in ("layers.npy", "a.tif", "none.png")]
     result = janus("homogenize", *files, "--conductivity", "0.1,1.0")
     refused(result, 2, "a.tif: not a readable picture", f"refused as well: {files[2]}")
+
+
+def test_invert_draws_larger_images(janus, tmp_path, data):
+    words = ["invert", data / "model", "--target", "kxx=0.3", "--tolerance", "0.03", "--count", 2]
+    refused(
+        janus(*words, "--size", 40, "--out", tmp_path / "i"), 2, "size 40 x 40: this network draws 16 x 16, or whole"
+    )
+    assert not (tmp_path / "i").exists()
+    code, out, _ = janus(*words, "--size", 32, "--out", tmp_path / "i", "--json")
+    assert code == 0
+    for found in json.loads(out)["candidates"]:
+        image = np.load(found["image"])
+        assert image.shape == (32, 32)
+        assert found["final"]["kxx"] == pytest.approx(FipyHomogenizer()(image, (0.1, 1.0)).k[0])
+        assert found["met"]
 
 
 def test_a_model_wants_images_of_its_size(janus, tmp_path, data):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from loop.campaign.journal import probed, spent_on
 from loop.campaign.toml import load_config
 from loop.commands.run import run_campaign
 from loop.simulation.progress import Progress
+from simulators import FipyHomogenizer
 
 CONFIG = """
 name = "started"
@@ -68,6 +70,17 @@ def started(model, tmp_path_factory):
     return campaign
 
 
+def test_it_designs_larger_images_by_the_model_as_it_is(model, tmp_path):
+    """Its network sees them coarsened, and simulation has them as they are."""
+    config = configuration(model, tmp_path, "microstructure.size=32", "budget.probes=0")
+    campaign = run_campaign(tmp_path / "larger", config, Progress())
+    assert (campaign.config.network.coarsen, campaign.journal.end["state"]) == (2, "done")
+    assert same_weights(campaign.folder / "models" / "r0000", model)
+    images = [np.load(path) for path in campaign.folder.glob("designs/*/image.npy")]
+    assert [image.shape for image in images] == [(32, 32)] * 3
+    assert [FipyHomogenizer()(image, (0.1, 1.0)).k[0] for image in images] == pytest.approx([0.3] * 3, rel=0.05)
+
+
 def hashes(campaign):
     return [design["hash"] for design in campaign.designs()]
 
@@ -112,7 +125,10 @@ def test_its_network_is_the_models(started, model):
             r"network.channels 4: the model to start from, .*, has 8; put that, or start from another",
         ),
         (["network.channels=16"], r"network.channels 16: .* has 8"),
-        (["microstructure.size=24"], r"microstructure.size 24: .* has 16"),
+        (
+            ["microstructure.size=24"],
+            r"microstructure.size 24: .* has 16; put that, or a whole number of times as many",
+        ),
         (
             ["microstructure.phase_conductivity=[0.1, 2.0]"],
             r"start from, .*, is of another material: property kxx: .*\(0.1, 1.0\).*\(0.1, 2.0\)",

@@ -1,4 +1,4 @@
-"""Sides that 8 does not divide: a network learns them as others, and a campaign designs them."""
+"""Sides that 8 does not divide, and many pixels: a network learns them as others, and a campaign designs them."""
 
 import json
 
@@ -57,6 +57,7 @@ SMALL = {"latent": 16, "channels": 4, "rank": 8, "waves": 60}
 GRIDS = {
     "plane": ((20, 28), "dirichlet", {"media": 2}),
     "repeated": ((18, 21), "periodic", {}),
+    "coarse": ((34, 40), "dirichlet", {"coarsen": 2}),
     "volume": ((18, 18, 18), "dirichlet", {"media": 1}),
 }
 
@@ -102,3 +103,14 @@ def test_a_campaign_designs_sides_that_8_does_not_divide(janus, tmp_path):
         said = json.loads((folder / "design.json").read_text())["properties"]["kxx"]
         assert said == pytest.approx(FipyHomogenizer()(image, (0.1, 1.0)).k[0], rel=1e-9)
         assert said == pytest.approx(0.3, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("size", "found"), [(256, (400, 64, "auto", 4, (64, 64))), (128, (2000, 128, "fipy", 1, (128, 128)))]
+)
+def test_large_planes_have_defaults_of_their_own(size, found):
+    text = CONFIG.replace("[18, 21]", str(size)).replace("count = 40\nsimulated = 16\n", "")
+    config = parse_config(text, ["budget.simulations=200"])
+    generate, network = config.dataset.generate, config.network
+    assert (generate.count, generate.simulated, config.execution.solver, network.coarsen, network.seen) == found
+    assert parse_config(text, ["network.coarsen=2", "budget.simulations=200"]).network.coarsen == 2

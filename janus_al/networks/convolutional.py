@@ -8,12 +8,13 @@ cells do not fit is continued at its far ends as its boundary has it, and its de
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from janus_al.networks.grids import continued, cropped, enlarged
 from janus_al.networks.media import Conducting
 from janus_al.networks.waves import Waves
 
@@ -59,17 +60,12 @@ class Layout:
         return len(self.grid)
 
     def pad(self, x: Tensor) -> Tensor:
-        """Images (n, ..., *grid) -> (n, ..., *padded): repeated at their far ends where circular, else mirrored."""
-        for axis, side in enumerate(self.padded, start=-self.dim):
-            if more := side - x.shape[axis]:
-                tail = x.narrow(axis, 0, more) if self.circular else x.narrow(axis, -more, more).flip(axis)
-                x = torch.cat([x, tail], dim=axis)
-        return x
+        """Images (n, ..., *grid) -> (n, ..., *padded), see `continued`."""
+        return continued(x, self.padded, self.circular)
 
     def crop(self, x: Tensor) -> Tensor:
         """(n, ..., *padded) -> the images, (n, ..., *grid)."""
-        inside: list[Any] = [slice(side) for side in self.grid]
-        return x[(..., *inside)]
+        return cropped(x, self.grid)
 
     def conv(self, inputs: int, outputs: int, blocks: int = 1) -> tuple[nn.Conv2d | nn.Conv3d, nn.SiLU]:
         """A convolution of 3 pixels a side and its activation.
@@ -201,9 +197,4 @@ class Double(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, *grid) -> (n, c, *2 grid)."""
-        dim = x.dim() - 2
-        mode = "bilinear" if dim == 2 else "trilinear"
-        if not self.circular:
-            return F.interpolate(x, scale_factor=2, mode=mode)
-        wrapped = F.pad(x, (1, 1) * dim, mode="circular")
-        return F.pad(F.interpolate(wrapped, scale_factor=2, mode=mode), (-2, -2) * dim)
+        return enlarged(x, 2, self.circular)

@@ -18,6 +18,7 @@ from pydantic import Field, PlainSerializer, PlainValidator
 from torch import Tensor, nn
 
 from janus_al.networks import convolutional, transformer
+from janus_al.networks.grids import Coarsening
 from janus_al.networks.khronos import Khronos
 from janus_al.networks.waves import Waves
 from janus_al.properties import AXES, row_of
@@ -34,6 +35,13 @@ LARGEST = 1_000_000_000
 
 SHORTEST, LONGEST = 8, 1024
 """sides of an image"""
+FINE = 64
+"""pixels a side that planes of more than twice as many are coarsened to, unless told"""
+
+
+def large(grid: Sequence[int]) -> bool:
+    """Whether images are planes of so many pixels that a network sees them coarsened."""
+    return len(grid) == 2 and max(grid) > 2 * FINE
 
 
 def _sides(value: Any) -> int | tuple[int, ...]:
@@ -60,6 +68,9 @@ class JanusConfig:
     """axes of an image: a plane's or a volume's"""
     size: Size = 32
     """image side, 8 or more; or a list of sides, [ny, nx] or [nz, ny, nx]"""
+    coarsen: Annotated[int, Field(strict=True, ge=0, le=64)] = 0
+    """pixels a side of blocks that the network sees the means of, and between which it interpolates; left out, as many
+    as leave 64 blocks a side of planes of more than 128 pixels a side, and 1 of others"""
     latent: Annotated[int, Field(strict=True, ge=1, le=4096)] = 64
     """latent dimensions that the head reads"""
     waves: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
@@ -89,8 +100,9 @@ class JanusConfig:
                 raise ValueError(f"size {list(self.size)}: {len(self.size)} sides of an image of dim {self.dim}")
             if len(set(self.size)) == 1:
                 object.__setattr__(self, "size", self.size[0])
-        if min(self.grid) < SHORTEST:
-            raise ValueError(f"size {self.size}: the network wants sides of at least {SHORTEST}")
+        if min(self.seen) < SHORTEST:
+            means = f" after blocks of {self.block}; lower coarsen" if self.block > 1 else ""
+            raise ValueError(f"size {self.size}: the network wants sides of at least {SHORTEST}{means}")
         if self.dim == 3:
             if self.architecture == "vit":
                 raise ValueError("architecture vit is of planes (dim = 2); volumes take conv")
@@ -108,6 +120,21 @@ class JanusConfig:
     def grid(self) -> tuple[int, ...]:
         """Sides of an image, (ny, nx) or (nz, ny, nx)."""
         return (self.size,) * self.dim if isinstance(self.size, int) else self.size
+
+    @property
+    def block(self) -> int:
+        """Pixels a side of the blocks whose means the network sees."""
+        return max(1, self.coarsen)
+
+    @property
+    def coarsening(self) -> Coarsening:
+        """What makes of images what the network sees, and of what it draws images."""
+        return Coarsening(self.grid, self.block, self.padding == "circular")
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """Sides of what the network sees."""
+        return self.coarsening.coarse
 
     @property
     def together(self) -> int:
@@ -133,9 +160,11 @@ class JanusConfig:
             raise ValueError(f"network.properties: {strange[0]} is none of the data's {', '.join(properties)}")
         padding: Literal["zeros", "circular"] = "circular" if boundary == "periodic" else "zeros"
         dim: Literal[2, 3] = 3 if len(grid) == 3 else 2
-        if self.waves > (most := prod(side // 2 for side in grid)):
+        coarsen = self.coarsen or (max(grid) // FINE if large(grid) else 1)
+        found = replace(self, dim=dim, size=tuple(grid), coarsen=coarsen, padding=padding, properties=names)
+        if self.waves > (most := prod(side // 2 for side in found.seen)):
             raise ValueError(f"waves {self.waves}: at most {most} of them fit; lower it")
-        return replace(self, dim=dim, size=tuple(grid), padding=padding, properties=names)
+        return found
 
 
 @lru_cache
@@ -155,8 +184,9 @@ class Janus(nn.Module):
         super().__init__()
         self.config = config
         circular, latent = config.padding == "circular", config.latent
-        self.layout = layout = convolutional.Layout(config.grid, config.channels, config.stem, circular)
-        self.waves = Waves(config.grid, config.waves) if config.latents > latent else None
+        self.coarsening = config.coarsening
+        self.layout = layout = convolutional.Layout(config.seen, config.channels, config.stem, circular)
+        self.waves = Waves(config.seen, config.waves) if config.latents > latent else None
         if config.architecture == "conv":
             self.encoder = convolutional.encoder(layout, latent, config.media)
             self.decoder = convolutional.decoder(layout, latent, self.waves)
@@ -176,6 +206,23 @@ class Janus(nn.Module):
         # Convolutions are never slower on it, and up to a fifth faster (docs/results/training.md).
         if config.dim == 2:
             self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def enlarged(self, grid: tuple[int, ...]) -> "Janus":
+        """The same network for images of a whole number of times as many pixels along each axis.
+
+        Raises:
+            ValueError: it is no such number.
+        """
+        own = self.config.grid
+        if tuple(grid) == own:
+            return self
+        times = grid[0] // own[0]
+        if times < 1 or tuple(times * side for side in own) != tuple(grid):
+            has, asked = (" x ".join(map(str, sides)) for sides in (own, grid))
+            raise ValueError(f"size {asked}: this network draws {has}, or whole multiples of it")
+        found = Janus(replace(self.config, size=tuple(grid), coarsen=times * self.config.block))
+        found.load_state_dict(self.state_dict())
+        return found.to(self.log_mean).train(self.training)
 
     @torch.no_grad()
     def trust_media(self, middle: Sequence[float]) -> None:
@@ -197,13 +244,13 @@ class Janus(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """Images (n, *grid) of 0..1 -> latent vectors (n, latent)."""
-        signed = x * 2 - 1
+        signed = self.coarsening.means(x) * 2 - 1
         z: Tensor = self.encoder(self.layout.pad(signed).unsqueeze(1))
         return z if self.waves is None else torch.cat([z, self.waves.amplitudes(signed)], dim=1)
 
     def decode_logits(self, z: Tensor) -> Tensor:
         """Latent vectors -> log odds of label 1, (n, *grid)."""
-        return self.layout.crop(self.decoder(z)).squeeze(1)
+        return self.coarsening.between(self.layout.crop(self.decoder(z)).squeeze(1))
 
     def decode(self, z: Tensor) -> Tensor:
         """Latent vectors -> grey images of 0..1."""

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
 from janus_al.material import Material, conduction
-from janus_al.networks.janus import JanusConfig
+from janus_al.networks.janus import JanusConfig, large
 from janus_al.properties import FRACTION, TABLE
 from janus_al.settings import Count, Rate, settings
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
@@ -45,9 +45,9 @@ class Generate(Section):
     """A phase-field dataset made at the start; its simulations count in the budget."""
 
     count: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 2000
-    """phase-field images; left out, 400 volumes"""
+    """phase-field images; left out, 400 volumes or planes of more than 128 pixels a side"""
     simulated: Annotated[int, Field(strict=True, ge=2, le=1_000_000)] = 128
-    """of them; the others train the encoder and the decoder alone; left out, 64 of volumes"""
+    """of them; the others train the encoder and the decoder alone; left out, 64 of such"""
 
     @model_validator(mode="after")
     def _of_them(self) -> Self:
@@ -143,7 +143,8 @@ class Execution(Section):
     """How it is run; none of it changes what is computed, but `threads` and `device` do in the last digits."""
 
     solver: Literal["fipy", "direct", "batched", "auto"] = "fipy"
-    """with any but fipy, FiPy simulates every design once more before it counts; left out, auto in volumes"""
+    """with any but fipy, FiPy simulates every design once more before it counts; left out, auto in volumes and in
+    planes of more than 128 pixels a side"""
     executor: Annotated[str, AfterValidator(_executor)] = "process"
     """where simulations run: process, dask, dask://HOST:PORT or slurm"""
     timeout: Annotated[float, Field(strict=True, gt=0, le=1e6)] = 600.0
@@ -236,8 +237,8 @@ class CampaignConfig(Section):
     def _consistent(self) -> Self:
         if (self.microstructure.phase_conductivity is None) == (not self.physics):
             raise ValueError("give either microstructure.phase_conductivity or [[physics]] sections")
-        if self.microstructure.dim == 3:
-            self._suit_volumes()
+        if self.microstructure.dim == 3 or large(self.microstructure.grid):
+            self._suit_large()
         if self.material.phases != 2:
             raise ValueError(f"physics: constants of {self.material.phases} labels; give two numbers, of label 0 and 1")
         for name in ("dim", "size"):
@@ -283,8 +284,8 @@ class CampaignConfig(Section):
         self._affordable()
         return self
 
-    def _suit_volumes(self) -> None:
-        """What volumes, of which each costs as much as many planes, have where the file says nothing."""
+    def _suit_large(self) -> None:
+        """What volumes and large planes, of which each costs as much as many small ones, have unless the file says."""
         if "solver" not in self.execution.model_fields_set:
             object.__setattr__(self, "execution", self.execution.model_copy(update={"solver": "auto"}))
         generate = self.dataset.generate

@@ -1,5 +1,6 @@
 """Where a campaign's first samples and model come from, and whether they and the test set may be used."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -61,11 +62,14 @@ def read_start(config: CampaignConfig) -> tuple[Janus, Card] | None:
     if path is None:
         return None
     model, card = checkpoint.load(path)
+    with contextlib.suppress(ValueError):
+        model = model.enlarged(wanted.grid)
+    network = dataclasses.replace(model.config, coarsen=model.config.block)
     pairs: list[tuple[str, object, object]] = [
-        (f"microstructure.{name}", getattr(wanted, name), getattr(model.config, name)) for name in ("dim", "size")
+        (f"microstructure.{name}", getattr(wanted, name), getattr(network, name)) for name in ("dim", "size")
     ]
     for field in dataclasses.fields(JanusConfig):
-        pairs.append((f"network.{field.name}", getattr(config.network, field.name), getattr(model.config, field.name)))
+        pairs.append((f"network.{field.name}", getattr(config.network, field.name), getattr(network, field.name)))
     try:
         joined(card.material, config.material)
     except PropertyError as error:
@@ -75,8 +79,9 @@ def read_start(config: CampaignConfig) -> tuple[Janus, Card] | None:
     _check_pixel(path, card.pixel, config)
     for key, asked, has in pairs:
         if asked != has:
+            more = ", or a whole number of times as many pixels" if key.endswith(".size") else ""
             raise ConfigError(
-                f"{key} {asked!r}: the model to start from, {path}, has {has!r}; put that, or start from another"
+                f"{key} {asked!r}: the model to start from, {path}, has {has!r}; put that{more}, or start from another"
             )
     return model, card
 

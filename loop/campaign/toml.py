@@ -1,5 +1,6 @@
 """Configurations from and to TOML: laid over each other, refused in a sentence, compared with how a campaign began."""
 
+import contextlib
 import dataclasses
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,7 @@ from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
 from janus_al.settings import given, instead, rule
 from loop.campaign.config import CampaignConfig, ConfigError, Section
+from loop.campaign.sections import Microstructure
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -40,14 +42,18 @@ def load_config(path: Path, weights: Path | None = None, overrides: Sequence[str
 
 def _network_of_start(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The network of the model that a campaign starts from, unless its tables say all of it, as stored ones do."""
-    network = reduce(_overlay, tables, dict[str, Any]()).get("network")
+    whole = reduce(_overlay, tables, dict[str, Any]())
+    network, asked = whole.get("network"), whole.get("microstructure")
     if not isinstance(network, dict) or not isinstance(start := network.get("start"), str):
         return {}
     followed = {f.name for f in dataclasses.fields(JanusConfig)} - {"dim", "size", "padding"}
     if followed <= network.keys():
         return {}
     model, _ = checkpoint.load(Path(start))
-    return {"network": {name: getattr(model.config, name) for name in followed}}
+    network = model.config
+    with contextlib.suppress(ValueError):  # what cannot be designed, or not by this model, is refused later, by name
+        network = model.enlarged(Microstructure.model_validate(asked).grid).config
+    return {"network": {name: getattr(network, name) for name in followed} | {"coarsen": network.block}}
 
 
 def _pixel(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -189,6 +189,12 @@ def invert(
         ),
     ] = None,
     swarm: Annotated[int, typer.Option(min=1, max=1000, help="Latent vectors inverted for each candidate.")] = 2,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=8, max=1024, help="Pixels of the longest side, a whole number of times the model's; unless given, its."
+        ),
+    ] = None,
     seed: Seed = 0,
     workers: Workers = 0,
     device: Device = "auto",
@@ -218,7 +224,7 @@ def invert(
     from loop.studies.single import Request, invert_target
 
     steps = (40 if wanted.best else 8) if refine_steps is None else refine_steps
-    request = Request(wanted, simulate, steps, swarm, seed)
+    request = Request(wanted, simulate, steps, swarm, seed, size)
     with Progress() as progress:
         result = invert_target(model, request, out, Means(_device(device, threads), workers, progress), force)
     candidates = result["candidates"]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.material import Material, Physics
+from janus_al.networks.janus import large
 from janus_al.properties import row_of
 from janus_al.samples import content_hash
 from loop.design.possible import Box, Limits
@@ -81,8 +82,8 @@ def backend(name: str, grid: Sequence[int], boundary: Boundary) -> str:
 
 
 def usual_solver(grid: Sequence[int], boundary: Boundary) -> str:
-    """The solver of conduction where none is named: in planes FiPy, in volumes the fastest."""
-    return "fipy" if len(grid) == 2 else choose(grid, 1, boundary)
+    """The solver of conduction where none is named: FiPy, or the fastest in volumes and in large planes."""
+    return "fipy" if len(grid) == 2 and not large(grid) else choose(grid, 1, boundary)
 
 
 def limits_of(material: Material, trusted: bool = False) -> Limits:

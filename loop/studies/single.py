@@ -19,6 +19,7 @@ from janus_al.files import atomic_path
 from janus_al.material import Material
 from janus_al.networks.janus import Janus
 from janus_al.samples import content_hash
+from loop import UsageError
 from loop.campaign.extremes import aimed, to_limit
 from loop.campaign.sources import unlike
 from loop.design.acquisition import nearest
@@ -115,6 +116,7 @@ class Request:
         refine_steps: simulations spent on refining one candidate after its first shot, at most.
         swarm: latent vectors inverted for each candidate.
         seed: of the latent vectors.
+        size: pixels of the longest side, a whole number of times the model's; None: the model's.
     """
 
     target: Target
@@ -122,6 +124,7 @@ class Request:
     refine_steps: int = 8
     swarm: int = 2
     seed: int = 0
+    size: int | None = None
 
 
 def invert_target(model_folder: Path, request: Request, out: Path, means: Means, force: bool = False) -> dict[str, Any]:
@@ -129,10 +132,16 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
 
     Raises:
         TargetError: no mixture of the model's phases reaches the target; nothing was written.
+        UsageError: images of another size than the model can draw.
         OutputError: `out` holds something else, or earlier candidates and `force` is not given.
     """
     target, seed = request.target, request.seed
     model, card = checkpoint.load(model_folder, means.device)
+    try:
+        own = model.config.grid
+        model = model.enlarged(tuple(side * (request.size or max(own)) // max(own) for side in own))
+    except ValueError as error:
+        raise UsageError(f"{model_folder}: {error}") from None
     target = dataclasses.replace(target, geometry=target.geometry.under(card.boundary))
     limits, grid = limits_of(card.material), model.config.grid
     check_shape(target, grid)
@@ -140,7 +149,7 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         raise TargetError(f"target {target}: {unlike(target, model_folder)}")
     reach = check_reachable(target, card.material.names, limits, math.prod(grid))
     run: dict[str, Any] = {"command": "invert", "target": target.wanted(), "count": target.designs, "seed": seed}
-    run |= {"model": str(model_folder)}
+    run |= {"model": str(model_folder), "size": list(grid)}
     run |= {name: getattr(request, name) for name in ("simulated", "refine_steps", "swarm")}
     names = [f"candidate-{number:03d}" for number in range(1, target.designs + 1)]
     files = ["candidates.json", *(name + suffix for name in names for suffix in (".npy", ".png"))]
