@@ -1,4 +1,4 @@
-"""The `campaign` commands: run, resume, status, report, sync."""
+"""The `campaign` commands: plan, run, resume, status, report, sync."""
 
 import sys
 from pathlib import Path
@@ -28,6 +28,37 @@ def campaign_run(
     from loop.campaign.toml import load_config
 
     _campaign(dir_, load_config(config, weights, set_ or []), json_)
+
+
+@campaign_app.command("plan")
+def campaign_plan(
+    config: Annotated[Path, typer.Argument(help="TOML file.")],
+    weights: Weights = None,
+    set_: Set = None,
+    json_: Json = False,
+) -> None:
+    """What a campaign would take here: steps, simulations, time, memory, and what would be cheaper.
+
+    Measured in some seconds on a few steps, passes and images; nothing is paid for or written. `campaign run` says the
+    same before it begins.
+
+    janus-al campaign plan examples/quickstart.toml
+    """
+    from janus_al.device import prepare
+    from loop.campaign.opening import check_doors
+    from loop.campaign.plan import plan
+    from loop.campaign.sources import check_source
+    from loop.campaign.toml import load_config
+
+    read = load_config(config, weights, set_ or [])
+    check_doors(read)
+    check_source(read)
+    found = plan(read, prepare(read.execution.device, read.execution.threads))
+    if json_:
+        print_json(found.as_json())
+        return
+    for line in found.words():
+        print(line)
 
 
 @campaign_app.command("resume")
@@ -104,7 +135,7 @@ def _campaign(folder: Path, config: Any, json_: bool) -> None:
         if reach.warning:
             print(f"janus-al: {reach.warning}", file=sys.stderr)
     with Progress() as progress:
-        run_campaign(folder, config, progress)
+        run_campaign(folder, config, progress, foretell=not json_)
     report = status(folder)
     print_json(report) if json_ else _print_status(report)
     raise typer.Exit(0 if report["state"] == "done" else 3)

@@ -5,6 +5,7 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
 
 from janus_al.device import prepare
@@ -12,7 +13,9 @@ from janus_al.errors import LockedError as LockedError
 from janus_al.files import remove_stale
 from loop.campaign.campaign import Campaign
 from loop.campaign.config import CampaignConfig
+from loop.campaign.journal import read_events
 from loop.campaign.opening import check_doors, start
+from loop.campaign.plan import plan, remaining
 from loop.campaign.sources import check_source
 from loop.campaign.toml import dump_config, load_stored
 from loop.files import lock
@@ -25,11 +28,11 @@ REST = {"tracking": 30.0}
 """seconds after which a projection that a round need not wait for is written again"""
 
 
-def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress) -> Campaign:
+def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress, foretell: bool = False) -> Campaign:
     """Start or go on with a campaign until its targets are met or its budget is spent.
 
     Projections (dataset.h5, designs, MLflow, the report) follow every round; one that fails is named and
-    the campaign goes on.
+    the campaign goes on. With `foretell` it is said first what a campaign will take, see `loop.campaign.plan`.
 
     Raises:
         ConfigError, TargetError, DoorError, ExecutorError: bad configuration, or no such generator or executor; nothing
@@ -44,6 +47,8 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
     execution = (config or load_stored(folder)).execution
     device = prepare(execution.device, execution.threads)
     with open_executor(execution.executor, execution.workers) as executor:
+        if foretell:
+            _foretell(folder, config or load_stored(folder), device, executor, progress)
         if config is not None:
             folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
@@ -51,6 +56,22 @@ def run_campaign(folder: Path, config: CampaignConfig | None, progress: Progress
             due: dict[str, float] = {}
             campaign.run(executor, device, progress, lambda: _project(campaign, progress, due))
     return campaign
+
+
+def _foretell(folder: Path, config: CampaignConfig, device: str, executor: Executor, progress: Progress) -> None:
+    """Say what a campaign will take, or, once rounds have told, what is left of it."""
+    rounds = [e for e in read_events(folder / "journal.jsonl") if e["event"] == "round"]
+    if rounds:
+        progress.say(remaining(config, rounds))
+        return
+    try:
+        # What a cluster takes is for its queue to say.
+        found = plan(config, device, executor if config.execution.executor == "process" else None)
+    except Exception as error:  # a plan is for people: the campaign needs none
+        progress.say(f"no plan ({error})")
+        return
+    for line in found.words():
+        progress.say(line)
 
 
 def _is_campaign(folder: Path) -> bool:

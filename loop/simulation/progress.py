@@ -10,6 +10,18 @@ from typing import Any, Self
 QUIET_SECONDS = 10
 
 
+def told(seconds: float) -> str:
+    """A time in words: two digits, in the unit that suits it."""
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * size:
+            return f"{_rounded(seconds / size)} {unit}"
+    return f"{_rounded(seconds)} s" if seconds >= 0.01 else f"{_rounded(1000 * seconds)} ms"
+
+
+def _rounded(value: float) -> str:
+    return f"{value:.0f}" if value >= 9.95 else f"{value:.2g}"
+
+
 class Progress:
     """Called with a stage, what is done of it and the whole; writes to stderr alone."""
 

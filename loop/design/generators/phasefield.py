@@ -29,6 +29,12 @@ CUTS = 9
 """of a structure within its reach that the head looks at; between two of them it is interpolated"""
 
 
+def fresh(rows: int, grid: Sequence[int]) -> int:
+    """How many structures are made for so many rows to propose."""
+    most = MOST if len(grid) == 2 else max(LEAST_VOLUMES, CELLS // math.prod(grid))
+    return int(np.clip(FRESH * rows, min(LEAST, most), most))
+
+
 class PhaseFieldGenerator:
     """Random structures of the kind that the first dataset is made of, others in each round."""
 
@@ -45,9 +51,7 @@ class PhaseFieldGenerator:
         from simulators import generate
 
         rows = self.tools.swarm * sum(count for _, count in wanted)
-        most = MOST if len(self.tools.grid) == 2 else max(LEAST_VOLUMES, CELLS // math.prod(self.tools.grid))
-        fresh = int(np.clip(FRESH * rows, min(LEAST, most), most))
-        images = generate(fresh, self.tools.grid, np.random.SeedSequence([*seed]))
+        images = generate(fresh(rows, self.tools.grid), self.tools.grid, np.random.SeedSequence([*seed]))
         values = self._predict(images)
         pools = []
         for index, (target, count) in enumerate(wanted):
