@@ -12,7 +12,8 @@ from loop.campaign.hints import hints, warning
 from loop.campaign.plan import Plan, plan, remaining
 from loop.campaign.rates import Rates
 from loop.campaign.toml import load_config
-from loop.simulation.progress import told
+from loop.simulation import progress
+from loop.simulation.progress import Progress, told
 
 SMALL = Path(__file__).with_name("small.toml")
 RATES = Rates(drawing=0.01, simulation=0.5, verification=0.25, step=0.1, proposal=2.0, solver="fipy")
@@ -151,3 +152,41 @@ def test_the_command_says_it_and_leaves_nothing(janus, tmp_path, monkeypatch):
     code, _, errors = janus("campaign", "plan", SMALL, "--set", "budget.simulations=3")
     assert code == 2
     assert "budget.simulations" in errors
+
+
+def test_progress_tells_time_left_on_a_terminal_and_nothing_to_programs(monkeypatch, capsys):
+    """Steps of 4 s from the sixth on, as a training that is gone on with: plain lines are at most every 10 s."""
+    clock = iter(range(100, 200, 4))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with Progress() as tell:
+        for step in range(6, 13):
+            tell("training", step, 12)
+        tell("simulation", 1, 1)
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 9 of 12 in 12 s, 12 s left",
+        "training: 12 of 12 in 24 s",
+        "simulation: 1 of 1",
+    ]
+    with Progress(quiet=True) as tell:
+        tell("training", 12, 12)
+        tell.say("a word")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "a word\n")
+
+
+def test_a_run_says_its_plan_to_people_alone(janus, tmp_path, monkeypatch):
+    """A campaign of a second, which is gone on with: what its rounds took is known by then."""
+    asked = []
+    monkeypatch.setattr("loop.campaign.plan.measure", lambda *_: asked.append(1) or RATES)
+    quick = ["loop.generator=gradient", "budget.simulations=40", "budget.rounds=1"]
+    words = [word for setting in quick for word in ("--set", setting)]
+    folder = tmp_path / "c"
+    code, _, errors = janus("campaign", "run", SMALL, "--dir", folder, *words)
+    assert code in (0, 3)
+    assert errors.splitlines()[0] == "plan of small, 16 x 16, measured here:"
+    assert len(asked) == 1
+    code, _, errors = janus("campaign", "resume", folder)
+    assert " designs after 1 rounds of " in errors.splitlines()[0]
+    code, out, errors = janus("campaign", "run", SMALL, "--dir", folder, *words, "--json")
+    assert json.loads(out)["rounds"] == 1
+    assert (errors, len(asked)) == ("", 1)

@@ -91,10 +91,12 @@ class Campaign:
             self.models.of(0)
         if self.models.start is None:
             project()
+        progress("rounds", len(rounds), budget.rounds)
         for number in range(1, budget.rounds + 1):
             affordable = self.ledger.left or self.ledger.spent_in(number) or self.proposals.begun(number)
             if number > len(rounds) and self.standing.open() and affordable:
                 self._round(number)
+                progress("rounds", number, budget.rounds)
                 if self.standing.goes_on(number):
                     project()
         unmet = self.standing.unmet()

@@ -38,7 +38,7 @@ def arena(
     from loop.studies.means import Means
 
     plan = load_arena(config, set_ or [])
-    with Progress() as progress:
+    with Progress(json_) as progress:
         means = Means(prepare(device, threads), workers, progress)
         parts = run_arena(plan, dir_, means, lambda found: write_page(summary(plan, found), dir_ / "arena"))
     report = summary(plan, parts)

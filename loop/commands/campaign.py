@@ -134,7 +134,7 @@ def _campaign(folder: Path, config: Any, json_: bool) -> None:
     for reach in config.reach.values() if config else []:
         if reach.warning:
             print(f"janus-al: {reach.warning}", file=sys.stderr)
-    with Progress() as progress:
+    with Progress(json_) as progress:
         run_campaign(folder, config, progress, foretell=not json_)
     report = status(folder)
     print_json(report) if json_ else _print_status(report)

@@ -64,7 +64,7 @@ def generate(
     images = draw(count, grid, stream_for_tests(seed) if test else seed, STRUCTURES[structure](kind == "periodic"))
     failed: dict[int, str] = {}
     meta: dict[str, Any] = {"origin": b"generated", "seed": seed}
-    with Progress() as progress, open_executor("process", workers) as executor:
+    with Progress(json_) as progress, open_executor("process", workers) as executor:
         execution = Execution(executor, backend, cached=True)
         parts = simulate_samples(images[:n], material, execution, progress, failed, **meta)
     if n < count:
@@ -113,7 +113,7 @@ def homogenize(
     foretell(largest, len(arrays), len(arrays), backend, workers)
     with (
         open_executor("process", min(workers or cores(), len(images))) as executor,
-        Progress() as progress,
+        Progress(json_) as progress,
     ):
         # What planes have volumes have, too.
         material = conduction(phases, kind, min(array.ndim for array in arrays))

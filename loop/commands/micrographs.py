@@ -189,7 +189,7 @@ def _simulated(
     from loop.simulation.simulate import Execution
 
     images, failed = np.stack([piece.labels for piece in pieces]), dict[int, str]()
-    with Progress() as progress, open_executor("process", how[1]) as executor:
+    with Progress(json_) as progress, open_executor("process", how[1]) as executor:
         execution = Execution(executor, how[0], cached=True)
         parts = simulate_samples(images[chosen], material, execution, progress, failed, origin=b"imported")
     rest = np.setdiff1d(np.arange(len(pieces)), chosen)

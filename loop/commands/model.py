@@ -50,7 +50,7 @@ def train(
     check_folder(out, run, [data], force, finished=MODEL[0])
     on = _device(device, threads)
     claim(out, run, MODEL, finished=MODEL[0])
-    with Progress() as progress:
+    with Progress(json_) as progress:
         model, card = train_model(
             samples,
             network,
@@ -225,7 +225,7 @@ def invert(
 
     steps = (40 if wanted.best else 8) if refine_steps is None else refine_steps
     request = Request(wanted, simulate, steps, swarm, seed, size)
-    with Progress() as progress:
+    with Progress(json_) as progress:
         result = invert_target(model, request, out, Means(_device(device, threads), workers, progress), force)
     candidates = result["candidates"]
     if result["warning"]:
@@ -296,7 +296,7 @@ def tune(
     from loop.studies.tuning import tune as tune_weights
 
     network, training = load_training(weights, set_ or [], *defaults(dataset.read(data).image.ndim - 1))
-    with Progress() as progress:
+    with Progress(json_) as progress:
         means = Means(_device(device, threads), workers, progress)
         result = tune_weights(read_subject(data, network, training, seed), out, trials, means, jobs)
     if json_:

@@ -41,7 +41,7 @@ def mnist(
     from janus_al.device import prepare
     from loop.studies.mnist import Plan, reproduce_mnist
 
-    with Progress() as progress:
+    with Progress(json_) as progress:
         plan = Plan(lengths, batch, limit, seed)
         report = reproduce_mnist(data, out, plan, prepare(device, threads), progress)
     if json_:
@@ -86,7 +86,7 @@ def microstructure(
         raise UsageError(f"--simulated {simulated}: at most the --count of images, {count}")
     network, training = load_training(None, set_ or [], NETWORK, TRAINING)
     data = Data(count, simulated, size, seed, (0.1, 0.1 * contrast))
-    with Progress() as progress:
+    with Progress(json_) as progress:
         means = Means(prepare(device, threads), workers, progress)
         report = reproduce_microstructure(out, data, network, training, model, means)
     if json_:
@@ -157,7 +157,7 @@ def volume(
 
     network, training = load_training(None, set_ or [], *defaults(3))
     data = Data(count, asked[-1], size, seed, (0.1, 0.1 * contrast), dim=3)
-    with Progress() as progress:
+    with Progress(json_) as progress:
         means = Means(prepare(device, threads), workers, progress)
         report = reproduce_volume(
             out, data, Course(asked, trained, base=min(Course.base, asked[-1])), network, training, means

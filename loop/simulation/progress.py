@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,15 +24,20 @@ def _rounded(value: float) -> str:
 
 
 class Progress:
-    """Called with a stage, what is done of it and the whole; writes to stderr alone."""
+    """Called with a stage, what is done of it and the whole; writes to stderr alone.
 
-    def __init__(self) -> None:
+    Args:
+        quiet: show none of it, for programs; what is to be said is said all the same.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.bars: Any = None
         self.tasks: dict[str, Any] = {}
-        self.said: dict[str, float] = {}
+        self.paces: dict[str, Pace] = {}
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self.quiet:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
             from rich.progress import Progress as Bars
@@ -50,7 +56,8 @@ class Progress:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show that `done` of `total` steps of a stage are done."""
         if self.bars is None:
-            self._plain(stage, done, total)
+            if not self.quiet:
+                self._plain(stage, done, total)
             return
         if stage not in self.tasks:
             self.tasks[stage] = self.bars.add_task(stage, total=total)
@@ -66,12 +73,31 @@ class Progress:
             print(words, file=sys.stderr, flush=True)
 
     def _plain(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if done == 1 or stage not in self.said:
-            self.said[stage] = now
-        if done == total or now - self.said[stage] >= QUIET_SECONDS:
-            self.said[stage] = now
-            print(f"{stage}: {done} of {total}", file=sys.stderr, flush=True)
+        now, pace = time.monotonic(), self.paces.get(stage)
+        if pace is None or done <= pace.done:
+            pace = self.paces[stage] = Pace(done, now, now)
+        pace.done = done
+        if done == total or now - pace.said >= QUIET_SECONDS:
+            pace.said = now
+            print(f"{stage}: {done} of {total}{pace.words(total, now)}", file=sys.stderr, flush=True)
+
+
+@dataclass
+class Pace:
+    """How fast a stage goes: what was done of it when it was first heard of, and when; when it was last spoken of."""
+
+    first: int
+    began: float
+    said: float
+    done: int = 0
+
+    def words(self, total: int, now: float) -> str:
+        """Time so far and, as far as the past can say, time left."""
+        elapsed, steps = now - self.began, self.done - self.first
+        if not steps:
+            return ""
+        left = f", {told(elapsed / steps * (total - self.done))} left" if self.done < total else ""
+        return f" in {told(elapsed)}{left}"
 
 
 class Clock:

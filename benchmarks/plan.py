@@ -1,0 +1,144 @@
+"""How far plans of campaigns were off: planned seconds beside those that the campaigns took.
+
+    python benchmarks/plan.py [--out plan.json] [--only NAME] [--smoke]
+
+Plans the quickstart, `from-scratch` and a campaign on 64 x 64 pixels, then runs each, in a process and a temporary
+folder of its own, and prints a Markdown table: each stage at the counts that came, the whole beside the planned range,
+and the memory. `--smoke` takes the campaign of seconds that the tests use.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LARGE = """
+name = "64 x 64"
+[microstructure]
+size = 64
+phase_conductivity = [0.1, 1.0]
+[dataset.generate]
+count = 400
+simulated = 64
+[[target]]
+designs = 4
+kxx = { value = 0.30, tolerance = 0.01 }
+[[target]]
+designs = 4
+kxx = { value = 0.40, tolerance = 0.01 }
+kyy = { max = 0.35 }
+[budget]
+rounds = 3
+simulations = 300
+[loop]
+candidates = 4
+[network]
+stem = 4
+[training]
+steps = 400
+"""
+FILES = {
+    "quickstart": "examples/quickstart.toml",
+    "from-scratch": "examples/from-scratch.toml",
+    "smoke": "tests/small.toml",
+}
+
+
+def one(name, folder):
+    """Plan a campaign and run it; both as JSON."""
+    from janus_al.device import prepare
+    from loop.campaign.plan import plan
+    from loop.campaign.toml import load_config, parse_config
+    from loop.commands.run import run_campaign
+    from loop.simulation.progress import Progress
+
+    os.chdir(ROOT)
+    config = parse_config(LARGE) if name == "64 x 64" else load_config(ROOT / FILES[name])
+    began = time.perf_counter()
+    planned = plan(config, prepare(config.execution.device, config.execution.threads))
+    measuring, began = time.perf_counter() - began, time.perf_counter()
+    campaign = run_campaign(folder, config, Progress())
+    total = time.perf_counter() - began
+    journal, rounds = campaign.journal, campaign.journal.of("round")
+    trained = [e for e in journal.of("trained") if e["seconds"]]
+    steps = [planned.training_steps if e["round"] == 0 else planned.retraining_steps for e in trained]
+    shards = [e for e in journal.of("shard") if e["simulations"]]
+    designs = sum(len(e["designs"]) for e in rounds)
+    each = planned.simulation_seconds / planned.workers
+    first = rounds[0]["seconds"]
+    stages = {
+        "training": (sum(steps) * (planned.step_seconds or 0.0), sum(e["seconds"] for e in trained), sum(steps)),
+        "proposals of round 1": (planned.proposal_seconds, first["inversion"], 1),
+        "simulations": (sum(e["simulations"] for e in shards) * each, sum(e["seconds"] for e in shards), len(shards)),
+        "verification": (
+            designs * planned.verification_seconds,
+            sum(e["seconds"]["verification"] for e in rounds),
+            designs,
+        ),
+    }
+    stages["simulations"] = (*stages["simulations"][:2], sum(e["simulations"] for e in shards))
+    return {
+        "name": config.name,
+        "measuring": measuring,
+        "plan": planned.as_json(),
+        "total": total,
+        "rounds": len(rounds),
+        "stages": {key: dict(zip(("planned", "took", "count"), row, strict=True)) for key, row in stages.items()},
+        "memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "load": os.getloadavg()[0],
+    }
+
+
+def table(found):
+    print("| campaign | stage | count | planned, s | took, s | took / planned |\n|---|---|---|---|---|---|")
+    for row in found:
+        for stage, part in row["stages"].items():
+            if part["count"] and part["planned"]:
+                ratio = part["took"] / part["planned"]
+                print(
+                    f"| {row['name']} | {stage} | {part['count']} | {part['planned']:.1f} | {part['took']:.1f} "
+                    f"| {ratio:.2f} |"
+                )
+        low, high = row["plan"]["total_seconds"]
+        print(f"| {row['name']} | all | {row['rounds']} rounds | {low:.0f} to {high:.0f} | {row['total']:.0f} | |")
+        gib = 2.0**30
+        planned, took = row["plan"]["memory"] / gib, row["memory"] / gib
+        print(f"| {row['name']} | memory, GiB | | {planned:.2f} | {took:.2f} | {took / planned:.2f} |")
+        print(f"| {row['name']} | measuring | | | {row['measuring']:.1f} | |")
+    print(f"\nload averages at the ends: {', '.join(format(row['load'], '.1f') for row in found)}")
+
+
+def main():
+    sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+    from common.header import header
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="JSON file")
+    parser.add_argument("--only", help="one of quickstart, from-scratch, 64 x 64")
+    parser.add_argument("--smoke", action="store_true", help="seconds instead of minutes")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        with tempfile.TemporaryDirectory() as folder:
+            result = one(arguments.one, Path(folder) / "campaign")
+        print(json.dumps(result))
+        return
+    names = ["smoke"] if arguments.smoke else ["quickstart", "from-scratch", "64 x 64"]
+    found = []
+    for name in [n for n in names if arguments.only in (None, n)]:
+        command = [sys.executable, __file__, "--one", name]
+        found.append(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1]))
+    print(header("torch", "fipy"), end="\n\n")
+    table(found)
+    if arguments.out:
+        arguments.out.write_text(json.dumps({"made": header("torch", "fipy"), "campaigns": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
