@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from loop import THREADS_MAX, UsageError
+from loop.commands.asked import foretell_training
 from loop.commands.options import Device, Force, Json, Model, Out, Seed, Set, Threads, Weights, Workers
 from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
@@ -50,6 +51,8 @@ def train(
     check_folder(out, run, [data], force, finished=MODEL[0])
     on = _device(device, threads)
     claim(out, run, MODEL, finished=MODEL[0])
+    if not json_:
+        foretell_training(samples.material, network, training, on)
     with Progress(json_) as progress:
         model, card = train_model(
             samples,
@@ -296,9 +299,11 @@ def tune(
     from loop.studies.tuning import tune as tune_weights
 
     network, training = load_training(weights, set_ or [], *defaults(dataset.read(data).image.ndim - 1))
+    subject, on = read_subject(data, network, training, seed), _device(device, threads)
+    if not json_:
+        foretell_training(subject.samples.material, subject.network, training, on, trials)
     with Progress(json_) as progress:
-        means = Means(_device(device, threads), workers, progress)
-        result = tune_weights(read_subject(data, network, training, seed), out, trials, means, jobs)
+        result = tune_weights(subject, out, trials, Means(on, workers, progress), jobs)
     if json_:
         print_json(result)
         return
