@@ -1,10 +1,10 @@
 """How far plans of campaigns were off: planned seconds beside those that the campaigns took.
 
-    python benchmarks/plan.py [--out plan.json] [--only NAME] [--smoke]
+    python benchmarks/plan.py [--out docs/results/plan.json] [--only NAME] [--smoke]
 
 Plans the quickstart, `from-scratch` and a campaign on 64 x 64 pixels, then runs each, in a process and a temporary
 folder of its own, and prints a Markdown table: each stage at the counts that came, the whole beside the planned range,
-and the memory. `--smoke` takes the campaign of seconds that the tests use.
+and the memory. What stands in --out is not run again. `--smoke` takes the campaign of seconds that the tests use.
 """
 
 import argparse
@@ -111,7 +111,8 @@ def table(found):
         planned, took = row["plan"]["memory"] / gib, row["memory"] / gib
         print(f"| {row['name']} | memory, GiB | | {planned:.2f} | {took:.2f} | {took / planned:.2f} |")
         print(f"| {row['name']} | measuring | | | {row['measuring']:.1f} | |")
-    print(f"\nload averages at the ends: {', '.join(format(row['load'], '.1f') for row in found)}")
+    for row in found:
+        print(f"\n{row['name']}: {row['made']}, load average {row['load']:.1f} at the end")
 
 
 def main():
@@ -130,14 +131,14 @@ def main():
         print(json.dumps(result))
         return
     names = ["smoke"] if arguments.smoke else ["quickstart", "from-scratch", "64 x 64"]
-    found = []
-    for name in [n for n in names if arguments.only in (None, n)]:
+    found = json.loads(arguments.out.read_text()) if arguments.out and arguments.out.exists() else []
+    for name in [n for n in names if arguments.only in (None, n) and n not in {row["key"] for row in found}]:
         command = [sys.executable, __file__, "--one", name]
-        found.append(json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1]))
-    print(header("torch", "fipy"), end="\n\n")
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        found.append({"key": name, "made": header("torch", "fipy"), **json.loads(done.stdout.splitlines()[-1])})
+        if arguments.out:
+            arguments.out.write_text(json.dumps(found, indent=1) + "\n")
     table(found)
-    if arguments.out:
-        arguments.out.write_text(json.dumps({"made": header("torch", "fipy"), "campaigns": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -107,17 +107,24 @@ def campaign_report(dir_: Dir, json_: Json = False) -> None:
 
 
 @campaign_app.command("sync")
-def campaign_sync(dir_: Dir, json_: Json = False) -> None:
+def campaign_sync(
+    dir_: Dir,
+    register: Annotated[
+        str | None, typer.Option(help="Also register the model that the campaign ended with, by this name.")
+    ] = None,
+    json_: Json = False,
+) -> None:
     """Bring MLflow up to date with a campaign, after an outage for instance, also while it runs.
 
-    janus-al campaign sync campaigns/quickstart
+    janus-al campaign sync campaigns/quickstart --register janus-32
     """
     from loop.output.projections import status
     from loop.output.tracking import sync
 
     status(dir_)
-    result = sync(dir_)
+    result = sync(dir_, register=register)
     report = {"uri": result.uri, "delivered": result.delivered, "error": result.error}
+    report |= {"registered": result.registered}
     if json_:
         print_json(report)
     if result.error:
@@ -125,6 +132,8 @@ def campaign_sync(dir_: Dir, json_: Json = False) -> None:
         raise typer.Exit(2)
     if not json_:
         print(f"{result.delivered} runs delivered to {result.uri}")
+    if result.registered and not json_:
+        print(f"model registered as {result.registered}: mlflow models serve -m models:/{result.registered}")
 
 
 def _campaign(folder: Path, config: Any, json_: bool) -> None:

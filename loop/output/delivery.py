@@ -34,6 +34,7 @@ ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SKIP_PIP_REQUIREMENTS_CHECK": "true",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 FORMS = "give http://HOST:PORT of a server or sqlite:////PATH/mlflow.db, or unset it"
@@ -60,19 +61,25 @@ class Run:
     """name and digest"""
     artifacts: Sequence[tuple[str, str, int]] = ()
     """file, relative to the folder; its place in the run; its size"""
+    model: tuple[str, str] | None = None
+    """folder of a trained model, relative to the folder, and its checksum; shown as a model that MLflow serves"""
 
 
 @dataclass(frozen=True)
 class SyncResult:
-    """Where runs were delivered, how many, and why delivery stopped if it did."""
+    """Where runs were delivered, how many, and why delivery stopped if it did; what was registered, as NAME/VERSION."""
 
     uri: str
     delivered: int
     error: str | None = None
+    registered: str | None = None
 
 
 def deliver(
-    folder: Path, describe: Callable[[], tuple[str, Sequence[Run]]], deadline: float | None = None
+    folder: Path,
+    describe: Callable[[], tuple[str, Sequence[Run]]],
+    deadline: float | None = None,
+    register: str | None = None,
 ) -> SyncResult:
     """Bring a folder's runs to the store that MLFLOW_TRACKING_URI names, or to `mlflow.db` beside the folder.
 
@@ -80,6 +87,7 @@ def deliver(
         folder: of the campaign or study; one delivery of it at a time.
         describe: the identity of what is shown, and its runs: a parent and its children.
         deadline: seconds until the delivery is given up; `DEADLINE` if None.
+        register: name under which the model shown is registered, if it is to be.
     """
     from filelock import FileLock, Timeout
 
@@ -95,6 +103,7 @@ def deliver(
             if not runs:
                 return SyncResult(shown, 0)
             order = {"folder": str(folder), "given": given, "identity": identity, "parent": os.getpid()}
+            order |= {"register": register}
             answer = _ask({**order, "runs": [dataclasses.asdict(r) for r in runs]}, ends - time.monotonic())
     except (Timeout, subprocess.TimeoutExpired):
         answer = {
@@ -104,7 +113,7 @@ def deliver(
         answer = {"error": _sentence(error)}
     if "error" in answer:
         return SyncResult(shown, 0, _redact(answer["error"], given)[:300])
-    return SyncResult(shown, answer["delivered"])
+    return SyncResult(shown, answer["delivered"], registered=answer["registered"])
 
 
 def _ask(order: Mapping[str, Any], seconds: float) -> dict[str, Any]:
@@ -148,7 +157,8 @@ def serve() -> None:
         for number, entry in enumerate(order["runs"]):
             run = store.put(Run(**entry), parent)
             parent = run if number == 0 else parent
-        answer: dict[str, Any] = {"delivered": len(order["runs"])}
+        registered = store.show_model(str(parent), Run(**order["runs"][0]), order["register"])
+        answer: dict[str, Any] = {"delivered": len(order["runs"]), "registered": registered}
     except Exception as error:
         answer = {"error": _sentence(error)}
     print("\n" + json.dumps(answer), flush=True)

@@ -1,6 +1,6 @@
 """The runs of one campaign or study in an MLflow store, and the sqlite file that is one.
 
-The only file that imports mlflow.
+The only file that imports mlflow, beside `serving`, which MLflow runs.
 """
 
 import contextlib
@@ -10,11 +10,16 @@ import hashlib
 import json
 import os
 import re
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from janus_al.files import MODEL
+from loop import CREATED_BY
 from loop.output.delivery import Run
 
 EXPERIMENT = "janus-al"
@@ -34,7 +39,7 @@ class Store:
         database, uri, artifacts = _database(given, folder), given, None
         if database is not None:
             uri, artifacts = _open_database(database)
-        self.client = MlflowClient(tracking_uri=uri)
+        self.uri, self.client = uri, MlflowClient(tracking_uri=uri)
         self.experiment = self._experiment(artifacts)
         self.known = {(r.data.tags.get("kind"), r.data.tags.get("round")): r for r in self._runs()}
 
@@ -63,6 +68,35 @@ class Store:
             self.client.set_terminated(key, run.status, int(run.end * 1000))
         self.client.set_tag(key, DELIVERED, digest)
         return key
+
+    def show_model(self, key: str, run: Run, register: str | None) -> str | None:
+        """Make the store hold the model that a run shows, as one that MLflow serves, once; register it if asked to.
+
+        Returns the name and version it is registered as.
+
+        Raises:
+            ValueError: it is to be registered, and there is none.
+        """
+        import mlflow
+
+        if run.model is None:
+            if register:
+                raise ValueError("no model to register: a campaign shows its own once it has ended with one")
+            return None
+        folder, checksum = run.model
+        known = self.client.search_logged_models([self.experiment], f"source_run_id = '{key}'")
+        uris = [m.model_uri for m in known if m.tags.get("sha256") == checksum and m.status == "READY"]
+        if not uris:
+            mlflow.set_tracking_uri(self.uri)
+            with mlflow.start_run(run_id=key):
+                uris = [_log_model(self.folder / folder, checksum)]
+            self.client.set_terminated(key, run.status, int(run.end * 1000))
+        if not register:
+            return None
+        versions = self.client.search_model_versions(f"run_id = '{key}'")
+        found = [v for v in versions if (v.name, v.source) == (register, uris[0])]
+        version = found[0] if found else mlflow.register_model(uris[0], register)
+        return f"{register}/{version.version}"
 
     def _fill(self, stored: Any, run: Run) -> None:
         from mlflow.entities import Dataset, DatasetInput, Metric, Param
@@ -107,6 +141,46 @@ class Store:
             runs += page
             if not (token := page.token):
                 return runs
+
+
+def _log_model(folder: Path, checksum: str) -> str:
+    """Log a trained model to the active run, with signature and example; returns its URI."""
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema, TensorSpec
+
+    about = json.loads((folder / MODEL[0]).read_text())
+    network, size = about["network"], about["network"]["size"]
+    grid = tuple(size) if isinstance(size, list) else (size,) * network["dim"]
+    signature = ModelSignature(
+        Schema([TensorSpec(np.dtype("uint8"), (-1, *grid))]),
+        Schema([ColSpec("double", name) for name in network["properties"]]),
+    )
+    with tempfile.TemporaryDirectory() as clean:  # mlflow takes a path for a URI in places
+        for name in MODEL:
+            shutil.copy(folder / name, clean)
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("serving.py")),
+            artifacts={"model": clean},
+            signature=signature,
+            input_example=(np.indices(grid).sum(axis=0) // 4 % 2).astype(np.uint8)[None],
+            pip_requirements=_requirements(),
+            metadata={"material": about["card"]["material"]},
+            tags={"sha256": checksum},
+        )
+    return str(logged.model_uri)
+
+
+def _requirements() -> list[str]:
+    """What serving needs, pinned as installed; torch without a GPU, which no opinion of a few images is worth."""
+    from importlib.metadata import version
+
+    pinned = [f"{name}=={version(name)}" for name in ("numpy", "pandas", "pydantic", "safetensors")]
+    torch = version("torch").partition("+")[0]
+    cpu = [f"torch=={torch}+cpu" if sys.platform == "linux" else f"torch=={torch}"]
+    return ["--extra-index-url https://download.pytorch.org/whl/cpu", *cpu, *pinned, CREATED_BY.replace(" ", "==")]
 
 
 def _known(key: str) -> str:

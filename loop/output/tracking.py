@@ -13,12 +13,13 @@ from loop.files.lock import is_locked
 from loop.output.delivery import Point, Run, SyncResult, deliver
 
 
-def sync(folder: Path, deadline: float | None = None) -> SyncResult:
+def sync(folder: Path, deadline: float | None = None, register: str | None = None) -> SyncResult:
     """Bring MLflow up to date with a campaign, which is under way while a process holds its lock.
 
-    A parent run stands for the campaign, a child for each round with a model (round 0: the first training).
+    A parent run stands for the campaign, a child for each round with a model (round 0: the first training). The model
+    that a finished campaign ended with is shown as one that MLflow serves, and registered by the name of `register`.
     """
-    return deliver(folder, lambda: campaign_runs(folder), deadline)
+    return deliver(folder, lambda: campaign_runs(folder), deadline, register)
 
 
 def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
@@ -62,9 +63,19 @@ def campaign_runs(folder: Path) -> tuple[str, list[Run]]:
         tags={"state": end["state"], "reason": end["reason"]} if end else {"state": status.lower(), "reason": "-"},
         dataset=(str(begun["source"]["path"]), str(begun["source"]["digest"])),
         artifacts=_files(folder, [(d, "") for d in documents] + [(p, str(Path(p).parent)) for p in pictures]),
+        model=_last_model(folder, events) if finished else None,
     )
     numbers = sorted({*rounds, *({0} & set(trained))})
     return key, [parent, *(_round_run(folder, n, rounds.get(n), trained.get(n)) for n in numbers)]
+
+
+def _last_model(folder: Path, events: Sequence[Event]) -> tuple[str, str] | None:
+    """The model that a campaign ended with: of all, as worse ones are not used, none the worse."""
+    last = next((e for e in reversed(events) if e["event"] == "trained"), None)
+    if last is None or not all((folder / last["model"] / name).is_file() for name in MODEL):
+        return None
+    made = [e["sha256"] for e in events if e["event"] in ("trained", "retrained") and e["round"] == last["round"]]
+    return last["model"], made[-1]
 
 
 def _course(
