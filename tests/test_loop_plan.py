@@ -160,7 +160,7 @@ def test_the_command_says_it_and_leaves_nothing(janus, tmp_path, monkeypatch):
     found = json.loads(out)
     assert found["schema_version"] == 1
     assert set(found) == {"schema_version", "words", *(f.name for f in dataclasses.fields(Plan))}
-    assert found["total_seconds"][0] == pytest.approx(3.0 + 30.0 + 1.2 + 20 * 0.5 + 6.0 + PROJECTING + 7.0)
+    assert found["total_seconds"][0] == pytest.approx(2.0 + 30.0 + 1.2 + 20 * 0.5 + 4.0 + PROJECTING + 7.0)
     code, out, _ = janus("campaign", "plan", SMALL)
     assert (code, out.splitlines()) == (0, found["words"])
     assert not files(tmp_path)

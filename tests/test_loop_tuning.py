@@ -13,6 +13,7 @@ import optuna
 import pytest
 from kills import trials_of
 from test_loop_tracking import runs_of
+from werkzeug.test import Client
 
 from janus_al import dataset
 from janus_al.fitting import TrainingConfig
@@ -128,6 +129,30 @@ def test_a_study_says_which_weight_matters():
     assert found["best.l_rec"] == study.best_params["l_rec"]
     assert (found["trials"], found["failed"], found["pruned"]) == (41, 1, 0)
     assert "importance.l_rec" not in tuning.summary(optuna.create_study())
+
+
+def test_optuna_and_its_dashboard_open_the_study(data, tmp_path):
+    """study.jsonl is Optuna's own file; what the dashboard writes into it, a note, does not stop the study."""
+    dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
+    subject, path = read_subject(data, NETWORK, TRAINING, 7), tmp_path / "study.jsonl"
+    study, space = tuning._open_study(path, subject), {"l_rec": optuna.distributions.FloatDistribution(1, 9, log=True)}
+    for value in (0.5, 0.25, None):
+        state = optuna.trial.TrialState.FAIL if value is None else optuna.trial.TrialState.COMPLETE
+        params = {"l_rec": 2.0 + (value or 0)}
+        study.add_trial(optuna.trial.create_trial(state=state, params=params, distributions=space, value=value))
+    read = optuna.load_study(study_name=tuning.NAME, storage=storage(tmp_path))
+    assert [(t.value, t.params) for t in read.trials] == [(t.value, t.params) for t in study.trials]
+    assert [t.value for t in read.trials] == [0.5, 0.25, None]
+    client = Client(dashboard.wsgi(str(path)))
+    (shown,) = client.get("/api/studies").get_json()["study_summaries"]
+    assert shown["study_name"] == tuning.NAME
+    number = shown["study_id"]
+    trials = client.get(f"/api/studies/{number}").get_json()["trials"]
+    assert [t.get("values") for t in trials] == [[0.5], [0.25], None]
+    assert [float(t["params"][0]["param_external_value"]) for t in trials] == [2.5, 2.25, 2.0]
+    assert client.put(f"/api/studies/{number}/note", json={"body": "a note", "version": 1}).status_code == 204
+    assert b"a note" in path.read_bytes()
+    assert len(tuning._open_study(path, subject).trials) == 3
 
 
 @pytest.mark.parametrize("seed", range(9))

@@ -12,7 +12,7 @@ from loop.simulation.simulate import BATCH, BATCH_CELLS, TASK_CELLS
 
 Span = tuple[float, float]
 """at best and at worst"""
-PROJECTING = 3.5
+PROJECTING = 3.0
 """seconds of a round's designs and MLflow, measured on two cores"""
 
 

@@ -24,7 +24,7 @@ from loop.simulation.progress import told
 from loop.simulation.simulate import backend
 from simulators.conduction.memory import bytes_needed
 
-BEGINNING, REPORT, MAP = 3.0, 6.0, 30.0
+BEGINNING, REPORT, MAP = 2.0, 4.0, 30.0
 """seconds, measured on two cores: processes and imports; the report and the model in MLflow; its latent map"""
 MAPPED = 500
 """images from which on that map takes so long"""

@@ -248,7 +248,7 @@ def _simulation(
 def _verification(
     config: CampaignConfig, image: NDArray[np.uint8], found: Result, check: Check, executor: Executor
 ) -> float:
-    """Seconds to decide an image whose values lie a quarter within intervals as wide as the first target's."""
+    """Seconds to decide an image whose values lie an eighth within intervals as wide as the first target's."""
     if not check.needed:
         return 0.0
     ends = {}
@@ -256,7 +256,7 @@ def _verification(
         if conducts(check.material, name) and set(quantity(name).properties) <= set(found.values):
             value = quantity(name).of(found.values)
             width = (high - low) / abs(high + low) if math.isfinite(high + low) else 0.2
-            ends[name] = (value * (1 - width / 2), value * (1 + 3 * width / 2))
+            ends[name] = (value * (1 - width / 4), value * (1 + 7 * width / 4))
     began = time.perf_counter()
     verify(image, Target("plan", ends), check, executor)
     return time.perf_counter() - began

@@ -1,5 +1,6 @@
 """The commands on models: train, evaluate, invert, tune. A command's parameters are its options."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -308,6 +309,7 @@ def tune(
         print_json(result)
         return
     print(f"best of {result['trials']} trials: first-shot error {result['best']['value']:.2%} by simulation")
+    print(f"study: optuna-dashboard {shlex.quote(result['study'])} (pip install 'janus-al[dashboard]')")
     print(f"weights: {result['weights']} (give it to `janus-al train` or `campaign run` as --weights)")
 
 
