@@ -1,5 +1,6 @@
 """The model that a campaign ended with, as MLflow holds, loads and serves it: figures equal to the head's."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +30,7 @@ def shown(folder, tmp_path_factory):
     shutil.copytree(folder, parent / "small")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        first, second = sync(parent / "small", register="small"), sync(parent / "small")
+        first, second = (sync(parent / "small", 600.0, name) for name in ("small", None))
     assert [(s.error, s.registered) for s in (first, second)] == [(None, "small/1"), (None, None)]
     client, runs = runs_of(parent, campaign_runs(parent / "small")[0])
     (model,) = client.search_logged_models([runs["campaign", "-"].info.experiment_id])
@@ -94,31 +96,62 @@ def test_only_a_finished_campaign_with_a_model_shows_one(folder, tmp_path):
     assert Store.show_model(None, "key", without, None) is None
 
 
-@pytest.mark.slow
-def test_mlflow_models_serve_answers(shown):
-    campaign, served = shown
-    images = generate(2, 16, 6)
-    values, names = head(campaign, images)
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", served, "--env-manager", "local", "-p", port]
-    process = subprocess.Popen([*map(str, command)], env={**os.environ, "PYTHONSAFEPATH": "1"}, start_new_session=True)
-    try:
+        return free.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server(*command):
+    """A process and all it starts; yields a function that asks a URL until it answers, with JSON."""
+    binaries = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PYTHONSAFEPATH": "1", "PATH": binaries}
+    process = subprocess.Popen(
+        [*map(str, command)], env=environment, start_new_session=True, stdout=subprocess.PIPE, text=True
+    )
+
+    def ask(url, body=None):
+        asked = urllib.request.Request(url, None if body is None else json.dumps(body).encode())
+        asked.add_header("Content-Type", "application/json")
         until = time.monotonic() + 300
         while True:
-            body = json.dumps({"inputs": images.tolist()}).encode()
-            asked = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body)
-            asked.add_header("Content-Type", "application/json")
             try:
                 with urllib.request.urlopen(asked, timeout=60) as answer:
-                    told = json.load(answer)["predictions"]
-                break
+                    return json.load(answer)
             except OSError:
                 assert process.poll() is None
                 assert time.monotonic() < until
                 time.sleep(1)
+
+    try:
+        yield process, ask
     finally:
         os.killpg(process.pid, 15)
         process.wait(30)
+
+
+@pytest.mark.slow
+def test_mlflow_models_serve_answers(shown):
+    campaign, served = shown
+    images, port = generate(2, 16, 6), free_port()
+    values, names = head(campaign, images)
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", served, "--env-manager", "local", "-p", port]
+    with server(*command) as (_, ask):
+        told = ask(f"http://127.0.0.1:{port}/invocations", {"inputs": images.tolist()})["predictions"]
     np.testing.assert_allclose([[row[name] for name in names] for row in told], values, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_ui_names_the_page_of_the_experiment(shown):
+    """What mlflow/ui.sh prints leads to our experiment as training runs, not to MLflow's empty first page."""
+    campaign, _ = shown
+    port = free_port()
+    with server(Path(__file__).parents[1] / "mlflow/ui.sh", campaign.parent / "mlflow.db", port) as (process, ask):
+        url = process.stdout.readline().split()[-1]
+        number = url.removeprefix(f"http://127.0.0.1:{port}/#/experiments/").split("/")[0]
+        assert url.endswith("/runs?workflowType=machine_learning")
+        found = ask(f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get?experiment_id={number}")["experiment"]
+    assert found["name"] == "janus-al"
+    kinds = {tag["key"]: tag["value"] for tag in found["tags"]}
+    assert kinds["mlflow.experimentKind"] == "custom_model_development"

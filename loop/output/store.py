@@ -24,6 +24,8 @@ from loop.output.delivery import Run
 
 EXPERIMENT = "janus-al"
 IDENTITY, DELIVERED, PARENT = "janus_al.identity", "janus_al.delivered", "mlflow.parentRunId"
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+"""what its runs are to MLflow, whose pages are of language models unless told"""
 BATCH = 900
 """metrics a request; the store takes 1000"""
 
@@ -88,9 +90,7 @@ class Store:
         uris = [m.model_uri for m in known if m.tags.get("sha256") == checksum and m.status == "READY"]
         if not uris:
             mlflow.set_tracking_uri(self.uri)
-            with mlflow.start_run(run_id=key):
-                uris = [_log_model(self.folder / folder, checksum)]
-            self.client.set_terminated(key, run.status, int(run.end * 1000))
+            uris = [_log_model(self.folder / folder, checksum, key)]
         if not register:
             return None
         versions = self.client.search_model_versions(f"run_id = '{key}'")
@@ -121,7 +121,7 @@ class Store:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         if found is None:
             try:
-                return _known(self.client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+                return _known(self.client.create_experiment(EXPERIMENT, artifacts, tags=TRAINING))
             except MlflowException:  # another campaign was faster
                 found = self.client.get_experiment_by_name(EXPERIMENT)
                 if found is None:
@@ -143,11 +143,21 @@ class Store:
                 return runs
 
 
-def _log_model(folder: Path, checksum: str) -> str:
-    """Log a trained model to the active run, with signature and example; returns its URI."""
-    import mlflow
+class Flavour:
+    """MLflow's of Python functions; the example is not tried, which would import torch for it. Tests try it."""
+
+    @staticmethod
+    def save_model(validate_serving_input: bool, **settings: Any) -> None:
+        """What `Model.log` calls."""
+        import mlflow.pyfunc
+
+        mlflow.pyfunc.save_model(**settings)
+
+
+def _log_model(folder: Path, checksum: str, run: str) -> str:
+    """Log a trained model to a run, with signature and example; returns its URI."""
     import numpy as np
-    from mlflow.models import ModelSignature
+    from mlflow.models import Model, ModelSignature
     from mlflow.types import ColSpec, Schema, TensorSpec
 
     about = json.loads((folder / MODEL[0]).read_text())
@@ -160,7 +170,10 @@ def _log_model(folder: Path, checksum: str) -> str:
     with tempfile.TemporaryDirectory() as clean:  # mlflow takes a path for a URI in places
         for name in MODEL:
             shutil.copy(folder / name, clean)
-        logged = mlflow.pyfunc.log_model(
+        logged = Model.log(
+            None,
+            Flavour,
+            run_id=run,
             name="model",
             python_model=str(Path(__file__).with_name("serving.py")),
             artifacts={"model": clean},
@@ -169,6 +182,7 @@ def _log_model(folder: Path, checksum: str) -> str:
             pip_requirements=_requirements(),
             metadata={"material": about["card"]["material"]},
             tags={"sha256": checksum},
+            validate_serving_input=False,
         )
     return str(logged.model_uri)
 

@@ -94,7 +94,7 @@ class Pace:
     def words(self, total: int, now: float) -> str:
         """Time so far and, as far as the past can say, time left."""
         elapsed, steps = now - self.began, self.done - self.first
-        if not steps:
+        if not steps or elapsed < 1:
             return ""
         left = f", {told(elapsed / steps * (total - self.done))} left" if self.done < total else ""
         return f" in {told(elapsed)}{left}"
