@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 import janus_al
 import simulators
 
-MODEL = Path(__file__).parents[1] / "data/janus-64"
+MODEL = "janus-64"  # shipped; or the folder of your own
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
 folder.mkdir(parents=True, exist_ok=True)
 

@@ -1,6 +1,6 @@
 """The network: images and properties -> checkpoint; checkpoint and goals -> candidates.
 
-    model, card = janus_al.load("data/janus-64")
+    model, card = janus_al.load("janus-64")
     found = janus_al.invert(model, [{"kxx": (0.29, 0.31)}] * 4, seed=0)
     images = found.field > 0.5                                             # (4, 64, 64)
 

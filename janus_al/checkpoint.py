@@ -22,6 +22,7 @@ from janus_al.likeness import Likeness
 from janus_al.material import UNIT, Boundary, Finite, Material
 from janus_al.networks.janus import CONDUCTIVITIES, LARGEST, Janus, JanusConfig
 from janus_al.properties import PropertyError
+from janus_al.shipped import models, shipped
 
 FORMAT, VERSION = "janus-al model", 3
 """version 1 has no checksums; those before 3 know conduction in planes alone"""
@@ -138,7 +139,7 @@ def load(folder: Path | str, device: str = "cpu", sha256: str | None = None) -> 
     """Rebuild a model.
 
     Args:
-        folder: that of the model.
+        folder: that of the model, or the name of a shipped one.
         device: where it shall run.
         sha256: the model's, if it must be this one.
 
@@ -146,10 +147,13 @@ def load(folder: Path | str, device: str = "cpu", sha256: str | None = None) -> 
         FileNotFoundError: the folder holds no model.
         DatasetError: a file is damaged, of another format, another model's, or says what no training writes.
     """
-    folder = Path(folder)
+    folder = shipped(folder)
     path = folder / DESCRIPTION
     if not path.is_file():
-        raise FileNotFoundError(f"{folder}: no model here; make one with `janus-al train DATA.h5 --out {folder}`")
+        raise FileNotFoundError(
+            f"{folder}: no model here; make one with `janus-al train DATA.h5 --out {folder}`, or name a shipped one, "
+            f"{', '.join(models())}"
+        )
     if (size := path.stat().st_size) > MAX_JSON:
         raise DatasetError(f"{path}: {size} bytes; a model's description has {MAX_JSON} at most")
     text = path.read_bytes()

@@ -22,6 +22,7 @@ from janus_al.lengths import checked
 from janus_al.material import BOUNDARIES, Constant, Material, Physics
 from janus_al.properties import FRACTION, PropertyError, row_of
 from janus_al.samples import ARRAYS, META, SIMULATED, UNLABELLED, Samples
+from janus_al.shipped import shipped
 
 FORMAT, VERSION = "janus-al samples", 2
 TABLES = ARRAYS[1:-1]
@@ -75,7 +76,7 @@ def read(path: Path | str) -> Samples:
         LockedError: another program has it open for writing.
         DatasetError: it is damaged, is no dataset of ours, would reach outside itself, or says what cannot be.
     """
-    path = Path(path)
+    path = shipped(path)
     with opened(path) as file:
         kind, version = attribute(path, file, "format"), attribute(path, file, "version")
         if kind != FORMAT or version not in (1, VERSION):

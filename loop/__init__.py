@@ -1,7 +1,7 @@
 """The campaign: joins the network and the physics, keeps the journal, talks to people and to MLflow.
 
     if __name__ == "__main__":                      # worker processes import the script again
-        done = loop.run("examples/quickstart.toml", "campaigns/quickstart")
+        done = loop.run("quickstart.toml", "campaigns/quickstart")
         for design in done.designs:
             print(design, design.image.shape)
 

@@ -16,6 +16,7 @@ from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
 from janus_al.settings import given, instead, rule
+from janus_al.shipped import shipped
 from loop.campaign.config import CampaignConfig, ConfigError, Section
 from loop.campaign.sections import Microstructure
 
@@ -134,8 +135,9 @@ def _more(weights: Path | None, overrides: Sequence[str]) -> list[dict[str, Any]
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    path = shipped(path)
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
+        raise ConfigError(f"{path}: no such file; `janus-al examples` lists some to start from")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:

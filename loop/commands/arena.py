@@ -26,10 +26,10 @@ def arena(
 ) -> None:
     """Run every strategy on every track, or go on with it, and write arena.md, arena.json and arena.png.
 
-    A strategy is a campaign with other settings; a track is a set of targets with its data. The file says both, and
-    examples/arena.toml, seven tracks and hours of work, is one to start from. What is finished is kept.
+    A strategy is a campaign with other settings; a track is a set of targets with its data. The file says both;
+    arena.toml, seven tracks and hours of work, is a shipped one. What is finished is kept.
 
-    janus-al arena examples/arena.toml --dir arenas/first --set seeds=2
+    janus-al arena arena.toml --dir arenas/first --set seeds=2
     """
     from janus_al.device import prepare
     from loop.studies.arena.page import summary, write_page

@@ -15,7 +15,7 @@ campaign_app = typer.Typer(no_args_is_help=True, help="Iterative design: propose
 
 @campaign_app.command("run")
 def campaign_run(
-    config: Annotated[Path, typer.Argument(help="TOML file.")],
+    config: Annotated[Path, typer.Argument(help="TOML file, or the name of a shipped example.")],
     dir_: Annotated[Path, typer.Option("--dir", help="Folder of the campaign.")],
     weights: Weights = None,
     set_: Set = None,
@@ -23,7 +23,7 @@ def campaign_run(
 ) -> None:
     """Run a campaign, or go on with the one in the folder.
 
-    janus-al campaign run examples/quickstart.toml --dir campaigns/quickstart
+    janus-al campaign run quickstart.toml --dir campaigns/quickstart
     """
     from loop.campaign.toml import load_config
 

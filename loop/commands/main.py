@@ -12,13 +12,13 @@ from loop.commands.arena import arena_app
 from loop.commands.campaign import campaign_app
 from loop.commands.data import data_app
 from loop.commands.export import export_app
+from loop.commands.installation import installation_app
 from loop.commands.micrographs import micrographs_app
 from loop.commands.model import model_app
 from loop.commands.reproduce import reproduce_app
 from loop.commands.terminal import spell
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 120},
@@ -32,6 +32,7 @@ app.add_typer(export_app)
 app.add_typer(campaign_app, name="campaign")
 app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(arena_app)
+app.add_typer(installation_app)
 
 READER_GONE = 141
 """what shells say of a process that wrote into a closed pipe"""

@@ -117,7 +117,8 @@ def import_(
     if dry_run:
         return print_json({"dry_run": True, "sheet": str(sheet), "images": about, "samples": count}) if json_ else None
     material = conduction(phases, kind, len(side))
-    parts, failed = _simulated(pieces, chosen, material, (backend, workers))
+    with Progress(json_) as progress:
+        parts, failed = _simulated(pieces, chosen, material, (backend, workers), progress)
     write_dataset(out, parts, failed, json_, pixel, images=about, sheet=str(sheet))
 
 
@@ -178,7 +179,7 @@ def _chosen(count: int, simulate: int | None, seed: int) -> list[int]:
 
 
 def _simulated(
-    pieces: "Sequence[Piece]", chosen: Sequence[int], material: Any, how: tuple[str, int]
+    pieces: "Sequence[Piece]", chosen: Sequence[int], material: Any, how: tuple[str, int], progress: Progress
 ) -> tuple[list[Any], dict[str, str]]:
     """Samples, those without simulation last, and why which could not be simulated; `how` is solver and processes."""
     import numpy as np
@@ -189,7 +190,7 @@ def _simulated(
     from loop.simulation.simulate import Execution
 
     images, failed = np.stack([piece.labels for piece in pieces]), dict[int, str]()
-    with Progress(json_) as progress, open_executor("process", how[1]) as executor:
+    with open_executor("process", how[1]) as executor:
         execution = Execution(executor, how[0], cached=True)
         parts = simulate_samples(images[chosen], material, execution, progress, failed, origin=b"imported")
     rest = np.setdiff1d(np.arange(len(pieces)), chosen)

@@ -31,7 +31,7 @@ def train(
 ) -> None:
     """Train Janus on a dataset; images without simulation train the label-free terms.
 
-    janus-al train data/quickstart.h5 --out model
+    janus-al train quickstart.h5 --out model
     """
     from dataclasses import asdict
 
@@ -106,13 +106,14 @@ def evaluate(
     half for all properties of a sample at once: `invert` and campaigns that start from it then know before they pay.
     --likeness writes the dataset's class there, for models that were trained before training did.
 
-    janus-al evaluate model data/quickstart-test.h5 --probes 48 --calibrate 100
+    janus-al evaluate model quickstart-test.h5 --probes 48 --calibrate 100
     """
     from janus_al import checkpoint, dataset
     from janus_al.evaluation import evaluate as evaluate_model
     from janus_al.identity import check_test
     from janus_al.material import joined
     from janus_al.properties import PropertyError
+    from janus_al.shipped import shipped
 
     network, card = checkpoint.load(model, _device(device, threads))
     samples = dataset.read(data)
@@ -126,6 +127,8 @@ def evaluate(
     if lacking := [name for name in network.config.properties if name not in samples.names]:
         raise UsageError(f"{data}: its samples have {', '.join(samples.names)}, and {model} predicts {lacking[0]}")
     check_test(samples, card.images, str(data))
+    if calibrate and (place := shipped(model)) != model:
+        raise UsageError(f"{model}: --calibrate writes into the model, and this one is shipped; copy {place} first")
     report = evaluate_model(network, samples)
     if probes:
         from statistics import mean, median
@@ -217,7 +220,7 @@ def invert(
 
     Exit 3 if fewer than --count meet it by simulation (with --no-simulate: were found); those there are are written.
 
-    janus-al invert data/janus-64 --target kxx=0.30 --count 16
+    janus-al invert janus-64 --target kxx=0.30 --count 16
     """
     from janus_al import checkpoint
     from loop.design.words import parse_targets
@@ -290,7 +293,7 @@ def tune(
 ) -> None:
     """Loss weights that make inverted designs right by simulation, found by Optuna; resumable.
 
-    janus-al tune data/quickstart.h5 --trials 20 --out tuning
+    janus-al tune quickstart.h5 --trials 20 --out tuning
     """
     from janus_al import dataset
     from janus_al.defaults import defaults

@@ -25,5 +25,5 @@ Force = Annotated[
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a key, as in --set training.l_sens=0.")]
 Weights = Annotated[Path | None, typer.Option(help="TOML with a [training] section, such as `tune` writes.")]
-Model = Annotated[Path, typer.Argument(help="Folder of a trained model.")]
+Model = Annotated[Path, typer.Argument(help="Folder of a trained model, or the name of a shipped one.")]
 Dir = Annotated[Path, typer.Argument(help="Folder of the campaign.")]

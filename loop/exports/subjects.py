@@ -88,11 +88,12 @@ def _design(folder: Path) -> Subject:
 
 def _candidates(folder: Path) -> Iterator[Subject]:
     from janus_al import checkpoint
+    from janus_al.shipped import shipped
 
     origin = folder / CANDIDATES
     told = _json(origin)
     try:
-        model, rows = Path(told["model"]), [(Path(row["image"]).name, row["hash"]) for row in told["candidates"]]
+        model, rows = shipped(told["model"]), [(Path(row["image"]).name, row["hash"]) for row in told["candidates"]]
     except (KeyError, TypeError):
         raise DatasetError(f"{origin}: damaged; it names no model or images; run `invert` again") from None
     more: dict[str, Any] = {}

@@ -118,12 +118,9 @@ class Cache:
 
 def open_cache(physics: Physics, boundary: Boundary, solver: str) -> Cache | None:
     """The user's cache of one physics, or None where it is switched off."""
-    import platformdirs
-
-    named = os.environ.get("JANUS_AL_CACHE")
-    if named == "":
+    folder = cache_folder()
+    if folder is None:
         return None
-    root = Path(named) if named else platformdirs.user_cache_path("janus-al", appauthor=False)
     device, conducts = "cpu", physics.simulator == "conduction"
     if conducts and solver == "batched":
         import torch
@@ -138,7 +135,18 @@ def open_cache(physics: Physics, boundary: Boundary, solver: str) -> Cache | Non
         "device": device,
         "physics": _physics() + _own(physics),
     }
-    return Cache(root.absolute() / "simulations", json.dumps(question))
+    return Cache(folder, json.dumps(question))
+
+
+def cache_folder() -> Path | None:
+    """Where results are kept; None where the cache is switched off."""
+    import platformdirs
+
+    named = os.environ.get("JANUS_AL_CACHE")
+    if named == "":
+        return None
+    root = Path(named) if named else platformdirs.user_cache_path("janus-al", appauthor=False)
+    return root.absolute() / "simulations"
 
 
 def _checksum(path: Path, data: bytes) -> bytes:

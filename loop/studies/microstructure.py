@@ -20,6 +20,7 @@ from janus_al.fitting import Run, TrainingConfig, TrainingError, network_for
 from janus_al.identity import check_test
 from janus_al.networks.janus import JanusConfig
 from janus_al.samples import Samples
+from janus_al.shipped import shipped
 from janus_al.training import encode, train
 from loop.design.candidates import Candidate, probe_targets
 from loop.design.generators import Tools
@@ -64,6 +65,7 @@ def reproduce_microstructure(
         run |= {"data": dataclasses.asdict(data), "network": dataclasses.asdict(network)}
         run |= {"training": dataclasses.asdict(training)}
     else:
+        model = shipped(model)
         if checkpoint.load(model)[0].config.dim != 2:
             raise TrainingError(f"{model}: a model of volumes; `janus-al reproduce volume` judges what they learn")
         run |= {"model": hashlib.sha256((model / "model.json").read_bytes()).hexdigest()}
