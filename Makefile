@@ -5,7 +5,7 @@ DIR ?= campaigns/quickstart
 export PYTHONSAFEPATH := 1
 export OMP_NUM_THREADS := 1
 
-.PHONY: campaign test check format slow
+.PHONY: campaign test check format slow docs
 
 campaign: .venv/ready
 	$(BIN)/janus-al campaign run examples/quickstart.toml --dir $(DIR)
@@ -22,6 +22,9 @@ check: .venv/ready
 
 slow: .venv/ready
 	$(BIN)/pytest -m slow
+
+docs: .venv/ready
+	$(BIN)/mkdocs build --strict --quiet
 
 format: .venv/ready
 	$(BIN)/ruff format .
