@@ -75,7 +75,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def link(found: re.Match[str]) -> str:
         words, path, anchor = found.groups()
-        place = _place((source.parent / path).resolve())
+        target = (source.parent / path).resolve()
+        if not target.exists():
+            return found[0]
+        place = _place(target)
         if place is None:
             return words
         return f"[{words}]({os.path.relpath(place, Path(uri).parent).replace(os.sep, '/')}{anchor or ''})"
@@ -118,7 +121,9 @@ def _home(package: Any, name: str) -> str:
     """The full name of what a package exports."""
     found = getattr(package, name)
     home = getattr(found, "__module__", None)
-    return f"{home}.{getattr(found, '__qualname__', name)}" if home and callable(found) else f"{package.__name__}.{name}"
+    return (
+        f"{home}.{getattr(found, '__qualname__', name)}" if home and callable(found) else f"{package.__name__}.{name}"
+    )
 
 
 def _commands() -> str:
@@ -130,7 +135,7 @@ def _commands() -> str:
     parts = ["# Every command", ""]
 
     def tell(command: Any, name: str, context: Any) -> None:
-        own = context.__class__(command, info_name=name.rpartition(" ")[2], parent=context, max_content_width=100)
+        own = context.__class__(command, info_name=name.rpartition(" ")[2], parent=context, terminal_width=100)
         if hasattr(command, "commands"):
             for word, inner in command.commands.items():
                 tell(inner, f"{name} {word}", own)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import blocks
 
 import janus_al
 import loop
@@ -91,17 +92,16 @@ def test_my_own_acquisition(tmp_path):
     assert np.mean(found["white"]["thrifty"]) < np.mean(found["white"]["nearest"])
 
 
-def test_the_readme_runs(tmp_path, monkeypatch, folder):
-    """What is under `From Python` runs as it stands, but for its campaign, a smaller one and finished already."""
+def test_the_page_on_python_runs(tmp_path, monkeypatch, folder):
+    """As it stands, but for its campaign, a smaller one and finished already."""
     shutil.copytree(folder, tmp_path / "campaigns/mine")
-    text = (ROOT / "README.md").read_text().split("## From Python\n")[1].split("\n## ")[0]
-    code = "\n".join(line[4:] for line in text.splitlines() if line.startswith("    "))
-    small = ROOT / "tests/small.toml"
-    assert "examples/quickstart.toml" in code
-    code = code.replace("examples/quickstart.toml", str(small)).replace("data/", f"{ROOT}/data/")
+    code = "\n".join(block.code for block in blocks("docs/python.md") if block.language == "python")
+    assert '"quickstart.toml"' in code
+    code = code.replace("quickstart.toml", str(ROOT / "tests/small.toml")).replace('"__main__"', '"page"')
     monkeypatch.chdir(tmp_path)
-    names = {"__name__": "readme"}
+    names = {"__name__": "page"}
     exec(code, names)
+    assert names["kappa"].grad.abs().min() > 0
     assert names["result"].k[0] == pytest.approx(conductivity(names["labels"]), rel=1e-8)
     assert names["images"].shape == (4, 64, 64)
     assert [conductivity(image) for image in names["images"]] == pytest.approx([0.3] * 4, rel=0.1)

@@ -41,6 +41,7 @@ def generate(
     and the command ends with exit code 3.
 
     janus-al generate --count 100 --size 32 --seed 0 --out data.h5
+
     janus-al generate --count 64 --dim 3 --size 32 --solver auto --out volumes.h5
     """
     from janus_al.material import conduction

@@ -23,6 +23,7 @@ def examples(
     """What is shipped: models and campaigns, which every command finds by these names, and scripts to read.
 
     janus-al examples
+
     janus-al examples --out examples
     """
     from janus_al import shipped
