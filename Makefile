@@ -24,7 +24,7 @@ slow: .venv/ready
 	$(BIN)/pytest -m slow
 
 docs: .venv/ready
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: .venv/ready
 	$(BIN)/ruff format .
