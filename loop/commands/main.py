@@ -16,6 +16,7 @@ from loop.commands.installation import installation_app
 from loop.commands.micrographs import micrographs_app
 from loop.commands.model import model_app
 from loop.commands.reproduce import reproduce_app
+from loop.commands.serve import serve_app
 from loop.commands.terminal import spell
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.add_typer(campaign_app, name="campaign")
 app.add_typer(reproduce_app, name="reproduce")
 app.add_typer(arena_app)
 app.add_typer(installation_app)
+app.add_typer(serve_app)
 
 READER_GONE = 141
 """what shells say of a process that wrote into a closed pipe"""

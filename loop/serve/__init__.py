@@ -1,0 +1,1 @@
+"""One page to drive campaigns from, and the same as a JSON API; nothing here computes, campaigns are processes."""
