@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from janus_al.device import prepare
 from loop.campaign.toml import load_stored
 from loop.files.names import same
 from loop.files.outputs import check_free
@@ -29,6 +30,8 @@ REPORT = (
 SHOWN = {".png": "image/png", ".json": "application/json"}
 """files that a browser shows; it downloads all others"""
 PIECE = 2**16
+WAIT = 20.0
+"""seconds for those who ask for a plan while another is measured"""
 
 Refusals = dict[int | str, dict[str, Any]]
 
@@ -80,7 +83,8 @@ def told(*codes: int) -> Refusals:
 async def seen(request: Request) -> Seen:
     """How all campaigns stand."""
     board: Board = request.app.state.board
-    return board.fresh() or await run_in_threadpool(board.look)
+    now = board.fresh()
+    return await run_in_threadpool(board.look) if now is None else now
 
 
 async def campaign_of(request: Request, name: str) -> dict[str, Any]:
@@ -141,18 +145,23 @@ def checked(request: Request, asked: Asked) -> dict[str, Any]:
     }
 
 
-@api.post("/plan", responses=told(422))
+@api.post("/plan", responses=told(422, 503))
 def planned(request: Request, asked: Asked) -> dict[str, Any]:
     """What a campaign will take, as `janus-al campaign plan --json` says it; `plan` is null where that is not known."""
     found = check(asked.given, request.app.state.rules)
     if found.config is None:
         raise HTTPException(422, found.refusal)
     try:
-        from loop.campaign.plan import plan  # type: ignore[import-not-found]
+        from loop.campaign.plan import plan
     except ImportError:
         return {"plan": None}
-    with request.app.state.planning:
-        return {"plan": plan(found.config).as_json()}
+    turn, execution = request.app.state.planning, found.config.execution
+    if not turn.acquire(timeout=WAIT):
+        raise HTTPException(503, "other plans are being measured; ask again")
+    try:
+        return {"plan": plan(found.config, prepare(execution.device, execution.threads)).as_json()}
+    finally:
+        turn.release()
 
 
 @api.get("/offers")
@@ -197,7 +206,8 @@ def resume(request: Request, name: str, more: Resumed) -> dict[str, Any]:
         raise HTTPException(409, f"{name} is {found['state']}: there is nothing to go on with")
     settings = [f"budget.{key}={value}" for key, value in more.model_dump(exclude_none=True).items()]
     try:
-        load_stored(board.root / name, settings)
+        if settings:
+            load_stored(board.root / name, settings)
         board.jobs.resume(name, settings)
     except BusyError as error:
         raise HTTPException(409, str(error)) from None

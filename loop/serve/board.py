@@ -24,9 +24,16 @@ REST = 0.5
 SHARE = 20
 """a campaign that took long to read rests so many times as long"""
 TRUTH = ("campaign.toml", "journal.jsonl")
+WATCHED = (*TRUTH, "report.html", "designs")
 LEFT_OUT = ("dataset", "report", "samples")
 """of a status: paths of this machine, and what nobody asks"""
-EMPTY = {"reason": None, "simulations": None, "rounds": 0, "rounds_budget": None, "begun": None}
+KEPT = 200
+"""pages that are kept while nothing changes"""
+OURS, STOPPED = "janus-al: ", "janus-al: interrupted"
+"""how a command's last word begins"""
+EMPTY = {"reason": None, "simulations": None, "rounds": 0, "rounds_budget": None, "has_report": False}
+LISTS = ("targets", "designs", "rounds_table", "unconfirmed", "models", "can")
+"""what is told of a campaign of which nothing is known yet"""
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,13 @@ class Seen:
 
     def once(self, key: str, make: Callable[[], bytes]) -> bytes:
         """What `make` makes, made the first time it is asked for."""
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
+        found = self.kept.get(key)
+        if found is None:
+            found = make()
+            if len(self.kept) >= KEPT:
+                self.kept.clear()
+            self.kept[key] = found
+        return found
 
 
 class Board:
@@ -81,7 +92,7 @@ class Board:
 
     def _campaign(self, name: str, again: bool) -> dict[str, Any]:
         job, stats = self.jobs.alive(name), []
-        for file in TRUTH:
+        for file in WATCHED:
             try:
                 stat = (self.root / name / file).lstat()
                 stats.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
@@ -91,7 +102,7 @@ class Board:
         before, rested, told = self.known.get(name, (None, 0.0, {}))
         if key != before and (again or before is None or time.monotonic() >= rested):
             began = time.monotonic()
-            told = {"name": name, "changed": max(s[0] for s in stats) / 1e9, **self._told(name, job)}
+            told = {"name": name, "changed": max(s[0] for s in stats[: len(TRUTH)]) / 1e9, **self._told(name, job)}
             ended = time.monotonic()
             self.known[name] = key, ended + SHARE * (ended - began), told
         return told
@@ -99,11 +110,14 @@ class Board:
     def _told(self, name: str, job: Job | None) -> dict[str, Any]:
         folder, said = self.root / name, self.jobs.said(name)
         doing = {"started_here": job is not None, "stopping": bool(job and job.told), "said": said}
-        empty = {**EMPTY, "targets": [], "designs": [], "rounds_table": [], "unconfirmed": [], "models": [], "can": []}
+        empty: dict[str, Any] = {**EMPTY, **{key: [] for key in LISTS}}
         if not (folder / TRUTH[0]).is_file():
-            last = next((line for line in reversed(said) if line.startswith("janus-al: ")), "janus-al: it said nothing")
-            state = {"state": "starting", "can": ["stop"]} if job else {"state": "refused", "reason": last[10:]}
-            return {**empty, **doing, **state}
+            if job:
+                return {**empty, **doing, "state": "starting", "can": ["stop"]}
+            why = next((line for line in reversed(said) if line.startswith(OURS)), STOPPED)
+            if why.startswith(STOPPED):
+                return {**empty, **doing, "state": "interrupted", "can": ["resume"]}
+            return {**empty, **doing, "state": "refused", "reason": why.removeprefix(OURS)}
         try:
             table = tomllib.loads(shelf.read(self.root, name, TRUTH[0]).decode())
             if not self.trust:
@@ -121,7 +135,7 @@ class Board:
         ended = state in {"done", "stopped"}
         can = ["resume"] if not job and state in {"interrupted", "stopped"} else ["stop"] if job and not ended else []
         kept = {key: value for key, value in found.items() if key not in LEFT_OUT}
-        whole = {"rounds_budget": table.get("budget", {}).get("rounds"), "begun": table.get("microstructure")}
+        whole = {"rounds_budget": table["budget"]["rounds"], "has_report": (folder / "report.html").is_file()}
         return {**kept, **whole, **doing, "state": state, "reason": reason, "designs": designs, "can": can}
 
     def _design(self, name: str, design: str) -> dict[str, Any]:

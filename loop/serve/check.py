@@ -22,6 +22,8 @@ from loop.serve.region import drawn, regions
 from loop.serve.trust import TrustError, check_code, check_size, placed
 
 WHERE = Path("configuration")
+DOTS, WORDS = 100, 200
+"""in a line, and letters in a condition; what is longer would take its reader long"""
 DRAWN = 6
 """targets that are drawn"""
 REFUSALS = (ValueError, OSError, MemoryError, RecursionError)
@@ -89,6 +91,8 @@ def stored(config: CampaignConfig) -> str:
 def _parsed(given: Mapping[str, Any] | str) -> dict[str, Any]:
     if not isinstance(given, str):
         return dict(given)
+    if any(line.count(".") > DOTS for line in given.splitlines()):
+        raise ConfigError(f"a line with more than {DOTS} dots; no key is so deep")
     try:
         return tomllib.loads(given)
     except (ValueError, RecursionError) as error:
@@ -116,6 +120,8 @@ def _target(table: dict[str, Any]) -> dict[str, Any]:
     conditions = [word for word in re.split(r"[,;\n]", str(table["words"])) if word.strip()]
     if not conditions:
         raise ConfigError("target: it asks for nothing yet; write a condition, such as kxx = 0.3 ± 1 %")
+    if longest := [word for word in conditions if len(word) > WORDS]:
+        raise ConfigError(f"target {longest[0].strip()[:20]}...: a condition has at most {WORDS} letters")
     target = parse_targets(conditions, DEFAULT_TOLERANCE)
     for name, (low, high) in target.intervals.items():
         ends = {"min": low, "max": high}
@@ -142,11 +148,11 @@ def _drawn(table: dict[str, Any], rules: Rules) -> dict[str, str]:
 def _targets(config: CampaignConfig, given: Any) -> list[Target]:
     """Those that can be read, each by itself."""
     found = []
-    for number, section in enumerate(given if isinstance(given, list) else [given], start=1):
-        with contextlib.suppress(*REFUSALS):
+    for number, section in enumerate(given[:DRAWN] if isinstance(given, list) else [given], start=1):
+        with contextlib.suppress(*REFUSALS, TypeError):
             one = TargetSection.model_validate({"name": f"t{number}", **section})
             found += config.model_copy(update={"target": [one]}).targets()
-    return found[:DRAWN]
+    return found
 
 
 def _toml(table: Mapping[str, Any]) -> str:

@@ -50,7 +50,7 @@ class Job:
 
     def process(self) -> psutil.Process | None:
         """It, if it is alive."""
-        with contextlib.suppress(psutil.Error, ValueError):
+        with contextlib.suppress(psutil.Error, ValueError, TypeError, OverflowError):
             found = psutil.Process(self.pid)
             if abs(found.create_time() - self.created) < 1 and found.status() != psutil.STATUS_ZOMBIE:
                 return found
@@ -74,19 +74,20 @@ class Jobs:
         """
         with self.turn:
             self._check(name)
-            path = self._path(name, "toml")
-            with atomic_path(path) as temporary:
+            with atomic_path(self._path(name, "toml")) as temporary:
                 temporary.write_text(toml, encoding="utf-8")
-            self._spawn(name, ["run", str(path), "--dir", str(self.root / name)])
+            self._run(name)
 
     def resume(self, name: str, settings: Sequence[str] = ()) -> None:
-        """Go on with a campaign, `settings` as `--set` takes them.
+        """Go on with a campaign, `settings` as `--set` takes them; or with starting it, if that was stopped.
 
         Raises:
             BusyError: as `start`.
         """
         with self.turn:
             self._check(name)
+            if not (self.root / name / "campaign.toml").exists():
+                return self._run(name)
             more = [word for setting in settings for word in ("--set", setting)]
             self._spawn(name, ["resume", str(self.root / name), *more])
 
@@ -139,6 +140,9 @@ class Jobs:
             raise BusyError(
                 f"{', '.join(running)} running, and --jobs {self.most} lets no more run side by side; wait, or stop one"
             )
+
+    def _run(self, name: str) -> None:
+        self._spawn(name, ["run", str(self._path(name, "toml")), "--dir", str(self.root / name)])
 
     def _spawn(self, name: str, words: Sequence[str]) -> None:
         # -P: what lies in the folder is data, never a module of ours.

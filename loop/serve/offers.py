@@ -9,7 +9,10 @@ from typing import Any
 
 from loop.serve import shelf
 
-SHIPPED = Path(__file__).parents[2] / "data"
+try:
+    from janus_al.shipped import DATA as SHIPPED
+except ImportError:
+    SHIPPED = Path(__file__).parents[2] / "data"
 DEEPEST, MOST = 3, 200
 """folders within the folder, and offers"""
 

@@ -86,13 +86,13 @@ def _outline(
         fine += [given[n][0] <= box[n][1] * (1 + near) for n in (names[0], *asked) if n in box]
         fine += [given[n][1] >= box[n][0] * (1 - near) for n in (names[0], *asked) if n in box]
     possible = np.logical_and.reduce(fine).reshape(len(across), -1)
-    low, high = (end.reshape(possible.shape) for end in box[names[1]])
-    under, over = np.where(possible, low, np.inf).min(1), np.where(possible, high, -np.inf).max(1)
+    lower, upper = (end.reshape(possible.shape) for end in box[names[1]])
+    under, over = np.where(possible, lower, np.inf).min(1), np.where(possible, upper, -np.inf).max(1)
     rows = np.flatnonzero(possible.any(1))
     pure = {} if asked else {float(x): float(y) for x, y, end in zip(least, first, most, strict=True) if x == end}
     begin, end = ([(x, y)] if (y := pure.get(x)) else [] for x in (float(least.min()), float(most.max())))
-    upper = [(float(across[i]), float(over[i])) for i in rows]
-    return [*begin, *upper, *end, *((float(across[i]), float(under[i])) for i in rows[::-1])]
+    edge = [(float(across[i]), float(over[i])) for i in rows]
+    return [*begin, *edge, *end, *((float(across[i]), float(under[i])) for i in rows[::-1])]
 
 
 def drawn(region: Region) -> str:

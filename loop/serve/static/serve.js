@@ -182,7 +182,9 @@ function open_form() {
       else tell("good", ["It can start."], ...found.warnings.map((warning) => [warning, "warn"]));
       start.disabled = !found.ok || !named;
       plan.replaceChildren();
-      if (found.ok) show_plan((await post("/api/plan", now, mine.signal)).plan);
+      if (!found.ok) return;
+      await new Promise((done) => setTimeout(done, 1200)); // measured, so only of what stays as it is
+      if (!mine.signal.aborted) show_plan((await post("/api/plan", now, mine.signal)).plan);
     } catch (error) {
       if (error.name !== "AbortError") tell("bad", [error.message]);
     }
@@ -190,22 +192,14 @@ function open_form() {
 
   function show_plan(told) {
     if (!told) return;
-    const title = document.createElement("h2"), list = document.createElement("dl");
+    const title = document.createElement("h2");
     title.textContent = "What it will take";
-    for (const [name, value] of Object.entries(told)) {
-      if (value === null || typeof value === "object") continue;
-      const term = document.createElement("dt"), is = document.createElement("dd");
-      term.textContent = name.replaceAll("_", " ");
-      is.textContent = typeof value === "number" ? String(Number(value.toPrecision(3))) : value;
-      list.append(term, is);
-    }
-    const hints = (told.hints || []).map((hint) => {
+    plan.replaceChildren(title, ...told.words.slice(1).map((words) => {
       const line = document.createElement("p");
-      line.className = "soft";
-      line.textContent = hint;
+      line.textContent = words.trim();
+      line.className = words.trim() === told.warning ? "warn" : "soft";
       return line;
-    });
-    plan.replaceChildren(title, list, ...hints);
+    }));
   }
 
   function later() {
