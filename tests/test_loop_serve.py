@@ -277,6 +277,7 @@ EVIL = [
     {"dataset": {"source": "..\\secret"}},
     {"dataset": {"test": "a\0b"}},
     {"microstructure": {"size": 100000, "phase_conductivity": [0.1, 1.0]}},
+    {"target": [{"kxx": 0.3}] * 51},
 ]
 
 
@@ -290,7 +291,7 @@ def test_what_runs_code_or_leaves_the_folder_is_refused_by_name(place, change, t
     told = client.post("/api/check", json={"config": table}).json()
     (section, (key, *_)) = next((s, list(v[0] if isinstance(v, list) else v)) for s, v in change.items())
     assert not told["ok"]
-    assert told["refusal"].startswith(f"{section}.{key}")
+    assert told["refusal"].startswith((f"{section}.{key}", "target: 51"))
     assert "--trust" in told["refusal"]
     answer = client.post("/api/campaigns", json={"name": "new", "config": table})
     assert (answer.status_code, answer.json()["error"]) == (403, told["refusal"])
@@ -337,8 +338,10 @@ def test_a_campaign_that_names_code_is_listed_and_not_read(place, tmp_path):
         ({"config": {**TINY, "target": [{"words": ["kxx"]}]}}, "target"),
         ({"config": {**TINY, "target": 7}}, "target"),
         ({"config": {"physics": "x"}}, ""),
+        ({"config": {**TINY, "target": [{"words": "kxx = " + "9" * 90}]}}, "target"),
+        ({"toml": "name = 1." + "1" * 90000}, ""),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_nonsense_is_refused_in_a_sentence(client, sent, words):
     told = client.post("/api/check", json=sent)
@@ -354,6 +357,16 @@ def test_what_is_no_question_is_refused(client, body):
     answer = client.post("/api/check", content=body, headers=JSON)
     assert 400 <= answer.status_code < 500
     assert answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    "sent", ['{"toml": "HALF"}', '{"config": {"name": "HALF"}}', '{"config": {"HALF": 1}}', '{"HALF": 1}']
+)
+def test_half_a_character_is_refused(client, sent):
+    answer = client.post("/api/check", content=sent.replace("HALF", "\\ud800"), headers=JSON)
+    told = answer.json()
+    assert (answer.status_code, bool(told.get("refusal"))) in {(200, True), (422, False)}
+    assert told.get("refusal") or told["error"]
 
 
 # --- who may ask

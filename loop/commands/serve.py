@@ -60,5 +60,5 @@ def serve(
             print("janus-al: --trust: whoever reaches the page may run code on this machine", file=sys.stderr)
         print(access.address, flush=True)
         app = application(dir_, access, jobs, trust)
-        quiet = Config(app, log_level="warning", access_log=False, server_header=False, date_header=False)
+        quiet = Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
         Server(quiet).run(sockets=[listening])

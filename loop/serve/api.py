@@ -2,7 +2,12 @@
 
 import json
 import mimetypes
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -30,8 +35,8 @@ REPORT = (
 SHOWN = {".png": "image/png", ".json": "application/json"}
 """files that a browser shows; it downloads all others"""
 PIECE = 2**16
-WAIT = 20.0
-"""seconds for those who ask for a plan while another is measured"""
+WAIT = 5.0
+"""seconds for those who ask for what keeps a core busy while others do"""
 
 Refusals = dict[int | str, dict[str, Any]]
 
@@ -103,6 +108,17 @@ async def design_of(request: Request, name: str, design: str) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def turn(free: threading.Semaphore) -> Iterator[None]:
+    """Wait for one's turn; 503 where that takes long."""
+    if not free.acquire(timeout=WAIT):
+        raise HTTPException(503, "others ask for the same; ask again in a while")
+    try:
+        yield
+    finally:
+        free.release()
+
+
 def marked(request: Request, mark: str, body: bytes, kind: str) -> Response:
     """An answer that is not sent again to who has it."""
     tag = f'"{mark}"'
@@ -131,10 +147,11 @@ async def campaign(request: Request, name: str) -> Response:
     return marked(request, now.mark, now.once(f"one {name}", lambda: json.dumps(found).encode()), "application/json")
 
 
-@api.post("/check")
+@api.post("/check", responses=told(503))
 def checked(request: Request, asked: Asked) -> dict[str, Any]:
     """A configuration, checked; nothing is paid or written. `regions` are SVG, one for each target."""
-    found = check(asked.given, request.app.state.rules)
+    with turn(request.app.state.checking):
+        found = check(asked.given, request.app.state.rules)
     return {
         "ok": found.config is not None,
         "refusal": found.refusal or None,
@@ -148,20 +165,17 @@ def checked(request: Request, asked: Asked) -> dict[str, Any]:
 @api.post("/plan", responses=told(422, 503))
 def planned(request: Request, asked: Asked) -> dict[str, Any]:
     """What a campaign will take, as `janus-al campaign plan --json` says it; `plan` is null where that is not known."""
-    found = check(asked.given, request.app.state.rules)
+    with turn(request.app.state.checking):
+        found = check(asked.given, request.app.state.rules)
     if found.config is None:
         raise HTTPException(422, found.refusal)
     try:
         from loop.campaign.plan import plan
     except ImportError:
         return {"plan": None}
-    turn, execution = request.app.state.planning, found.config.execution
-    if not turn.acquire(timeout=WAIT):
-        raise HTTPException(503, "other plans are being measured; ask again")
-    try:
+    execution = found.config.execution
+    with turn(request.app.state.planning):
         return {"plan": plan(found.config, prepare(execution.device, execution.threads)).as_json()}
-    finally:
-        turn.release()
 
 
 @api.get("/offers")
@@ -273,8 +287,6 @@ def known(request: Request, name: str) -> dict[str, Any]:
 
 def _file(request: Request, policy: str, *names: str) -> Response:
     """A file under the folder that is served, unless who asks has it."""
-    import os
-
     with shelf.opened(request.app.state.board.root, *names) as file:
         what = os.fstat(file.fileno())
         tag = f"{what.st_mtime_ns:x}-{what.st_size:x}"
@@ -291,6 +303,4 @@ def _file(request: Request, policy: str, *names: str) -> Response:
 
 
 def _saved(name: str) -> dict[str, str]:
-    from urllib.parse import quote
-
     return {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}

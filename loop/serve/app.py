@@ -39,7 +39,7 @@ def application(root: Path, access: Access, most: int = 2, trust: bool = False) 
     root = root.resolve()
     app.state.board = Board(root, Jobs(root, most), trust)
     app.state.rules = Rules(root, shipped(), trust)
-    app.state.planning = threading.Lock()
+    app.state.planning, app.state.checking = threading.Semaphore(1), threading.Semaphore(2)
     app.state.drawn = {path.name: path.read_bytes() for path in _static()}
     app.include_router(api)
     app.include_router(pages)
@@ -55,6 +55,7 @@ def _static() -> list[Any]:
 
 
 def _answer(request: Request, status: int, words: str) -> Response:
+    words = words.encode(errors="backslashreplace").decode()
     if request.url.path.startswith("/api/"):
         return JSONResponse({"error": words}, status)
     return fault(status, words)

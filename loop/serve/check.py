@@ -1,6 +1,7 @@
 """A configuration from the page, checked before anything is paid: refused in the command line's words, or drawn."""
 
 import contextlib
+import json
 import math
 import re
 import tomllib
@@ -77,7 +78,8 @@ def check(given: Mapping[str, Any] | str, rules: Rules, files: bool = True) -> C
             if config.dataset.generate is None or config.dataset.test is None:  # else the images would be made here
                 check_source(config)
     except REFUSALS as error:
-        return Checked(None, _sentence(error), isinstance(error, TrustError), (), _drawn(table, rules), _toml(table))
+        words = _sentence(error).replace(f"{rules.root}/", "")
+        return Checked(None, words, isinstance(error, TrustError), (), _drawn(table, rules), _toml(table))
     warnings = tuple(reach.warning for reach in config.reach.values() if reach.warning)
     pictures = {r.target: drawn(r) for r in regions(config, config.targets()[:DRAWN])}
     return Checked(config, "", False, warnings, pictures, _toml(table))
@@ -89,6 +91,10 @@ def stored(config: CampaignConfig) -> str:
 
 
 def _parsed(given: Mapping[str, Any] | str) -> dict[str, Any]:
+    try:
+        (given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)).encode()
+    except UnicodeEncodeError:
+        raise ConfigError("half a character (a lone surrogate) is in it; take it out") from None
     if not isinstance(given, str):
         return dict(given)
     if any(line.count(".") > DOTS for line in given.splitlines()):

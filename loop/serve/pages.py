@@ -30,6 +30,7 @@ def environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        auto_reload=False,
     )
     made.filters |= {"number": number, "picture": picture, "rows": rows, "ago": ago}
     return made

@@ -14,8 +14,8 @@ from loop.design.generators import BUILT_IN as GENERATORS
 
 FILES = (("network", "start"), ("dataset", "source"), ("dataset", "test"))
 MEND = "; start the page with --trust if all who reach it may run code here"
-PIXELS = 2**22
-"""of an image asked for through the page"""
+PIXELS, TARGETS = 2**22, 50
+"""of an image and of a campaign asked for through the page, at most"""
 
 
 class TrustError(UsageError):
@@ -46,7 +46,7 @@ def check_code(table: Mapping[str, Any]) -> None:
 
 
 def check_size(table: Mapping[str, Any]) -> None:
-    """Refuse images too large for a page to draw and check as one types.
+    """Refuse images too large, and targets too many, to be checked as one types.
 
     Raises:
         TrustError: with the size.
@@ -56,6 +56,8 @@ def check_size(table: Mapping[str, Any]) -> None:
     sides = size if isinstance(size, list) else [size] * (dim if dim in (2, 3) else 2)
     for side in sides[:3]:
         pixels *= side if isinstance(side, int) and side > 0 else 1
+    if isinstance(targets := table.get("target"), list) and len(targets) > TARGETS:
+        raise TrustError(f"target: {len(targets)} of them; through the page {TARGETS} at most{MEND}")
     if pixels > PIXELS:
         raise TrustError(f"microstructure.size {size}: {pixels} cells; through the page {PIXELS} at most{MEND}")
 
