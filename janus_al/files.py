@@ -13,10 +13,11 @@ MODEL = ("model.json", "weights.safetensors", "SHA256SUMS")
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary path that becomes `path`, durably, when the block ends well, and vanishes otherwise.
 
-    A new file gets the permissions that the user's umask leaves, one that replaces another keeps the other's.
+    `durable = False` is for what can be made again, and is known to be torn if a power cut tears it. A new file gets
+    the permissions that the user's umask leaves, one that replaces another keeps the other's.
     """
     temporary = make_temporary(path)
     try:
@@ -24,14 +25,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
         if mode is not None:
             temporary.chmod(mode | stat.S_IWUSR)
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         if mode is not None:
             temporary.chmod(mode)
         temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
+        if durable:
+            directory = os.open(path.parent, os.O_RDONLY)
+            os.fsync(directory)
+            os.close(directory)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -21,7 +21,7 @@ from loop.campaign.campaign import Campaign
 from loop.campaign.toml import load_config
 from loop.commands.run import run_campaign
 from loop.exports.surface import surface as exported
-from loop.output import pictures, projections, turntable, volumes
+from loop.output import dossier, pictures, projections, turntable, volumes
 from loop.output.volumes import HEAT, Volume, block, render, slices, surface
 from loop.simulation.progress import Progress
 from simulators import write_png
@@ -181,7 +181,7 @@ def test_designs_have_a_picture_and_slices(campaign, tmp_path, monkeypatch):
     made, folders = projections.designs_of(campaign), sorted((campaign.folder / "designs").iterdir())
     assert [path.name for path in folders] == [d["name"] for d in made] == [f"across-0{n}" for n in range(1, 6)]
     for path, design in zip(folders, made, strict=True):
-        assert sorted(p.name for p in path.iterdir()) == ["design.json", "design.png", "image.npy", "slices.png"]
+        assert {p.name for p in path.iterdir()} == {*dossier.FILES} - {"image.png", "design.dxf"}
         np.testing.assert_array_equal(np.load(path / "image.npy"), design["image"])
         assert Image.open(path / "design.png").size == (840, 420)
         assert Image.open(path / "slices.png").size[0] == 720

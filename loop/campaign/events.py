@@ -174,6 +174,8 @@ class _Candidate(_Table):
     source: str = ""
     bias: dict[str, float] = {}
     first_shot: Values
+    trials: list[Hash] = []
+    """images simulated, in order"""
     error: float | None
     simulations: Count
     met: bool

@@ -174,6 +174,7 @@ def table_row(candidate: Candidate) -> dict[str, object]:
         "final": dict(candidate.trials[candidate.best].properties),
         "error": candidate.error,
         "hash": content_hash(candidate.trials[candidate.best].image),
+        "trials": [content_hash(trial.image) for trial in candidate.trials],
         "simulations": len(candidate.trials),
         "met": candidate.met,
         "verdict": candidate.verdict,

@@ -7,8 +7,8 @@ from loop.exports.surface import Floats, area, outlines
 from loop.exports.voxels import within
 
 MILLIMETRES = {"nm": 1e-6, "um": 1e-3, "mm": 1.0, "cm": 10.0, "m": 1000.0}
-UNITS = {"nm": 12, "um": 13, "mm": 4, "cm": 5, "m": 6}
-"""$INSUNITS of a DXF"""
+UNITS = {"": 0, "nm": 12, "um": 13, "mm": 4, "cm": 5, "m": 6}
+"""$INSUNITS of a DXF; 0 says that there is none"""
 
 
 def write_dxf(path: Path, part: Part) -> Written:

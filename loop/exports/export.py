@@ -15,7 +15,7 @@ from janus_al.samples import content_hash
 from loop import UsageError
 from loop.exports.drawings import write_dxf, write_svg
 from loop.exports.meshes import write_inp, write_vtu
-from loop.exports.part import Labels, Part, Written
+from loop.exports.part import Labels, Part, Written, length
 from loop.exports.solids import write_stl
 from loop.exports.subjects import Subject, read_subjects
 from loop.exports.volumes import write_npy, write_tif, write_vti
@@ -148,15 +148,12 @@ def _edge(name: str, subject: Subject, request: Export) -> tuple[float, str]:
             f"{name}: nothing says how large it is; give --size, the length of its longest side, such as 10mm"
         )
     try:
-        metres(words)
+        number, unit = length(words)
     except ValueError as error:
         raise UsageError(f"--size {error}") from None
-    match = LENGTH.fullmatch("".join(words.split()))
-    assert match is not None
-    unit = "um" if match[2] in ("µm", "μm") else match[2]
     if not LEAST <= metres(words) / count <= MOST:
         raise UsageError(f"--size {words}: {count} voxels long, one must be from {LEAST:g} to {MOST:g} m")
-    return float(match[1]) / count, unit
+    return number / count, unit
 
 
 def _conducted(parts: Sequence[Part], found: Sequence[Written], workers: int) -> dict[str, Found]:

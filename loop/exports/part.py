@@ -6,8 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al.material import Boundary
+from loop.design.measures import LENGTH, metres
 
 Labels = NDArray[np.unsignedinteger]
+
+
+def length(words: str) -> tuple[float, str]:
+    """A length in words, such as 0.5um, as a number and its unit.
+
+    Raises:
+        ValueError: it is none.
+    """
+    metres(words)
+    match = LENGTH.fullmatch("".join(words.split()))
+    assert match is not None
+    return float(match[1]), "um" if match[2] in ("µm", "μm") else match[2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +31,7 @@ class Part:
         image: labels (ny, nx), row 0 on top, or (nz, ny, nx).
         edge: length of a voxel's side.
         thickness: of a layer: of a plane what it is extruded by, of a volume `edge`.
-        unit: of both lengths, and of all coordinates written.
+        unit: of both lengths, and of all coordinates written; "" where these are pixels.
         label: of the phase that surfaces enclose.
         smooth: width of the filter of surfaces and outlines, in voxels; see `loop.exports.surface`.
         boundary: under which the image was designed; one that is periodic is smoothed as a cell.

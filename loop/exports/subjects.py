@@ -74,14 +74,15 @@ def _design(folder: Path) -> Subject:
     told = _json(origin)
     try:
         key, boundary = told["lineage"]["hash"], told["solver"]["boundary"]
-    except (KeyError, TypeError):
+        conductivity, pixel = tuple(map(float, told.get("conductivity", ()))), str(told.get("pixel", ""))
+    except (KeyError, TypeError, ValueError):
         raise DatasetError(
             f"{origin}: damaged; it names no image or boundary; write it again by `campaign report`"
         ) from None
     image = _image(folder / "image.npy", key)
     home = folder.resolve().parents[1]
     if not (home / CAMPAIGN).is_file():
-        return Subject(folder.name, image, boundary=boundary)
+        return Subject(folder.name, image, conductivity, boundary, pixel)
     config = load_stored(home)
     return Subject(folder.name, image, config.material.phase_conductivity, boundary, config.microstructure.pixel)
 

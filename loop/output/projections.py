@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from janus_al import dataset
-from janus_al.files import atomic_path
 from janus_al.samples import content_hash
 from loop import CREATED_BY
 from loop.campaign.campaign import Campaign
@@ -23,14 +22,12 @@ from loop.design.measures import properties_of
 from loop.design.targets import Target
 from loop.files.lock import is_locked
 from loop.files.outputs import OutputError, inside
-from loop.output import pictures
-from loop.output.volumes import Volume, slices
+from loop.output.dossier import FILES, own_files, write_dossier
 from loop.simulation.rows import result_at
 from loop.simulation.simulate import limits_of
 from loop.simulation.verify import confirmed
 
 FORETOLD = ("predicted", "interval", "p_hit")
-DESIGN_FILES = ("design.json", "image.npy", "image.png", "design.png", "slices.png")
 
 
 def write_dataset(campaign: Campaign) -> Path:
@@ -42,9 +39,7 @@ def write_dataset(campaign: Campaign) -> Path:
 
 
 def write_designs(campaign: Campaign) -> list[Path]:
-    """One folder a design; those of designs that are no more are removed.
-
-    In it are design.json, image.npy and image.png, or, of a volume, design.png and slices.png.
+    """One folder a design, its dossier (`loop.output.dossier`); those of designs that are no more are removed.
 
     A folder is the campaign's if its design.json says so. Nothing else in designs/ is touched.
 
@@ -58,8 +53,8 @@ def write_designs(campaign: Campaign) -> list[Path]:
     folders = {inside(root, d["name"], campaign.journal.path): d for d in designs}
     for folder in sorted(set(root.iterdir()) - set(folders)):
         if _is_ours(folder, campaign.identity):
-            for name in DESIGN_FILES:
-                (folder / name).unlink(missing_ok=True)
+            for path in own_files(folder):
+                path.unlink()
             if not any(folder.iterdir()):
                 folder.rmdir()
     taken = []
@@ -69,17 +64,7 @@ def write_designs(campaign: Campaign) -> list[Path]:
         elif _holds_files(folder) and not _is_ours(folder, campaign.identity, design["lineage"]["hash"]):
             taken.append(folder)
             continue
-        description = {k: v for k, v in design.items() if k != "image"}
-        with atomic_path(folder / "design.json") as temporary:
-            temporary.write_text(json.dumps(description, indent=1, allow_nan=False))
-        with atomic_path(folder / "image.npy") as temporary, temporary.open("wb") as file:
-            np.save(file, design["image"])
-        if design["image"].ndim == 2:
-            pictures.write(folder / "image.png", design["image"], campaign.material)
-        else:
-            pictures.write(folder / "design.png", design["image"], campaign.material)
-            with atomic_path(folder / "slices.png") as temporary:
-                temporary.write_bytes(slices(Volume.of(design["image"], campaign.material)))
+        write_dossier(folder, design, campaign.material)
     if taken:
         raise OutputError(f"{taken[0]}: not made by this campaign, which has a design of that name; move it away")
     return list(folders)
@@ -87,7 +72,7 @@ def write_designs(campaign: Campaign) -> list[Path]:
 
 def _is_ours(folder: Path, identity: str, key: str = "") -> bool:
     """Whether a campaign wrote a design into a folder: its design.json says so, or its image has that hash."""
-    files = [folder / name for name in DESIGN_FILES]
+    files = [folder / name for name in FILES]
     if folder.is_symlink() or not folder.is_dir() or any(path.is_symlink() for path in files):
         return False
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -107,6 +92,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
     """Every design with its image, properties with bounds, and lineage."""
     targets, learns = {t.name: t for t in campaign.targets}, campaign.config.loop.retrain != "never"
     modelled = bool(campaign.journal.of("trained"))
+    begun = next((e for e in campaign.journal.of("campaign")), {})
     limits, table = limits_of(campaign.material, trusted=True), proposed_as(campaign.journal.events)
     designs = []
     for event in campaign.journal.of("round"):
@@ -127,6 +113,8 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                     "likeness": None if likeness is None else likeness.score(image),
                     "limits": between,
                     "to_limit": to_limit(target, properties, campaign.config.reach[target.name], between),
+                    "pixel": campaign.config.microstructure.pixel,
+                    "conductivity": list(campaign.material.phase_conductivity),
                     "units": {n: unit for n in samples.material.simulated if (unit := samples.material.unit(n))},
                     "solver": {
                         "name": samples.meta["solver"][row].decode(),
@@ -138,11 +126,16 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                     **{part: entry[part] for part in ("reference", "certificate") if part in entry},
                     "lineage": {
                         "campaign": campaign.identity,
+                        "name": campaign.config.name,
+                        "versions": sorted(begun.get("versions", {}).values()),
+                        "generator": campaign.config.loop.generator,
                         "round": number,
                         "seed": campaign.config.seed,
                         "model": f"models/r{number - 1 if learns else 0:04d}" if modelled else None,
+                        "model_sha256": _digest(campaign, number - 1 if learns else 0),
                         **{part: proposed[part] for part in FORETOLD if part in proposed},
                         "first_shot": proposed["first_shot"],
+                        "steps": _steps(campaign, proposed, target),
                         "simulations": proposed["simulations"],
                         "hash": entry["hash"],
                     },
@@ -150,6 +143,29 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                 }
             )
     return designs
+
+
+def _digest(campaign: Campaign, number: int) -> str | None:
+    """Of the model of a round; None where the journal names none."""
+    known = [e for kind in ("trained", "retrained") for e in campaign.journal.of(kind) if e["round"] == number]
+    start = next((e.get("start") for e in campaign.journal.of("campaign")), None)
+    return next((e["sha256"] for e in reversed(known) if e.get("sha256")), start if number == 0 else None)
+
+
+def _steps(campaign: Campaign, proposed: dict[str, Any], target: Target) -> list[dict[str, Any]]:
+    """What was simulated on the way from a candidate to a design; of old campaigns the first and the last are known."""
+    found = []
+    for key in proposed.get("trials", []):
+        samples, row = campaign.ledger.row(key)
+        found.append(
+            {"hash": key, "properties": properties_of(result_at(samples, row), samples.image[row], target.geometry)}
+        )
+    if not found and proposed["simulations"] > 1:
+        found = [
+            {"hash": "", "properties": proposed["first_shot"]},
+            {"hash": proposed["hash"], "properties": proposed["final"]},
+        ]
+    return found or [{"hash": proposed["hash"], "properties": proposed["first_shot"]}]
 
 
 def _best(target: Target, rounds: Sequence[dict[str, Any]], reach: Reach) -> dict[str, Any] | None:

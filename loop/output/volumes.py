@@ -10,6 +10,7 @@ from PIL import Image
 
 from janus_al.material import Material
 from janus_al.properties import row_of
+from loop.design.measures import in_words, metres
 from loop.output.painter import PLAIN, Painter, Points
 
 AMBER, HEAT = (238, 170, 72), (176, 58, 0)
@@ -27,19 +28,21 @@ class Volume:
         labels: (nz, ny, nx).
         phase: label of the phase whose surface is drawn.
         heat: of each axis along which heat is conducted the property, as {"z": "kzz"}.
+        pixel: length of a cell's side, such as 0.5um; empty if it is not known.
     """
 
     labels: NDArray[np.integer]
     phase: int = 1
     heat: Mapping[str, str] = field(default_factory=dict)
+    pixel: str = ""
 
     @classmethod
-    def of(cls, labels: NDArray[np.integer], material: Material) -> "Volume":
+    def of(cls, labels: NDArray[np.integer], material: Material, pixel: str = "") -> "Volume":
         """With the phase that conducts best, or is the stiffest: the first property decides."""
         name = material.simulated[0]
         constant = material.of(name).constants.get(row_of(name).driver)
         heat = {n[1]: n for p in material.physics if p.simulator == "conduction" for n in p.properties if n[1] == n[2]}
-        return cls(labels, int(np.argmax(constant)) if isinstance(constant, tuple) else 1, heat)
+        return cls(labels, int(np.argmax(constant)) if isinstance(constant, tuple) else 1, heat, pixel)
 
     @property
     def upright(self) -> NDArray[np.integer]:
@@ -56,8 +59,15 @@ class Volume:
 
     @property
     def titles(self) -> dict[str, tuple[str, tuple[int, int, int]]]:
-        """Words and colour of each axis."""
-        return {a: (f"{a}: heat, {self.heat[a]}", HEAT) if a in self.heat else (a, PLAIN) for a in "xyz"}
+        """Words and colour of each axis; its arrow is as long as the side, whose length is told where it is known."""
+        long = dict.fromkeys("xyz", "")
+        if self.pixel:
+            edge = metres(self.pixel)
+            long = {a: f", {in_words(edge * side)}" for a, side in zip("xyz", self.sides.tolist(), strict=True)}
+        return {
+            a: (f"{a}: heat, {self.heat[a]}{long[a]}", HEAT) if a in self.heat else (f"{a}{long[a]}", PLAIN)
+            for a in "xyz"
+        }
 
 
 def surface(volume: Volume) -> tuple[Points, NDArray[np.integer]]:
