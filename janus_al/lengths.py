@@ -38,3 +38,10 @@ def agreed(*lengths: str) -> str:
         if abs(metres(other) / metres(told[0]) - 1) > 1e-9:
             raise ValueError(f"a pixel of {other} and one of {told[0]}")
     return told[0] if told else ""
+
+
+def in_words(length: float) -> str:
+    """Metres in the unit in which they are from 1 to 999, where there is one, as 16 um."""
+    fitting = [u for u in ("nm", "um", "mm", "m") if LENGTHS[u] <= length * (1 + 1e-9)]
+    unit = fitting[-1] if fitting else "nm"
+    return f"{length / LENGTHS[unit]:.4g} {unit}"

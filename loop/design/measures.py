@@ -152,13 +152,6 @@ def least_likeness(least: float | str) -> float:
     )
 
 
-def in_words(length: float) -> str:
-    """Metres in the unit in which they are from 1 to 999, where there is one, as 16 um."""
-    fitting = [u for u in ("nm", "um", "mm", "m") if LENGTHS[u] <= length * (1 + 1e-9)]
-    unit = fitting[-1] if fitting else "nm"
-    return f"{length / LENGTHS[unit]:.4g} {unit}"
-
-
 @lru_cache
 def disc(diameter: int, dim: int) -> NDArray[np.bool_]:
     """The disc, or ball, of a diameter in pixels."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from janus_al.files import atomic_path
-from janus_al.lengths import LENGTH, LENGTHS, metres
+from janus_al.lengths import LENGTHS, metres
 from janus_al.material import Boundary, conduction
 from janus_al.samples import content_hash
 from loop import UsageError

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al.lengths import LENGTH, metres
 from janus_al.material import Boundary
-from loop.design.measures import LENGTH, metres
 
 Labels = NDArray[np.unsignedinteger]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from janus_al.files import atomic_path
+from janus_al.lengths import in_words, metres
 from janus_al.material import Material
 from loop.design.features import LARGEST, features_of
-from loop.design.measures import in_words, metres
 from loop.design.targets import Target
 from loop.exports.drawings import write_dxf
 from loop.exports.part import Part, length

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from janus_al.lengths import in_words, metres
 from janus_al.material import Material
-from loop.design.measures import in_words, metres
 
 INK, SOFT = (28, 36, 48), (91, 102, 117)
 STRIP, FONT = 46, 15

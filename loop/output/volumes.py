@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from janus_al.lengths import in_words, metres
 from janus_al.material import Material
 from janus_al.properties import row_of
-from loop.design.measures import in_words, metres
 from loop.output.painter import PLAIN, Painter, Points
 
 AMBER, HEAT = (238, 170, 72), (176, 58, 0)
