@@ -15,12 +15,13 @@ from PIL import Image
 from scipy.ndimage import label
 from test_loop_outputs import state_of
 
+from janus_al.lengths import in_words
 from janus_al.material import Material, Physics, conduction
 from janus_al.samples import content_hash
 from loop.campaign.campaign import Campaign
 from loop.design.features import LARGEST, features_of
 from loop.design.geometry import painted
-from loop.design.measures import in_words, smallest_feature
+from loop.design.measures import smallest_feature
 from loop.design.targets import Target
 from loop.exports.surface import area
 from loop.output.again import commands
