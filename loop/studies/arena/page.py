@@ -18,30 +18,29 @@ Report = dict[str, Any]
 
 
 def summary(arena: Arena, parts: Sequence[Part]) -> Report:
-    """Every campaign, means over those seeds that all strategies of a track have finished, and ratios, as JSON."""
+    """Every campaign, means over those seeds that all strategies of a track have finished, and ratios, as JSON.
+
+    A strategy that has finished no seed of a track is left out there.
+    """
     found = {(p.track.name, p.strategy.name, p.seed): p.scored for p in parts}
     tracks = []
     for track in arena.track:
-        seeds = [
-            seed
-            for seed in range(arena.seeds)
-            if all((track.name, strategy.name, seed) in found for strategy in arena.strategy)
-        ]
-        if seeds:
-            tracks.append(
-                _track(arena, track, {s.name: [found[track.name, s.name, n] for n in seeds] for s in arena.strategy})
-            )
+        names = [s.name for s in arena.strategy if any((track.name, s.name) == key[:2] for key in found)]
+        seeds = [n for n in range(arena.seeds) if all((track.name, name, n) in found for name in names)]
+        if names and seeds:
+            tracks.append(_track(arena, track, {name: [found[track.name, name, n] for n in seeds] for name in names}))
     return {"name": arena.name, "campaign": arena.campaign, "tracks": tracks}
 
 
 def _track(arena: Arena, track: Track, scores: dict[str, list[Scored]]) -> Report:
     counts = {name: [s.last.counted for s in own] for name, own in scores.items()}
-    baselines = [s.name for s in arena.strategy if s.baseline]
+    strategies = [s for s in arena.strategy if s.name in scores]
+    baselines = [s.name for s in strategies if s.baseline]
     best = max(baselines, key=lambda name: mean(counts[name]), default=None)
     config = arena.config(track, arena.strategy[0], 0, Path("data.h5"), None)
     targets, budget = config.targets(), config.budget.simulations
     rows = []
-    for strategy in arena.strategy:
+    for strategy in strategies:
         own = scores[strategy.name]
         row: Report = {"name": strategy.name, "what": strategy.what, "baseline": strategy.baseline}
         for figure in ("counted", "hits", "simulations", "seconds"):
