@@ -126,6 +126,8 @@ def evaluate(
         raise UsageError(f"{data} is not what {model} was trained for: {error}") from None
     if lacking := [name for name in network.config.properties if name not in samples.names]:
         raise UsageError(f"{data}: its samples have {', '.join(samples.names)}, and {model} predicts {lacking[0]}")
+    if likeness and len(samples) < 2:
+        raise UsageError(f"{data}: {len(samples)} image; a class has two at least, which say how they differ")
     check_test(samples, card.images, str(data))
     if calibrate and (place := shipped(model)) != model:
         raise UsageError(f"{model}: --calibrate writes into the model, and this one is shipped; copy {place} first")
