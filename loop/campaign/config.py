@@ -74,7 +74,8 @@ class Network(JanusConfig):
     """The network that is built, or that of the trained model to start from."""
 
     start: Path | None = None
-    """folder of a trained model, relative to the current directory: it makes the first proposals, untrained"""
+    """a shipped model by name, or the folder of your own, relative to the current directory: it makes the first
+    proposals, untrained"""
 
     @property
     def built(self) -> JanusConfig:
