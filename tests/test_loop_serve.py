@@ -27,7 +27,7 @@ from loop.serve import shelf
 from loop.serve.access import LARGEST, Access
 from loop.serve.app import application
 from loop.serve.check import check
-from loop.serve.jobs import Jobs
+from loop.serve.jobs import BusyError, Jobs
 from loop.serve.region import drawn, regions
 from loop.serve.trust import FILES
 
@@ -600,36 +600,56 @@ def until(what, seconds=60):
     return found
 
 
-def test_a_campaign_is_started_once_stopped_by_a_later_page_and_resumed(tmp_path):
-    client = of(tmp_path, most=1)
-
-    def state(name="new"):
-        client.app.app.state.board.look(again=True)
-        return client.get(f"/api/campaigns/{name}").json()["state"]
-
-    table = {**TINY, "budget": {"rounds": 2, "simulations": 60, "probes": 6}}
-    answer = client.post("/api/campaigns", json={"name": "new", "config": table})
+def started(root):
+    """A client of a folder in which a campaign, `new`, was just started, and how that stands."""
+    client = of(root, most=1)
+    answer = client.post("/api/campaigns", json={"name": "new", "config": TINY})
     assert (answer.status_code, answer.json()["state"]) == (201, "starting")
-    again = client.post("/api/campaigns", json={"name": "new", "config": table})
+
+    def state():
+        client.app.app.state.board.look(again=True)
+        return client.get("/api/campaigns/new").json()["state"]
+
+    return client, state
+
+
+def gone(root, *names):
+    """Wait until no process of these campaigns is left."""
+    until(lambda: not any(map(Jobs(root, 1).alive, names)))
+
+
+def test_a_campaign_is_started_once_and_stopped_by_a_later_page(tmp_path):
+    client, state = started(tmp_path)
+    again = client.post("/api/campaigns", json={"name": "new", "config": TINY})
     assert (again.status_code, again.json()["error"].split(":")[0]) == (409, "new")
-    other = client.post("/api/campaigns", json={"name": "other", "config": table})
-    assert other.status_code == 409
-    assert "--jobs 1" in other.json()["error"]
+    other = client.post("/api/campaigns", json={"name": "other", "config": TINY})
+    assert (other.status_code, "--jobs 1" in other.json()["error"]) == (409, True)
     assert not (tmp_path / "other").exists()
-    client = of(tmp_path, most=1)  # as if the page had been started anew
-    until(lambda: state() in {"running", "done"})
-    assert client.post("/api/campaigns/new/stop", json={}).status_code in {202, 409}
-    until(lambda: Jobs(tmp_path, 1).alive("new") is None)
-    assert state() in {"interrupted", "done"}
-    if state() == "interrupted":
-        assert client.post("/api/campaigns/new/resume", json={}).status_code == 202
-        until(lambda: state() == "done")
-    until(lambda: Jobs(tmp_path, 1).alive("new") is None)
+    assert client.post("/api/campaigns/new/resume", json={}).status_code == 409
+    later = of(tmp_path, most=1)
+    assert later.get("/api/campaigns/new").json()["can"] == ["stop"]
+    assert later.post("/api/campaigns/new/stop", json={}).status_code == 202
+    gone(tmp_path, "new")
+    assert state() == "interrupted"
+    assert client.get("/api/campaigns/new").json()["can"] == ["resume"]
+    assert later.post("/api/campaigns/new/stop", json={}).status_code == 409
+    assert later.post("/api/campaigns/none/stop", json={}).status_code == 404
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["starting", "running"])
+def test_a_stopped_campaign_is_resumed_to_its_end(tmp_path, when):
+    client, state = started(tmp_path)
+    until(lambda: state() in {when, "done"})
+    client.post("/api/campaigns/new/stop", json={})
+    gone(tmp_path, "new")
+    assert state() == "interrupted"
+    assert client.post("/api/campaigns/new/resume", json={}).status_code == 202
+    until(lambda: state() == "done")
+    gone(tmp_path, "new")
     assert len(client.get("/api/campaigns/new").json()["designs"]) == 2
     assert client.post("/api/campaigns/new/resume", json={}).status_code == 409
-    taken = client.post("/api/campaigns", json={"name": "NEW", "config": table})
-    assert taken.status_code == 409
-    assert client.post("/api/campaigns/none/stop", json={}).status_code == 404
+    assert client.post("/api/campaigns", json={"name": "NEW", "config": TINY}).status_code == 409
 
 
 def test_a_process_of_another_time_is_not_taken_for_a_campaign(tmp_path):
@@ -682,4 +702,6 @@ def test_every_line_of_the_documentation_works(place, tmp_path, monkeypatch):
                 timeout=60,
             )
             assert done.returncode == 0, (call, done.stderr)
-    until(lambda: not any(map(Jobs(place, 2).alive, ("mine", "whole"))))
+    with contextlib.suppress(BusyError):
+        Jobs(place, 2).stop("whole")
+    gone(place, "mine", "whole")

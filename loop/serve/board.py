@@ -132,8 +132,7 @@ class Board:
         state = "starting" if job and found["state"] == "interrupted" else found["state"]
         reason = None if state in {"interrupted", "starting"} else found["reason"]
         designs = [{**self._design(name, d["name"]), "target": d["target"]} for e in rounds for d in e["designs"]]
-        ended = state in {"done", "stopped"}
-        can = ["resume"] if not job and state in {"interrupted", "stopped"} else ["stop"] if job and not ended else []
+        can = [] if state in {"done", "stopped"} else ["stop"] if job else ["resume"] if state == "interrupted" else []
         kept = {key: value for key, value in found.items() if key not in LEFT_OUT}
         whole = {"rounds_budget": table["budget"]["rounds"], "has_report": (folder / "report.html").is_file()}
         return {**kept, **whole, **doing, "state": state, "reason": reason, "designs": designs, "can": can}

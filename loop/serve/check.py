@@ -70,7 +70,8 @@ def check(given: Mapping[str, Any] | str, rules: Rules, files: bool = True) -> C
     """
     table: dict[str, Any] = {}
     try:
-        table = _spelled(_parsed(given))
+        table = _parsed(given)
+        table = _spelled(table)
         checked = _resolved(table, rules)
         config = combined(CampaignConfig, WHERE, [checked])
         if files:
@@ -165,6 +166,9 @@ def _toml(table: Mapping[str, Any]) -> str:
     import tomli_w
 
     try:
+        if isinstance(targets := table.get("target"), list):  # words that cannot be read are no key of the file
+            plain = [{k: v for k, v in t.items() if k != "words"} if isinstance(t, dict) else t for t in targets]
+            table = {**table, "target": plain}
         return tomli_w.dumps(table)
     except (TypeError, ValueError, RecursionError):
         return ""

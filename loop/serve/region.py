@@ -15,7 +15,7 @@ from loop.design.targets import EXTREMES, Target
 from loop.simulation.simulate import limits_of
 
 ACROSS, FRACTIONS = 48, 240
-WIDTH, HEIGHT, LEFT, BOTTOM, REST = 300, 264, 44, 34, 10
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 300, 274, 44, 34, 20, 10
 """of the drawing, and of its margins, in its own units"""
 
 Line = list[tuple[float, float]]
@@ -101,17 +101,21 @@ def drawn(region: Region) -> str:
 
     xs, ys = zip(*region.whole, strict=True)
     ends = _frame(xs, region.box[0]), _frame(ys, region.box[1])
-    x = _Scale(*ends[0], LEFT, WIDTH - REST)
-    y = _Scale(*ends[1], HEIGHT - BOTTOM, REST)
+    x = _Scale(*ends[0], LEFT, WIDTH - RIGHT)
+    y = _Scale(*ends[1], HEIGHT - BOTTOM, TOP)
     (left, right), (least, most) = ([scale(end) for end in b] for scale, b in zip((x, y), region.box, strict=True))
+    asked = any(math.isfinite(end) and end > 0 for ends in region.box for end in ends)
+    sought = {"max": max, "min": min}
+    extremes = [(i, (x, y)[i], sought[region.best[n]]) for i, n in enumerate(region.names) if n in region.best]
     environment = Environment(loader=PackageLoader("loop.serve", "pages"), autoescape=True, trim_blocks=True)
     return environment.get_template("region.svg.j2").render(
         region=region,
         size=(WIDTH, HEIGHT),
-        frame=(LEFT, REST, WIDTH - LEFT - REST, HEIGHT - BOTTOM - REST),
+        frame=(LEFT, TOP, WIDTH - LEFT - RIGHT, HEIGHT - BOTTOM - TOP),
         whole=_path(region.whole, x, y),
         allowed=_path(region.allowed, x, y),
-        box=(left, most, max(right - left, 3), max(least - most, 3)),
+        box=(left, most, max(right - left, 3), max(least - most, 3)) if asked else None,
+        limits=[(scale(end(v[i] for v in region.allowed)), i) for i, scale, end in extremes if region.allowed],
         ticks=[(x(v), f"{v:g}") for v in _ticks(*ends[0])],
         rises=[(y(v), f"{v:g}") for v in _ticks(*ends[1])],
     )

@@ -172,6 +172,7 @@ function open_form() {
     if (asking) asking.abort();
     const mine = (asking = new AbortController());
     start.disabled = true;
+    verdict.classList.add("waiting");
     try {
       const found = await post("/api/check", now, mine.signal);
       last = found;
