@@ -7,22 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from janus_al.shipped import DATA, models
 from loop.serve import shelf
 
-try:
-    from janus_al.shipped import DATA as SHIPPED
-except ImportError:
-    SHIPPED = Path(__file__).parents[2] / "data"
 DEEPEST, MOST = 3, 200
 """folders within the folder, and offers"""
 
 
 def shipped() -> dict[str, Path]:
     """Models and datasets that come with Janus-AL, by name."""
-    if not SHIPPED.is_dir():
-        return {}
-    found = {path.name: path for path in sorted(SHIPPED.iterdir()) if (path / "model.json").is_file()}
-    return found | {path.name: path for path in sorted(SHIPPED.glob("*.h5"))}
+    return {name: DATA / name for name in [*models(), *sorted(path.name for path in DATA.glob("*.h5"))]}
 
 
 def offers(root: Path, known: Mapping[str, Path]) -> list[dict[str, Any]]:
