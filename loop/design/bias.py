@@ -2,11 +2,14 @@
 
 A network errs alike where it is asked alike. So the generator is asked for what it would have to say for physics to say
 what is wanted, and what it then predicts is put right by as much. Of the mean of the errors only what noise does not
-explain is believed (James & Stein 1961, the positive part).
+explain is believed (James & Stein 1961, the positive part), and only the errors of the present model count: what it has
+learned from it errs in no more, or the other way.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean, variance
 from typing import Any
 
 import numpy as np
@@ -14,11 +17,7 @@ from numpy.typing import NDArray
 
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
-from loop.design.confidence import ages
 from loop.design.targets import Interval, Target
-
-FADING = 0.5
-"""what a first shot counts for every training since"""
 
 
 @dataclass(frozen=True)
@@ -57,31 +56,26 @@ def bias_of(rounds: Sequence[Sequence[Mapping[str, Any]]], learned: Sequence[boo
         rounds: first shots of each round, as rows of its table.
         learned: whether the model did after each of them.
     """
-    errors = dict[tuple[str, str], list[tuple[float, float]]]()
-    for shots, age in zip(rounds, ages(learned), strict=True):
-        for shot in shots:
+    errors = dict[tuple[str, str], list[float]]()
+    for index, shots in enumerate(rounds):
+        for shot in [] if any(learned[index:]) else shots:
             for name, value in shot["predicted"].items():
                 if name != FRACTION.name and name in shot["first_shot"]:
                     ends = (quantity(name).scaled(v) for v in (shot["first_shot"][name], value))
                     error = next(ends) - next(ends) + shot.get("bias", {}).get(name, 0.0)
-                    errors.setdefault((shot["target"], name), []).append((float(error), FADING**age))
+                    errors.setdefault((shot["target"], name), []).append(float(error))
     shifts = dict[str, dict[str, float]]()
     for (target, name), found in errors.items():
-        if shift := believed(*np.array([pair for pair in found if np.isfinite(pair[0])]).reshape(-1, 2).T):
+        if shift := believed([error for error in found if math.isfinite(error)]):
             shifts.setdefault(target, {})[name] = shift
     return Bias(shifts)
 
 
-def believed(errors: Any, weights: Any) -> float:
-    """Of the weighted mean of errors the part that their noise does not explain; 0 of fewer than two."""
-    if len(errors) < 2:
+def believed(errors: Sequence[float]) -> float:
+    """Of the mean of errors the part that their noise does not explain; 0 of fewer than two."""
+    if len(errors) < 2 or not (mean := fmean(errors)):
         return 0.0
-    mean = np.average(errors, weights=weights)
-    many = weights.sum() ** 2 / (weights**2).sum()
-    if many <= 1 or not mean:
-        return 0.0
-    noise = np.average((errors - mean) ** 2, weights=weights) / (many - 1)
-    return float(mean * max(0.0, 1 - noise / mean**2))
+    return mean * max(0.0, 1 - variance(errors) / len(errors) / mean**2)
 
 
 def _moved(name: str, value: Any, shift: Any) -> Any:

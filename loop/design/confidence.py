@@ -150,7 +150,9 @@ def past_of(rounds: Sequence[Sequence[Shot]], learned: Sequence[bool], limits: L
         learned: whether the model did after each of them, so that it says less of the next.
         limits: of the physics.
     """
-    weight = [FADING**age for age, shots in zip(ages(learned), rounds, strict=True) for _ in shots]
+    # Of the last round's model all of its own shots count, though it has learned from them since.
+    ages = [max(sum(learned[index:]) - 1, 0) for index in range(len(rounds))]
+    weight = [FADING**age for age, shots in zip(ages, rounds, strict=True) for _ in shots]
     every = [shot for shots in rounds for shot in shots]
     names = dict.fromkeys(n for shot in every for n in shot["predicted"] if n != FRACTION.name)
 
@@ -165,11 +167,6 @@ def past_of(rounds: Sequence[Sequence[Shot]], learned: Sequence[bool], limits: L
             off = quantity(name).scaled(column("first_shot", name)) - quantity(name).scaled(predicted[name])
             residual[name] = off / spaces[name]
     return Past(residual, np.array(weight), limits)
-
-
-def ages(learned: Sequence[bool]) -> list[int]:
-    """Trainings since each round; of the last model all of its own shots count, though it has learned from them."""
-    return [max(sum(learned[index:]) - 1, 0) for index in range(len(learned))]
 
 
 def coverage(rows: Sequence[Mapping[str, Any]]) -> dict[str, float] | None:
