@@ -50,7 +50,6 @@ def test_any_sides(network, padding, size, stem):
     ("change", "words"),
     [
         ({"size": 7}, "size 7: the network wants sides of at least 8"),
-        ({"size": 28, "coarsen": 4}, "size 28: .* at least 8 after blocks of 4; lower coarsen"),
         ({"architecture": "mlp"}, "architecture 'mlp': it must be conv or vit"),
         ({"padding": "reflect"}, "padding 'reflect': it must be zeros or circular"),
         ({"stem": 3}, "stem 3: it must be 2 or 4"),
@@ -341,5 +340,7 @@ def test_an_enlarged_network_is_the_same_of_larger_images(network, padding):
 def test_large_planes_are_coarsened_unless_told():
     for grid, block in (((128, 128), 1), ((130, 64), 2), ((256, 256), 4), ((1000, 1000), 15), ((136, 16, 16), 1)):
         assert JanusConfig().suited_to(grid, "dirichlet", ("kxx",)).coarsen == block
-    assert JanusConfig(coarsen=2).suited_to((256, 256), "dirichlet").seen == (128, 128)
+    assert JanusConfig(coarsen=8).suited_to((256, 256), "dirichlet").seen == (32, 32)
+    with pytest.raises(ValueError, match="coarsen 8: leaves fewer than the 8 blocks a side it wants; lower it"):
+        JanusConfig(coarsen=8).suited_to((48, 64), "dirichlet")
     assert JanusConfig(size=256).seen == (256, 256)

@@ -100,9 +100,8 @@ class JanusConfig:
                 raise ValueError(f"size {list(self.size)}: {len(self.size)} sides of an image of dim {self.dim}")
             if len(set(self.size)) == 1:
                 object.__setattr__(self, "size", self.size[0])
-        if min(self.seen) < SHORTEST:
-            means = f" after blocks of {self.block}; lower coarsen" if self.block > 1 else ""
-            raise ValueError(f"size {self.size}: the network wants sides of at least {SHORTEST}{means}")
+        if min(self.grid) < SHORTEST:
+            raise ValueError(f"size {self.size}: the network wants sides of at least {SHORTEST}")
         if self.dim == 3:
             if self.architecture == "vit":
                 raise ValueError("architecture vit is of planes (dim = 2); volumes take conv")
@@ -162,6 +161,8 @@ class JanusConfig:
         dim: Literal[2, 3] = 3 if len(grid) == 3 else 2
         coarsen = self.coarsen or (max(grid) // FINE if large(grid) else 1)
         found = replace(self, dim=dim, size=tuple(grid), coarsen=coarsen, padding=padding, properties=names)
+        if min(found.seen) < SHORTEST:
+            raise ValueError(f"coarsen {coarsen}: leaves fewer than the {SHORTEST} blocks a side it wants; lower it")
         if self.waves > (most := prod(side // 2 for side in found.seen)):
             raise ValueError(f"waves {self.waves}: at most {most} of them fit; lower it")
         return found
