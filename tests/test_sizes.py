@@ -4,13 +4,15 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
+from janus_al.batches import Data
 from janus_al.evaluation import evaluate
 from janus_al.fitting import TrainingConfig
 from janus_al.inversion import invert
 from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
-from janus_al.training import suited, train
+from janus_al.training import _losses, build, suited, train
 from loop.campaign.toml import parse_config
 from loop.simulation.rows import to_samples
 from simulators import Conductivity, FipyHomogenizer, generate, run
@@ -88,6 +90,22 @@ def test_a_network_learns_sides_that_8_does_not_divide(grid, boundary, network):
     made = invert(model, [{"kxx": (goal, goal)}] * 2, seed=0)
     assert made.field.shape == (2, *grid)
     assert made.predicted[:, 0] == pytest.approx(goal, rel=0.05)
+
+
+@pytest.mark.parametrize("block", [1, 2])
+def test_sensitivities_are_compared_as_coarsely_as_the_network_sees(block):
+    """What differs within the blocks whose means it sees it cannot follow, and is not asked to."""
+    images = list(generate(4, 16, 3))
+    samples = to_samples(images, run(Conductivity("dirichlet", (0.1, 1.0), "direct"), images), conduction((0.1, 1.0)))
+    config = TrainingConfig(steps=1, batch=4, simulated=4, cycled=2, validation=0.0)
+    model = build(suited(samples, JanusConfig(coarsen=block, latent=8, channels=4, rank=4), config), 0)
+    data, found = Data(samples, model, config, "cpu", fit_scaling=True), []
+    data.slope = data.slope * 1e-3  # of the order of what a fresh network says
+    inside = torch.tensor([[1.0, -1.0], [-1.0, 1.0]]).repeat(8, 8) * data.slope.abs().mean()
+    for more in (0, inside):
+        data.slope = data.slope + more
+        found.append(_losses(model, data, config, np.random.default_rng(0))["sens"].item())
+    assert (abs(found[1] / found[0] - 1) < 1e-4) == (block == 2)
 
 
 def test_a_campaign_designs_sides_that_8_does_not_divide(janus, tmp_path):
