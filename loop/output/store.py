@@ -90,6 +90,7 @@ class Store:
         uris = [m.model_uri for m in known if m.tags.get("sha256") == checksum and m.status == "READY"]
         if not uris:
             mlflow.set_tracking_uri(self.uri)
+            mlflow.set_experiment(experiment_id=self.experiment)
             uris = [_log_model(self.folder / folder, checksum, key)]
         if not register:
             return None
