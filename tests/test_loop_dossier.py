@@ -123,10 +123,12 @@ def test_its_exports_open_again_and_have_the_fraction(alone):
     assert "in pixels, as nothing says how long one is" in told["files"]["design.stl"]["holds"]
 
 
-def test_it_is_exported_alone(alone, janus, tmp_path):
-    """Away from its campaign a folder says itself what conducts how well."""
-    code, out, err = janus("export", alone[0], "--format", "npy", "--out", tmp_path / "out", "--json")
+def test_it_is_exported_alone(alone, janus, tmp_path, monkeypatch):
+    """Away from its campaign a folder says itself what conducts how well, and how it is called."""
+    monkeypatch.chdir(alone[0])
+    code, out, err = janus("export", ".", "--format", "npy", "--out", tmp_path / "out", "--json")
     assert (code, err) == (0, "")
+    assert [p.name for p in (tmp_path / "out").glob("*.npy")] == ["alone.npy"]
     assert json.loads(out)["files"][0]["kxx"] == pytest.approx(alone[1]["properties"]["kxx"], rel=1e-6)
 
 

@@ -176,6 +176,18 @@ def campaign(tmp_path_factory):
     return Campaign(place / "whole")
 
 
+def test_a_volume_tells_its_lengths_where_a_voxel_has_one():
+    labels = np.zeros((4, 8, 16), np.uint8)
+    titles = Volume.of(labels, conduction((0.1, 1.0), dim=3), "0.5um").titles
+    assert {a: words for a, (words, _) in titles.items()} == {
+        "x": "x: heat, kxx, 8 um",
+        "y": "y: heat, kyy, 4 um",
+        "z": "z: heat, kzz, 2 um",
+    }
+    assert Volume(labels, pixel="1mm").titles["x"][0] == "x, 16 mm"
+    assert Volume(labels).titles["x"][0] == "x"
+
+
 def test_designs_have_a_picture_and_slices(campaign, tmp_path, monkeypatch):
     """And lose them with the folder when there is no such design any more."""
     made, folders = projections.designs_of(campaign), sorted((campaign.folder / "designs").iterdir())

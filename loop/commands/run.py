@@ -20,6 +20,7 @@ from loop.campaign.sources import check_source
 from loop.campaign.toml import dump_config, load_stored
 from loop.files import lock
 from loop.files.outputs import check_free
+from loop.output.dossier import unmade
 from loop.output.projections import write_dataset, write_designs
 from loop.simulation.executors import open_executor
 from loop.simulation.progress import Progress
@@ -102,7 +103,10 @@ def _project(campaign: Campaign, progress: Progress, due: dict[str, float]) -> N
     """
     finished = campaign.journal.end is not None
     seconds: dict[str, float] = {}
-    stages: dict[str, Callable[[Campaign], object]] = {"dataset": write_dataset, "designs": write_designs}
+    stages: dict[str, Callable[[Campaign], object]] = {
+        "dataset": write_dataset,
+        "designs": lambda c: _designs(c, progress),
+    }
     if finished:
         from loop.output.report import write_report
 
@@ -123,6 +127,11 @@ def _project(campaign: Campaign, progress: Progress, due: dict[str, float]) -> N
             )
         seconds[name] = time.perf_counter() - began
     campaign.journal.append("projected", seconds=seconds)
+
+
+def _designs(campaign: Campaign, progress: Progress) -> None:
+    for words in unmade(write_designs(campaign)):
+        progress.say(words)
 
 
 def _track(campaign: Campaign) -> None:

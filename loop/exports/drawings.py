@@ -15,6 +15,8 @@ def write_dxf(path: Path, part: Part) -> Written:
     """Closed LWPOLYLINEs, y upwards, on a layer LABEL0, LABEL1... for each label; holes run with the clock."""
     import ezdxf
 
+    # The same of the same: no time of day, no random identity.
+    ezdxf.options.write_fixed_meta_data_for_testing = True
     document = ezdxf.new("R2010", units=UNITS[part.unit])
     drawn = _outlines(part)
     for label, polygons in drawn.items():

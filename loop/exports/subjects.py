@@ -79,12 +79,12 @@ def _design(folder: Path) -> Subject:
         raise DatasetError(
             f"{origin}: damaged; it names no image or boundary; write it again by `campaign report`"
         ) from None
-    image = _image(folder / "image.npy", key)
-    home = folder.resolve().parents[1]
+    image, name = _image(folder / "image.npy", key), folder.resolve().name
+    home = folder.resolve().parent.parent
     if not (home / CAMPAIGN).is_file():
-        return Subject(folder.name, image, conductivity, boundary, pixel)
+        return Subject(name, image, conductivity, boundary, pixel)
     config = load_stored(home)
-    return Subject(folder.name, image, config.material.phase_conductivity, boundary, config.microstructure.pixel)
+    return Subject(name, image, config.material.phase_conductivity, boundary, config.microstructure.pixel)
 
 
 def _candidates(folder: Path) -> Iterator[Subject]:

@@ -4,27 +4,22 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from janus_al.files import atomic_path
-from janus_al.lengths import in_words, metres
 from janus_al.material import Material
-from loop.design.features import LARGEST, features_of
-from loop.design.targets import Target
+from loop.design.features import features_of
 from loop.exports.drawings import write_dxf
 from loop.exports.part import Part, length
 from loop.exports.solids import write_stl
 from loop.exports.volumes import write_vti
-from loop.output import pictures
-from loop.output.again import commands
+from loop.output.dossier_page import dossier_page
 from loop.output.heat import agree, heat_picture
-from loop.output.intervals import asked
 from loop.output.marks import picture
-from loop.output.pages import page
 from loop.output.volumes import Volume, png, sheet, slices
 from simulators import write_png
 from simulators.solvers.flow import heat_flows
@@ -85,7 +80,7 @@ def write_dossier(folder: Path, design: Mapping[str, Any], material: Material) -
     put(
         "index.html",
         "this page",
-        lambda path: _write(path, _page(folder, found, material, files, missing).encode()),
+        lambda path: _write(path, dossier_page(folder, found, material, files, missing).encode()),
     )
     describe(files)
 
@@ -93,6 +88,15 @@ def write_dossier(folder: Path, design: Mapping[str, Any], material: Material) -
 def own_files(folder: Path) -> list[Path]:
     """What a campaign wrote into a design's folder, as far as it is there."""
     return [path for name in FILES if name in _own(folder) and (path := folder / name).is_file()]
+
+
+def unmade(folders: Sequence[Path]) -> list[str]:
+    """What could not be made of dossiers, and why, a sentence each."""
+    found = []
+    for folder in folders:
+        for name, reason in json.loads((folder / "design.json").read_text()).get("missing", {}).items():
+            found.append(f"{folder / name} was not made: {reason}")
+    return found
 
 
 def _own(folder: Path) -> set[str]:
@@ -162,99 +166,3 @@ def _save(path: Path, labels: Any) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-
-
-# --- the page
-
-
-def _page(
-    folder: Path,
-    design: Mapping[str, Any],
-    material: Material,
-    files: Mapping[str, Mapping[str, str]],
-    missing: Mapping[str, str],
-) -> str:
-    target = Target.of(design["target"]["name"], {k: v for k, v in design["target"].items() if k != "name"})
-    certificate = design.get("certificate") or {"properties": {}, "refinement": 1}
-    certified = {**design["properties"], **certificate["properties"]}
-    shown = [name for name in ("design.png", "slices.png", "heat.png") if name in files]
-    steps = [
-        {"words": words, "hash": step["hash"], "asked": asked(target, step["properties"], {}, material)}
-        for words, step in zip(_stages(design), design["lineage"]["steps"], strict=True)
-    ]
-    return page(
-        "dossier.html.j2",
-        d=design,
-        dim=design["image"].ndim,
-        sides=design["image"].shape[::-1],
-        target=str(target),
-        names=[n for n in material.simulated if n in design["properties"]],
-        certified=certified,
-        certified_at=certificate["refinement"],
-        asked=asked(target, design["properties"], certificate["properties"], material),
-        smallest=[_smallest(design, label) for label in (0, 1)],
-        surface=_surface(design),
-        lineage=_lineage(design, material),
-        steps=steps if len(steps) > 1 else [],
-        commands=commands(design, material),
-        pictures={name: pictures.embed((folder / name).read_bytes()) for name in shown},
-        files={name: about["holds"] for name, about in files.items()},
-        missing=missing,
-    )
-
-
-def _stages(design: Mapping[str, Any]) -> list[str]:
-    steps, key = design["lineage"]["steps"], design["lineage"]["hash"]
-    words = ["first shot", *(f"refinement {n}" for n in range(1, len(steps)))]
-    return [f"{w}: the design" if s["hash"] == key else w for w, s in zip(words, steps, strict=True)]
-
-
-def _smallest(design: Mapping[str, Any], label: int) -> str:
-    size, most = design["features"][f"min_feature_{label}"], LARGEST[design["image"].ndim]
-    if not size:
-        return "none of it"
-    cell = "voxel" if design["image"].ndim == 3 else "pixel"
-    cells = f"{'at least ' if size == most else ''}{size} {cell}{'s' * (size > 1)}"
-    return f"{cells}, {in_words(size * metres(design['pixel']))}" if design["pixel"] else cells
-
-
-def _surface(design: Mapping[str, Any]) -> str:
-    value, cell = design["features"]["specific_surface"], "voxel" if design["image"].ndim == 3 else "pixel"
-    if not design["pixel"]:
-        return f"{value:.3f} per {cell}"
-    edge, unit = length(design["pixel"])
-    return f"{value:.3f} per {cell}, {value / edge:.4g} per {unit}"
-
-
-def _lineage(design: Mapping[str, Any], material: Material) -> list[tuple[str, str]]:
-    """What is known of where a design comes from, as rows of a table."""
-    of, solver = design["lineage"], design["solver"]
-    model = "no model" if of["model"] is None else of["model"]
-    digest = f", sha256 {of['model_sha256'][:16]}" if of["model_sha256"] else ""
-    foretold = [
-        f"{n} {v:.4g}" + (" in {:.4g}..{:.4g}".format(*of["interval"][n]) if n in of.get("interval", {}) else "")
-        for n, v in of.get("predicted", {}).items()
-        if n in material.simulated
-    ]
-    chance = f"; chance to hit at the first shot {of['p_hit']:.2f}" if of.get("p_hit") is not None else ""
-    imbalance = "" if solver["flux_imbalance"] is None else f", flux imbalance {solver['flux_imbalance']:.1e}"
-    checked, more = design.get("reference"), of["simulations"] - 1
-    refined = f" and {more} of its refinement" if more else ""
-    return [
-        ("campaign", f"{of['name']}, {of['campaign']}; seed {of['seed']}; {', '.join(of['versions'])}"),
-        ("proposed", f"in round {of['round']} by the generator {of['generator']} with {model}{digest}"),
-        *([("foretold", ", ".join(foretold) + chance)] if foretold else []),
-        ("simulations", f"{of['simulations']}, the first shot{refined}"),
-        *(("physics", _physics(p, material.boundary)) for p in material.physics),
-        ("solver", f"{solver['name']} {solver['version']}{imbalance}"),
-        *([("solved once more by", f"{checked['solver']} {checked['version']}")] if checked else []),
-        ("sha256 of the labels", of["hash"]),
-    ]
-
-
-def _physics(physics: Any, boundary: str) -> str:
-    constants = "; ".join(
-        f"{name} {', '.join(map(str, value)) if isinstance(value, tuple) else value}"
-        for name, value in physics.constants.items()
-    )
-    return f"{physics.simulator}, {boundary} boundary: {constants} {physics.unit}".strip()

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from janus_al.material import Material
 from janus_al.properties import FRACTION
 from janus_al.quantities import quantity
 from loop.design.measures import MEASURES
-from loop.design.targets import Interval, Target
+from loop.design.targets import EXTREMES, Interval, Target
 from loop.simulation.verify import bounds_of
 
 ROOM = 0.35
@@ -25,6 +25,7 @@ class Asked:
         value: that the image has; NaN where it is not known.
         ends: certified interval of the value; None where it has none.
         wanted: interval, of which an end may be infinite.
+        best: "max" or "min" where the most or the least of it is sought, beside the interval.
     """
 
     name: str
@@ -32,6 +33,12 @@ class Asked:
     value: float
     ends: Interval | None
     wanted: Interval
+    best: str = ""
+
+    @property
+    def drawn(self) -> bool:
+        """Whether a drawing of it says more than words."""
+        return self.name not in MEASURES and any(math.isfinite(end) for end in self.wanted)
 
     @property
     def met(self) -> bool:
@@ -43,6 +50,8 @@ class Asked:
         """What decides that: the certified interval, the value, or the pixels that were counted."""
         if self.name == FRACTION.name or self.name in MEASURES:
             return "pixels"
+        if self.best:
+            return "the search"
         low, high = self.wanted
         inside = self.ends is not None and low <= self.ends[0] and self.ends[1] <= high
         return "interval" if inside or self.outside else "value"
@@ -53,9 +62,23 @@ class Asked:
         return self.ends is not None and (self.ends[1] < self.wanted[0] or self.ends[0] > self.wanted[1])
 
     @property
+    def shown(self) -> str:
+        """The value."""
+        if math.isnan(self.value):
+            return "not known"
+        if self.name.startswith("connected"):
+            return "yes" if self.value else "no"
+        return f"{self.value:g}" if self.name in MEASURES else f"{self.value:#.4g}"
+
+    @property
     def words(self) -> str:
         """What is wanted, such as 0.297..0.303."""
         low, high = self.wanted
+        if self.name.startswith("connected"):
+            return "yes"
+        if self.best:
+            sought = "the most" if self.best == "max" else "the least"
+            return sought if not self.drawn else f"{sought}, {replace(self, best='').words}"
         if math.isinf(high):
             return f"≥ {low:.4g}"
         lowest = 0.0 if self.name in MEASURES else quantity(self.name).lowest
@@ -90,7 +113,7 @@ class Asked:
 def asked(
     target: Target, properties: Mapping[str, float], certified: Mapping[str, float], material: Material
 ) -> list[Asked]:
-    """All that a target asks for, in intervals or of the image itself, as an image has it.
+    """All that a target asks for, best things first, in intervals and of the image itself, as an image has it.
 
     Args:
         target: one.
@@ -99,13 +122,15 @@ def asked(
         material: of the image.
     """
     finest, found = {**properties, **certified}, []
-    for name, ends in target.intervals.items():
+    best = {name: EXTREMES[way] for name, way in target.best.items()}
+    open_ends = dict.fromkeys(target.best, (-math.inf, math.inf))
+    for name, ends in {**open_ends, **target.intervals}.items():
         parts = quantity(name).properties
         unit = "" if len(parts) > 1 or name not in material.names else material.unit(name)
         known = all(p in properties for p in parts)
         exact = known and name != FRACTION.name and all(p + "_lower" in finest for p in parts if p != FRACTION.name)
         value = float(quantity(name).of(properties)) if known else math.nan
-        found.append(Asked(name, unit, value, bounds_of(name, finest) if exact else None, ends))
+        found.append(Asked(name, unit, value, bounds_of(name, finest) if exact else None, ends, best.get(name, "")))
     for name, ends in target.geometry.intervals.items():
         found.append(Asked(name, "", properties.get(name, math.nan), None, ends))
     return found

@@ -58,16 +58,18 @@ class Volume:
         return np.array(self.labels.shape[::-1])
 
     @property
+    def lengths(self) -> dict[str, str]:
+        """Of each axis how long the side is, as ", 16 um"; empty where it is not known."""
+        if not self.pixel:
+            return dict.fromkeys("xyz", "")
+        edge = metres(self.pixel)
+        return {a: f", {in_words(edge * side)}" for a, side in zip("xyz", self.sides.tolist(), strict=True)}
+
+    @property
     def titles(self) -> dict[str, tuple[str, tuple[int, int, int]]]:
-        """Words and colour of each axis; its arrow is as long as the side, whose length is told where it is known."""
-        long = dict.fromkeys("xyz", "")
-        if self.pixel:
-            edge = metres(self.pixel)
-            long = {a: f", {in_words(edge * side)}" for a, side in zip("xyz", self.sides.tolist(), strict=True)}
-        return {
-            a: (f"{a}: heat, {self.heat[a]}{long[a]}", HEAT) if a in self.heat else (f"{a}{long[a]}", PLAIN)
-            for a in "xyz"
-        }
+        """Words and colour of each axis, whose arrow is as long as the side."""
+        heat = {a: f"{a}: heat, {self.heat[a]}" for a in self.heat}
+        return {a: (heat.get(a, a) + self.lengths[a], HEAT if a in heat else PLAIN) for a in "xyz"}
 
 
 def surface(volume: Volume) -> tuple[Points, NDArray[np.integer]]:
@@ -144,7 +146,7 @@ def slices(volume: Volume) -> bytes:
 
     with plt.rc_context({"font.size": 12}):
         figure, axes = plt.subplots(1, 3, figsize=(7.2, 2.8), layout="constrained")
-    highest = max(int(volume.labels.max()), 1)
+    highest, long = max(int(volume.labels.max()), 1), volume.lengths
     for axis, (name, across, up) in zip(axes, (("z", "x", "y"), ("y", "x", "z"), ("x", "y", "z")), strict=True):
         number, wide, high = ("xyz".index(letter) for letter in (name, across, up))
         middle, (width, height) = volume.sides[number] // 2, volume.sides[[wide, high]]
@@ -152,7 +154,13 @@ def slices(volume: Volume) -> bytes:
         ends = (height, 0) if up == "y" else (0, height)
         origin = "upper" if up == "y" else "lower"
         axis.imshow(plane, "gray", vmin=-0.15, vmax=1.05 * highest, extent=(0, width, *ends), origin=origin)
-        axis.set(title=f"{name} = {middle}", xlabel=across, ylabel=up, xticks=[0, width], yticks=[0, height])
+        axis.set(
+            title=f"{name} = {middle}",
+            xlabel=across + long[across],
+            ylabel=up + long[up],
+            xticks=[0, width],
+            yticks=[0, height],
+        )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     plt.close(figure)
