@@ -12,8 +12,9 @@ from scipy.spatial.distance import pdist
 
 from loop.campaign.campaign import Campaign
 from loop.output.latent_map import FEW, plane
+from loop.output.lessons import coverage_sentence, learning_sentence
 from loop.output.projections import designs_of, status
-from loop.output.report import coverage_sentence, learning_sentence, write_report
+from loop.output.report import write_report
 
 
 @pytest.mark.parametrize(

@@ -62,5 +62,5 @@ def figure(samples: Samples, designs: list[tuple[str, dict[str, float]]], wanted
             axis.plot(*own.T, "*", ms=10, mfc="none", mec=f"C{number + 1}", label=f"designs: {target}")
         units = [f"{n} ({unit})" if (unit := samples.material.unit(n)) else n for n in (a, b)]
         axis.set(xlabel=units[0], ylabel=units[1])
-        axis.legend(frameon=False, fontsize=7)
+        axis.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     return drawing

@@ -13,11 +13,15 @@ from janus_al.material import Material
 from janus_al.properties import orbits
 from janus_al.samples import Samples
 from loop.campaign.campaign import Campaign
-from loop.campaign.guard import words
 from loop.design.targets import Target
 from loop.output import fronts, turntable, volumes
+from loop.output.intervals import Asked, asked
 from loop.output.latent_map import plane
+from loop.output.lessons import coverage_sentence, learning_sentence, taught
 from loop.output.likeness import drawing
+from loop.output.marks import directions, scale_bar
+from loop.output.misses import near_misses
+from loop.output.pages import page
 from loop.output.pictures import chart, embed, small
 from loop.output.projections import designs_of, status
 
@@ -28,34 +32,45 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#0
 def write_report(campaign: Campaign, umap: bool = True) -> Path:
     """Write `report.html`; `umap = False` leaves out the latent map."""
     import matplotlib as mpl
-    from jinja2 import Environment, PackageLoader
 
     mpl.use("Agg")
     mpl.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "figure.dpi": 140})
-    environment = Environment(
-        loader=PackageLoader("loop.output", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     rounds = campaign.journal.of("round")
     samples = campaign.ledger.samples()
     designs = designs_of(campaign)
     dim = (designs[0]["image"] if designs else samples.image[0]).ndim
     latent, reconstructions = _from_model(campaign, samples, [d["image"] for d in designs], umap)
-    page = environment.get_template("report.html.j2").render(
+    material, pixel = campaign.material, campaign.config.microstructure.pixel
+    written = page(
+        "report.html.j2",
         name=campaign.config.name,
         config=campaign.config,
-        material=campaign.material,
+        material=material,
         dim=dim,
         status=status(campaign.folder, running=False),
         rounds=rounds,
-        designs=[{**d, **_shown(d["image"], campaign.material, campaign.models.likeness)} for d in designs],
+        designs=[
+            {
+                **d,
+                **_shown(d["image"], material, pixel, campaign.models.likeness),
+                "asked": _asked(campaign, d, material),
+            }
+            for d in designs
+        ],
+        misses={
+            name: ([(m, embed(small(m.image, material))) for m in nearest], more)
+            for name, (nearest, more) in near_misses(campaign).items()
+        },
+        directions=directions(material),
+        scale=scale_bar(pixel, campaign.config.microstructure.grid[-1]),
         turntable=turntable.page(
-            {d["name"]: volumes.Volume.of(d["image"], campaign.material) for d in designs if d["image"].ndim == 3}
+            {d["name"]: volumes.Volume.of(d["image"], material, pixel) for d in designs if d["image"].ndim == 3}
         ),
         sure=sum(d["verdict"] == "confirmed by interval" for d in designs),
         foretold=coverage_sentence([r.get("coverage") for r in rounds]),
         learning=learning_sentence([r["probe_error_median"] for r in rounds]),
         trained=campaign.journal.of("trained"),
-        models={e["round"]: words(e["guard"]) for e in campaign.journal.of("trained") if e.get("guard")},
+        taught=taught(rounds, campaign.journal.of("trained")),
         agreement=_agreement(rounds, campaign.material.simulated, dim) if rounds else None,
         progress=_progress(rounds) if rounds else None,
         latent=latent,
@@ -68,42 +83,23 @@ def write_report(campaign: Campaign, umap: bool = True) -> Path:
     )
     path = campaign.folder / "report.html"
     with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(written, encoding="utf-8")
     return path
 
 
-def learning_sentence(errors: Sequence[float | None]) -> str:
-    """Whether the first-shot error at the probes fell from the first round to the last."""
-    known = [e for e in errors if e is not None]
-    if len(known) < 2:
-        return "Whether the model learned cannot be said: that takes the probes of at least two rounds."
-    first, last = known[0], known[-1]
-    figures = f"from {first:.2%} in the first of these {len(known)} rounds to {last:.2%} in the last"
-    if last < first:
-        return f"The first-shot error at the probes (median, by simulation) fell {figures}."
-    return f"The first-shot error at the probes (median, by simulation) did not fall: it went {figures}."
-
-
-def coverage_sentence(rounds: Sequence[dict[str, Any] | None]) -> str:
-    """How often simulations came out within what was foretold; empty where nothing was."""
-    told = [found for found in rounds if found]
-    values, held, shots = (sum(found[key] for found in told) for key in ("values", "held", "shots"))
-    if not values:
-        return ""
-    promised, hits = (sum(found[key] for found in told) for key in ("hits_expected", "hits"))
-    return (
-        f"Before it was paid for, each proposal had an interval for each property that should hold "
-        f"{told[0]['level']:.0%} of what simulations find: it held {held} of {values} ({held / values:.0%}). "
-        f"Of {shots} first shots {promised:.1f} were expected to hit; {hits} did."
+def _asked(campaign: Campaign, design: dict[str, Any], material: Material) -> list[Asked]:
+    target = next(t for t in campaign.targets if t.name == design["target"]["name"])
+    return asked(
+        target, design["properties"], (design.get("certificate") or {"properties": {}})["properties"], material
     )
 
 
-def _shown(image: NDArray[np.integer], material: Material, likeness: Likeness | None) -> dict[str, Any]:
+def _shown(image: NDArray[np.integer], material: Material, pixel: str, likeness: Likeness | None) -> dict[str, Any]:
     """What the page shows of an image: a picture, of a volume a block cut open and slices, too, and its curves."""
     curves = None if likeness is None else drawing(likeness, image)
     if image.ndim == 2:
         return {"picture": embed(small(image, material)), "curves": curves}
-    volume = volumes.Volume.of(image, material)
+    volume = volumes.Volume.of(image, material, pixel)
     views = {
         name: embed(volumes.png(draw(volume))) for name, draw in (("picture", volumes.render), ("block", volumes.block))
     }
@@ -162,6 +158,8 @@ def _progress(rounds: Sequence[dict[str, Any]]) -> str:
     medians = [np.nan if r["probe_error_median"] is None else 100 * r["probe_error_median"] for r in rounds]
     axes[0].plot(numbers, medians, "ko-", ms=4, label="median")
     axes[0].set(title="first-shot error at the probes, %", yscale="log")
+    for ticks in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
+        ticks("{x:g}")
     _legend_beside(axes[0])
     axes[1].bar(numbers, [r["candidates"] for r in rounds], color="0.85", label="candidates")
     met = [sum(r["met"] and r["target"] != "probe" for r in event["candidates_table"]) for event in rounds]
