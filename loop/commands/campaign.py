@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from loop.commands.options import Dir, Json, Set, Weights
+from loop import UsageError
+from loop.commands.options import Dir, Force, Json, Set, Weights
 from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
 
@@ -85,25 +86,53 @@ def campaign_status(dir_: Dir, json_: Json = False) -> None:
 
 
 @campaign_app.command("report")
-def campaign_report(dir_: Dir, json_: Json = False) -> None:
+def campaign_report(
+    dirs: Annotated[list[Path], typer.Argument(help="Folder of the campaign; of several, to compare them.")],
+    out: Annotated[Path | None, typer.Option(help="Page that compares several: comparison.html.")] = None,
+    force: Force = False,
+    json_: Json = False,
+) -> None:
     """Write dataset.h5, designs/ and report.html anew from what the campaign recorded.
 
+    Of several campaigns, which may be running, one page that compares them:
+    targets, designs, simulations, seconds, first-shot errors, and the settings
+    in which they differ.
+
     janus-al campaign report campaigns/quickstart
+    janus-al campaign report campaigns/a campaigns/b --out comparison.html
     """
+    if len(dirs) > 1:
+        return _compare(dirs, out or Path("comparison.html"), force, json_)
+    if out is not None or force:
+        raise UsageError(
+            "--out and --force are for the page that compares several campaigns; name at least two folders"
+        )
     from loop.campaign.campaign import Campaign
     from loop.campaign.toml import load_stored
     from loop.commands.run import locked
+    from loop.output.dossier import unmade
     from loop.output.projections import write_dataset, write_designs
     from loop.output.report import write_report
 
-    load_stored(dir_)
-    with locked(dir_):
-        campaign = Campaign(dir_)
+    folder = dirs[0]
+    load_stored(folder)
+    with locked(folder):
+        campaign = Campaign(folder)
         write_dataset(campaign)
         designs = write_designs(campaign)
         report = write_report(campaign, umap=campaign.config.execution.umap)
-    result = {"report": str(report), "designs": [str(d) for d in designs], "dataset": str(dir_ / "dataset.h5")}
+    result = {"report": str(report), "designs": [str(d) for d in designs], "dataset": str(folder / "dataset.h5")}
+    for words in unmade(designs):
+        print(f"janus-al: {words}", file=sys.stderr)
     print_json(result) if json_ else print(report)
+
+
+def _compare(folders: list[Path], out: Path, force: bool, json_: bool) -> None:
+    from loop.output.comparison import check_comparison, write_comparison
+
+    check_comparison(folders, out, force)
+    result = write_comparison(folders, out)
+    print_json(result) if json_ else print(out)
 
 
 @campaign_app.command("sync")
