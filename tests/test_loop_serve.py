@@ -96,8 +96,9 @@ def test_a_design_is_told_as_its_file_says_and_packed_byte_by_byte(client, still
     own = still / "whole" / "designs" / design["name"]
     said = json.loads((own / "design.json").read_text())
     told = client.get(f"/api/campaigns/whole/designs/{design['name']}").json()
-    assert told["properties"] == said["properties"]
-    assert (told["verdict"], told["asked"], told["lineage"]) == (said["verdict"], said["target"], said["lineage"])
+    for key in ("properties", "verdict", "lineage", "certificate", "units", "likeness", "features"):
+        assert told[key] == said[key], key
+    assert told["asked"] == said["target"]
     packed = client.get(f"/api/campaigns/whole/designs/{design['name']}/dossier.zip")
     assert packed.headers["content-disposition"].endswith(f"whole-{design['name']}.zip")
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
@@ -151,6 +152,20 @@ def test_what_files_say_is_text_and_no_markup(place):
     assert "<script>alert" not in page
 
 
+@pytest.mark.parametrize(
+    "words", ["", "[]", "{}", '{"target": {}, "properties": []}', "[" * 9999, '{"properties": {"kxx": NaN}}']
+)
+def test_a_design_that_is_half_written_is_told_as_that(place, words):
+    client = of(place)
+    design = first(client)["name"]
+    (place / "whole" / "designs" / design / "design.json").write_text(words)
+    client.app.app.state.board.known.clear()
+    client.app.app.state.board.look(again=True)
+    assert client.get("/campaigns/whole").status_code == 200
+    assert "not written yet" in client.get(f"/campaigns/whole/designs/{design}").text
+    assert first(client) == {"name": design, "files": [], "target": "value"}
+
+
 def test_the_description_names_every_route(client):
     told = client.get("/api/openapi.json").json()
     page = client.get("/api/docs").text
@@ -195,12 +210,13 @@ def test_it_refuses_in_the_words_of_the_command_line(client, change):
 
 
 def test_words_mean_what_they_mean_at_the_command_line(client):
-    words = "kxx = 0.3 ± 2 %, volume_fraction <= 0.5; max kyy, min_feature_1 >= 3, connected = xy"
+    words = "kxx = 0.3 ± 2 %, volume_fraction <= 0.5; max kyy, min_feature_1 >= 3, connected = xy, like >= 0.9"
     told = client.post("/api/check", json={"config": {**TINY, "target": [{"words": words}]}}).json()
     (target,) = parse_config(told["toml"].replace('"janus-32"', f'"{ROOT}/data/janus-32"')).targets()
     assert told["ok"]
     assert target.intervals == {"kxx": (0.3 - 0.3 * 0.02, 0.3 + 0.3 * 0.02), "volume_fraction": (0.0, 0.5)}
     assert (target.best, target.geometry.features, target.geometry.connected) == ({"kyy": 1}, (1, 3), "xy")
+    assert target.geometry.like == 0.9
 
 
 def test_the_region_holds_all_that_was_ever_simulated_and_ends_at_the_laminates():

@@ -1,5 +1,6 @@
 """How all campaigns of a folder stand: read when files have changed, and told from memory to however many ask."""
 
+import contextlib
 import hashlib
 import json
 import math
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic_core import from_json
 
 from loop.campaign.journal import read_events
@@ -34,6 +36,22 @@ OURS, STOPPED = "janus-al: ", "janus-al: interrupted"
 EMPTY = {"reason": None, "simulations": None, "rounds": 0, "rounds_budget": None, "has_report": False}
 LISTS = ("targets", "designs", "rounds_table", "unconfirmed", "models", "can")
 """what is told of a campaign of which nothing is known yet"""
+
+
+class Described(BaseModel):
+    """What is told of a design's file; one of another shape is taken for one that is not written yet."""
+
+    target: dict[str, Any]
+    properties: dict[str, float]
+    units: dict[str, str] = {}
+    verdict: str = ""
+    certificate: dict[str, Any] | None = None
+    likeness: float | None = None
+    to_limit: float | None = None
+    features: dict[str, float | str] = {}
+    lineage: dict[str, Any] = {}
+    solver: dict[str, Any] = {}
+    files: dict[str, dict[str, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -140,13 +158,14 @@ class Board:
     def _design(self, name: str, design: str) -> dict[str, Any]:
         """What a design's own file says, if it is written yet, and the names of all its files."""
         found: dict[str, Any] = {"name": design, "files": []}
-        try:
-            told = from_json(shelf.read(self.root, name, "designs", design, "design.json"), allow_inf_nan=False)
-            found |= {key: told.get(key) for key in ("properties", "units", "verdict", "certificate", "likeness")}
-            found |= {"asked": told.get("target"), "lineage": told.get("lineage"), "solver": told.get("solver")}
-            found["files"] = ["/".join(way) for way in shelf.files(self.root, name, "designs", design)]
-        except (OSError, ValueError, AttributeError):
-            pass
+        with contextlib.suppress(OSError, ValueError):
+            data = from_json(shelf.read(self.root, name, "designs", design, "design.json"), allow_inf_nan=False)
+            told = Described.model_validate(data).model_dump()
+            found |= {**told, "files": ["/".join(way) for way in shelf.files(self.root, name, "designs", design)]}
+            found |= {
+                "asked": told["target"],
+                "holds": {n: about.get("holds", "") for n, about in told["files"].items()},
+            }
         return found
 
 

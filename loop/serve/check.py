@@ -137,8 +137,8 @@ def _target(table: dict[str, Any]) -> dict[str, Any]:
     for name, way in target.best.items():
         rest[name] = {**rest.get(name, {}), "best": EXTREMES[way]}
     features = [{"value": d, "label": label} for label, d in enumerate(target.geometry.features) if d > 1]
-    geometry = {"min_feature": features, "connected": target.geometry.connected, "periodic": target.geometry.periodic}
-    return rest | {key: value for key, value in geometry.items() if value}
+    asked = {key: getattr(target.geometry, key) for key in ("connected", "periodic", "like")}
+    return rest | {key: value for key, value in {"min_feature": features, **asked}.items() if value}
 
 
 def _drawn(table: dict[str, Any], rules: Rules) -> dict[str, str]:

@@ -16,7 +16,9 @@ from loop.serve.offers import offers
 
 pages = APIRouter(include_in_schema=False)
 KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-PICTURES = ("design.png", "image.png", "slices.png")
+PICTURES = ("image.png", "design.png")
+SHOWN = {"design.png": "", "slices.png": "middle planes", "heat.png": "isotherms and lines of flux"}
+"""pictures on a design's page, with their words"""
 
 
 @cache
@@ -47,20 +49,22 @@ def number(value: Any, digits: int = 4) -> str:
 
 
 def picture(design: Mapping[str, Any]) -> str | None:
-    """The name of the file that shows a design."""
+    """The name of the file that shows a design where there is little room: of a plane its pixels."""
     return next((name for name in PICTURES if name in design["files"]), None)
 
 
 def rows(design: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Properties of a design: name, value, unit, certified ends and what was asked, where there are any."""
-    values, asked = design.get("properties") or {}, design.get("asked") or {}
-    certified = {**values, **((design.get("certificate") or {}).get("properties") or {})}
+    if not design["files"]:
+        return []
+    values, asked = design["properties"], design["asked"]
+    certified = {**values, **(design["certificate"] or {}).get("properties", {})}
     plain = [n for n in values if not n.endswith(("_lower", "_upper", "_fv"))]
     found = []
     for name in sorted(plain, key=lambda n: (n not in asked, plain.index(n))):
         ends = certified.get(f"{name}_lower"), certified.get(f"{name}_upper")
         words = str(Target.of("", {name: asked[name]})) if name in asked else ""
-        unit = (design.get("units") or {}).get(name, "")
+        unit = design["units"].get(name, "")
         found.append({"name": name, "value": values[name], "unit": unit, "ends": ends, "asked": words})
     return found
 
@@ -131,7 +135,8 @@ async def design(request: Request, name: str, design: str) -> Response:
     order = [d["name"] for d in whole]
     at = order.index(design)
     beside = order[at - 1] if at else None, order[at + 1] if at + 1 < len(order) else None
-    body = render("design.html.j2", name=name, d=found, before=beside[0], after=beside[1])
+    shown = {file: words for file, words in SHOWN.items() if file in found["files"]}
+    body = render("design.html.j2", name=name, d=found, shown=shown, before=beside[0], after=beside[1])
     return page(request, now.mark, body)
 
 
