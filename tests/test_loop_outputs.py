@@ -233,7 +233,7 @@ def test_a_killed_writers_rest_goes_with_the_next_run(janus, image, tmp_path):
     for name in names:
         (tmp_path / name).touch()
     assert janus("import", image, "--out", tmp_path / "d.h5", *FAST)[0] == 0
-    assert sorted(p.name for p in tmp_path.iterdir()) == [names[1], "d.h5", "mine.npy"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [names[1], "d.h5", "d.sheet.png", "mine.npy"]
 
 
 def test_a_place_that_cannot_be_written(janus, image):

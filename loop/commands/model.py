@@ -300,12 +300,14 @@ def tune(
     from janus_al import dataset
     from janus_al.defaults import defaults
     from loop.campaign.toml import load_training
+    from loop.files.outputs import check_free
     from loop.studies.means import Means
     from loop.studies.trials import read_subject
     from loop.studies.tuning import tune as tune_weights
 
     network, training = load_training(weights, set_ or [], *defaults(dataset.read(data).image.ndim - 1))
     subject, on = read_subject(data, network, training, seed), _device(device, threads)
+    check_free(out, marker="study.jsonl")
     if not json_:
         foretell_training(subject.samples.material, subject.network, training, on, trials)
     with Progress(json_) as progress:

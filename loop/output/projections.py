@@ -157,8 +157,9 @@ def _steps(campaign: Campaign, proposed: dict[str, Any], target: Target) -> list
     found = []
     for key in proposed.get("trials", []):
         samples, row = campaign.ledger.row(key)
+        result, image = result_at(samples, row), samples.image[row]
         found.append(
-            {"hash": key, "properties": properties_of(result_at(samples, row), samples.image[row], target.geometry)}
+            {"hash": key, "properties": properties_of(result, image, target.geometry, campaign.models.likeness)}
         )
     if not found and proposed["simulations"] > 1:
         found = [
