@@ -84,6 +84,18 @@ def test_a_candidate_that_meets_its_target_is_like_another_or_not_needed(folder,
     assert (rule, why) == ("too similar", f"differs from {design['name']} in 0.0% of its pixels where 5.0% are needed")
 
 
+def test_a_candidate_whose_image_no_shard_has_is_damage(folder, tmp_path, janus):
+    """A design's trials, too; said in one sentence, and not as a defect of ours."""
+    changed(folder, tmp_path / "c", lambda events: rejected(events, hash=64 * "a"))
+    refused(janus("campaign", "report", tmp_path / "c"), 4, "names the image aaaaaaaaaaaa..., which no shard has")
+    events = list(read_events(folder / "journal.jsonl"))
+    for event in events:
+        for row in event.get("candidates_table", []):
+            row["trials"] = [64 * "b" for _ in row["trials"]]
+    (tmp_path / "c" / "journal.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+    refused(janus("campaign", "report", tmp_path / "c"), 4, "names the image bbbbbbbbbbbb..., which no shard has")
+
+
 def test_what_only_the_image_misses_is_geometry(folder):
     campaign = Campaign(folder)
     thin = Asked("min_feature_1", "", 2.0, None, (3.0, math.inf))

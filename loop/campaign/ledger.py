@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from janus_al import dataset
+from janus_al.errors import DatasetError
 from janus_al.identity import canonical_hash
 from janus_al.material import Material
 from janus_al.samples import Samples, concatenate, content_hash
@@ -175,7 +176,16 @@ class Ledger:
         return everything.take(np.array(order))
 
     def row(self, key: str) -> tuple[Samples, int]:
-        """A simulated image's shard and its row there."""
+        """A simulated image's shard and its row there.
+
+        Raises:
+            DatasetError: no shard has it, so that the journal, which names it, is damaged.
+        """
+        if key not in self._known:
+            raise DatasetError(
+                f"{self.journal.path}: damaged; it names the image {key:.12}..., which no shard has; restore it "
+                "from a copy"
+            )
         return self._known[key]
 
     def result(self, key: str) -> Result:
