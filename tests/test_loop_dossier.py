@@ -27,7 +27,7 @@ from loop.exports.surface import area
 from loop.output.again import commands
 from loop.output.dossier import FILES, write_dossier
 from loop.output.intervals import Asked, asked
-from loop.output.marks import scale_bar
+from loop.output.marks import picture, scale_bar
 from loop.output.projections import designs_of, write_designs
 from simulators import make
 
@@ -263,6 +263,7 @@ def test_a_phase_that_is_nowhere_has_no_features():
 def test_what_decides(value, ends, met, decided, off):
     one = Asked("kxx", "W/(m K)", value, ends, (0.297, 0.303))
     assert (one.met, one.decided, one.words) == (met, decided, "0.297..0.303")
+    assert one.outside == (ends is not None and not met)
     assert one.off == pytest.approx(off)
     left, wide = one.bar["wanted"]
     assert (left < one.bar["value"][0] < left + wide) == met
@@ -298,3 +299,16 @@ def test_a_scale_bar_is_a_round_length(pixel, width, words, part):
     bar = scale_bar(pixel, width)
     assert (bar.words, bar.part) == (words, pytest.approx(part))
     assert scale_bar("", width) is None
+
+
+@pytest.mark.parametrize(("shape", "size"), [((32, 32), (480, 526)), ((64, 16), (340, 558)), ((16, 64), (512, 174))])
+def test_a_picture_has_room_for_its_marks_below(shape, size):
+    """The pixels stay square and whole; axes on the left, the bar as long as it says on the right."""
+    labels = np.random.default_rng(0).integers(0, 2, shape)
+    made = np.asarray(picture(labels, conduction((0.1, 1.0)), "1um"))
+    assert made.shape[:2] == size[::-1]
+    scale = -(-480 // max(shape))
+    middles = made[scale // 2 : scale * shape[0] : scale, scale // 2 : scale * shape[1] : scale, 0]
+    np.testing.assert_array_equal(middles > 128, labels == 1)
+    row = made[scale * shape[0] + 12, size[0] // 2 :, 0] < 100
+    assert row.sum() == pytest.approx(scale_bar("1um", shape[1]).part * scale * shape[1], abs=1.5)

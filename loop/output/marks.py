@@ -11,8 +11,8 @@ from janus_al.lengths import in_words, metres
 from janus_al.material import Material
 
 INK, SOFT = (28, 36, 48), (91, 102, 117)
-STRIP, FONT = 46, 15
-"""pixels of the room below a picture, and of the letters there"""
+STRIP, FONT, NARROWEST = 46, 15, 340
+"""pixels of the room below a picture, of the letters there, and of the width that they need"""
 SHARE = 0.4
 """of the width that a scale bar takes at most"""
 
@@ -45,10 +45,11 @@ def picture(labels: NDArray[np.integer], material: Material, pixel: str = "", le
     """A plane's pixels, label 0 dark and the others bright, with its axes and, where it is known, a scale bar below."""
     from PIL import Image, ImageDraw, ImageFont
 
-    scale = max(1, -(-least // labels.shape[1]))
+    scale = max(1, -(-least // max(labels.shape)))
     grey = np.kron(np.where(labels > 0, 245, 40).astype(np.uint8), np.ones((scale, scale), np.uint8))
     high, wide = grey.shape
-    whole = Image.new("RGB", (wide, high + STRIP), "white")
+    across = max(wide, NARROWEST)
+    whole = Image.new("RGB", (across, high + STRIP), "white")
     whole.paste(Image.fromarray(grey), (0, 0))
     draw, font, words, middle = ImageDraw.Draw(whole), ImageFont.load_default(FONT), directions(material), high + 24
     draw.rectangle((0, 0, wide - 1, high - 1), outline=SOFT)
@@ -57,9 +58,10 @@ def picture(labels: NDArray[np.integer], material: Material, pixel: str = "", le
     _arrow(draw, (124, high + 8), (124, high + 40))
     draw.text((132, middle), words["y"], INK, font, "lm")
     if (bar := scale_bar(pixel, labels.shape[1])) is not None:
-        left = wide - 8 - round(bar.part * wide)
-        draw.rectangle((left, high + 10, wide - 8, high + 14), fill=INK)
-        draw.text(((left + wide - 8) / 2, high + 31), bar.words, INK, font, "mm")
+        right = across - 8
+        left = right - round(bar.part * wide)
+        draw.rectangle((left, high + 10, right, high + 14), fill=INK)
+        draw.text(((left + right) / 2, high + 31), bar.words, INK, font, "mm")
     return whole
 
 
