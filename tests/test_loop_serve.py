@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
 import time
 import zipfile
 from http.client import HTTPConnection, HTTPException
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from matplotlib.path import Path as Outline
+from pages import blocks
 from serving import ask, live
 
 from janus_al import dataset
@@ -256,6 +259,18 @@ def rules(root=Path("/nowhere"), trust=False):
     from loop.serve.offers import shipped
 
     return Rules(root, shipped(), trust)
+
+
+def test_the_limit_drawn_is_that_of_the_configuration():
+    """Beside all else that the target asks, as `loop.design.feasible` finds it."""
+    for more in ("", "kxx = { min = 0.2 }\n", "kxx = { max = 0.15 }\n"):
+        config = parse_config(
+            'name="x"\n[microstructure]\nphase_conductivity=[0.1,1.0]\n[dataset.generate]\n[[target]]\nkyy="max"\n'
+            f"volume_fraction={{max=0.4}}\n{more}"
+        )
+        (region,) = regions(config, config.targets())
+        assert region.limit(1) == pytest.approx(config.reach["t1"].best["kyy"], rel=5e-3), more
+        assert region.limit(0) is None
 
 
 def test_a_region_of_one_fraction_lies_within_the_whole():
@@ -668,6 +683,29 @@ def test_a_stopped_campaign_is_resumed_to_its_end(tmp_path, when):
     assert client.post("/api/campaigns", json={"name": "NEW", "config": TINY}).status_code == 409
 
 
+@pytest.mark.slow
+def test_a_campaign_outlives_the_command_that_started_it(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-P", "-m", "loop.commands.main", "serve", str(tmp_path), "--port", str(port)]
+    page = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert page.stdout.readline() == f"http://127.0.0.1:{port}/\n"
+    body = json.dumps({"name": "new", "config": TINY}).encode()
+    answer = until(lambda: reached(port, body))
+    assert answer[0] == 201
+    page.kill()
+    page.wait()
+    until(lambda: (tmp_path / "new" / "report.html").exists())
+    gone(tmp_path, "new")
+    assert status(tmp_path / "new")["state"] == "done"
+
+
+def reached(port, body):
+    with contextlib.suppress(ConnectionError):
+        return ask(port, "/api/campaigns", "POST", body, list(JSON.items()))
+    return None
+
+
 def test_a_process_of_another_time_is_not_taken_for_a_campaign(tmp_path):
     jobs = Jobs(tmp_path, 1)
     (tmp_path / ".serve" / "old.json").write_text(json.dumps({"pid": os.getpid(), "created": 1.0}))
@@ -700,11 +738,7 @@ def test_the_command_refuses_in_a_sentence(janus, place, monkeypatch):
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 def test_every_line_of_the_documentation_works(place, tmp_path, monkeypatch):
-    page = (ROOT / "docs" / "serve.md").read_text(encoding="utf-8")
-    lines = [
-        line for block in re.findall(r"```sh\n(.*?)```", page, re.S) for line in block.replace("\\\n", " ").splitlines()
-    ]
-    calls = [line for line in lines if line.startswith("curl ")]
+    calls = [line for block in blocks("docs/serve.md") for line in block.lines if line.startswith("curl ")]
     assert len(calls) >= 8
     client = of(place)
     own = first(client)["name"]

@@ -61,4 +61,9 @@ def serve(
         print(access.address, flush=True)
         app = application(dir_, access, jobs, trust)
         quiet = Config(app, log_level="warning", access_log=False, server_header=False, proxy_headers=False)
-        Server(quiet).run(sockets=[listening])
+        server = Server(quiet)
+        try:
+            server.run(sockets=[listening])
+        except (KeyboardInterrupt, SystemExit):  # told to stop, it does so in order, and then says it again
+            if not server.started:
+                raise

@@ -1,5 +1,6 @@
 """What physics can reach, drawn: two properties against each other, between their exact bounds, with a target's box."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -39,6 +40,20 @@ class Region:
     allowed: Line
     box: tuple[tuple[float, float], tuple[float, float]]
     best: Mapping[str, str]
+
+    def limit(self, axis: int) -> float | None:
+        """The most or the least of what is sought along an axis, where the other lies in the box."""
+        way, other, found = self.best.get(self.names[axis]), 1 - axis, list[float]()
+        if way is None or not self.allowed:
+            return None
+        low, high = self.box[other]
+        for one, next_ in itertools.pairwise([*self.allowed, self.allowed[0]]):
+            found += [one[axis]] if low <= one[other] <= high else []
+            for end in (low, high):
+                if min(one[other], next_[other]) < end < max(one[other], next_[other]):
+                    part = (end - one[other]) / (next_[other] - one[other])
+                    found.append(one[axis] + part * (next_[axis] - one[axis]))
+        return (max if way == EXTREMES[1] else min)(found, default=None)
 
 
 def regions(config: CampaignConfig, targets: list[Target]) -> list[Region]:
@@ -105,8 +120,7 @@ def drawn(region: Region) -> str:
     y = _Scale(*ends[1], HEIGHT - BOTTOM, TOP)
     (left, right), (least, most) = ([scale(end) for end in b] for scale, b in zip((x, y), region.box, strict=True))
     asked = any(math.isfinite(end) and end > 0 for ends in region.box for end in ends)
-    sought = {"max": max, "min": min}
-    extremes = [(i, (x, y)[i], sought[region.best[n]]) for i, n in enumerate(region.names) if n in region.best]
+    limits = [((x, y)[i](limit), i) for i in range(2) if (limit := region.limit(i)) is not None]
     environment = Environment(loader=PackageLoader("loop.serve", "pages"), autoescape=True, trim_blocks=True)
     return environment.get_template("region.svg.j2").render(
         region=region,
@@ -115,7 +129,7 @@ def drawn(region: Region) -> str:
         whole=_path(region.whole, x, y),
         allowed=_path(region.allowed, x, y),
         box=(left, most, max(right - left, 3), max(least - most, 3)) if asked else None,
-        limits=[(scale(end(v[i] for v in region.allowed)), i) for i, scale, end in extremes if region.allowed],
+        limits=limits,
         ticks=[(x(v), f"{v:g}") for v in _ticks(*ends[0])],
         rises=[(y(v), f"{v:g}") for v in _ticks(*ends[1])],
     )
