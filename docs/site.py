@@ -63,6 +63,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages["commands.md"] = _commands()
     for name, text in pages.items():
         files.append(File.generated(config, name, content=text))
+    for picture in sorted((ROOT / "mlflow").glob("*.png")):
+        files.append(File.generated(config, f"mlflow/{picture.name}", abs_src_path=str(picture)))
     return files
 
 
@@ -84,7 +86,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"[{words}]({os.path.relpath(place, Path(uri).parent).replace(os.sep, '/')}{anchor or ''})"
 
     def picture(found: re.Match[str]) -> str:
-        place = (source.parent / found[2]).resolve().relative_to(DOCS)
+        target = (source.parent / found[2]).resolve()
+        place = target.relative_to(DOCS if target.is_relative_to(DOCS) else ROOT)
         return f"![{found[1]}]({os.path.relpath(place, Path(uri).parent)})"
 
     return PICTURE.sub(picture, LINK.sub(link, markdown))
