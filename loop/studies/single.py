@@ -142,6 +142,9 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
         model = model.enlarged(tuple(side * (request.size or max(own)) // max(own) for side in own))
     except ValueError as error:
         raise UsageError(f"{model_folder}: {error}") from None
+    if model.config.grid != own:
+        # Its class is known by images of its own size.
+        card = dataclasses.replace(card, likeness=None)
     target = dataclasses.replace(target, geometry=target.geometry.under(card.boundary))
     limits, grid = limits_of(card.material), model.config.grid
     check_shape(target, grid)
