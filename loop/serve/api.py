@@ -1,17 +1,9 @@
 """The page's JSON API: campaigns, their designs, a configuration checked, work started and stopped."""
 
 import json
-import mimetypes
-import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from janus_al.device import prepare
@@ -19,33 +11,13 @@ from loop.campaign.toml import load_stored
 from loop.files.names import same
 from loop.files.outputs import check_free
 from loop.serve import shelf
-from loop.serve.board import Board, Seen
+from loop.serve.answers import campaign_of, marked, seen, told, turn
+from loop.serve.board import Board
 from loop.serve.check import REFUSALS, Rules, check, stored
 from loop.serve.jobs import BusyError
 from loop.serve.offers import offers
 
 api = APIRouter(prefix="/api")
-
-SANDBOX = "sandbox; default-src 'none'; frame-ancestors 'self'"
-REPORT = (
-    "sandbox allow-scripts; default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline' 'unsafe-eval' blob:; worker-src blob:; frame-ancestors 'self'"
-)
-"""a report is a page of its own, which may run what it brings and reach nothing"""
-SHOWN = {".png": "image/png", ".json": "application/json"}
-"""files that a browser shows; it downloads all others"""
-PIECE = 2**16
-WAIT = 5.0
-"""seconds for those who ask for what keeps a core busy while others do"""
-
-Refusals = dict[int | str, dict[str, Any]]
-
-
-class Refusal(BaseModel):
-    """Why something was not done."""
-
-    error: str
-    """one sentence"""
 
 
 class Asked(BaseModel):
@@ -78,53 +50,6 @@ class Resumed(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     rounds: Few = None
     simulations: Few = None
-
-
-def told(*codes: int) -> Refusals:
-    """What the description says of refusals."""
-    return {code: {"model": Refusal} for code in codes}
-
-
-async def seen(request: Request) -> Seen:
-    """How all campaigns stand."""
-    board: Board = request.app.state.board
-    now = board.fresh()
-    return await run_in_threadpool(board.look) if now is None else now
-
-
-async def campaign_of(request: Request, name: str) -> dict[str, Any]:
-    """How one stands; 404 where there is none."""
-    found = (await seen(request)).campaigns.get(name)
-    if found is None:
-        raise HTTPException(404, f"{name[:60]!r}: no campaign of that name here")
-    return found
-
-
-async def design_of(request: Request, name: str, design: str) -> dict[str, Any]:
-    """One design; 404 where there is none."""
-    found = next((d for d in (await campaign_of(request, name))["designs"] if d["name"] == design), None)
-    if found is None:
-        raise HTTPException(404, f"{design[:60]!r}: no design of that name in {name}")
-    return found
-
-
-@contextmanager
-def turn(free: threading.Semaphore) -> Iterator[None]:
-    """Wait for one's turn; 503 where that takes long."""
-    if not free.acquire(timeout=WAIT):
-        raise HTTPException(503, "others ask for the same; ask again in a while")
-    try:
-        yield
-    finally:
-        free.release()
-
-
-def marked(request: Request, mark: str, body: bytes, kind: str) -> Response:
-    """An answer that is not sent again to who has it."""
-    tag = f'"{mark}"'
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers={"etag": tag})
-    return Response(body, media_type=kind, headers={"etag": tag})
 
 
 @api.get("/campaigns")
@@ -247,60 +172,9 @@ def stop(request: Request, name: str) -> dict[str, Any]:
     return {"name": name, "state": "stopping"}
 
 
-@api.get("/campaigns/{name}/report.html", responses=told(404))
-async def report(request: Request, name: str) -> Response:
-    """The report, once there is one."""
-    await campaign_of(request, name)
-    return await run_in_threadpool(_file, request, REPORT, name, "report.html")
-
-
-@api.get("/campaigns/{name}/designs/{design}", responses=told(404))
-async def design(request: Request, name: str, design: str) -> dict[str, Any]:
-    """One design: properties, certified intervals, verdict, lineage, names of its files."""
-    return await design_of(request, name, design)
-
-
-@api.get("/campaigns/{name}/designs/{design}/dossier.zip", responses=told(404))
-async def dossier(request: Request, name: str, design: str) -> Response:
-    """All files of a design, packed."""
-    await design_of(request, name, design)
-    whole = await run_in_threadpool(shelf.packed, request.app.state.board.root, name, "designs", design)
-    pieces = iter(lambda: whole.read(PIECE), b"")
-    return StreamingResponse(pieces, media_type="application/zip", headers=_saved(f"{name}-{design}.zip"))
-
-
-@api.get("/campaigns/{name}/designs/{design}/files/{file:path}", responses=told(404))
-async def design_file(request: Request, name: str, design: str, file: str) -> Response:
-    """One file of a design."""
-    if file not in (await design_of(request, name, design))["files"]:
-        raise HTTPException(404, f"{file[:60]!r}: no such file in {design}")
-    return await run_in_threadpool(_file, request, SANDBOX, name, "designs", design, *file.split("/"))
-
-
 def known(request: Request, name: str) -> dict[str, Any]:
     """How a campaign stands this moment; 404 where there is none."""
     found: dict[str, Any] | None = request.app.state.board.look(again=True).campaigns.get(name)
     if found is None:
         raise HTTPException(404, f"{name[:60]!r}: no campaign of that name here")
     return found
-
-
-def _file(request: Request, policy: str, *names: str) -> Response:
-    """A file under the folder that is served, unless who asks has it."""
-    with shelf.opened(request.app.state.board.root, *names) as file:
-        what = os.fstat(file.fileno())
-        tag = f"{what.st_mtime_ns:x}-{what.st_size:x}"
-        headers = {"content-security-policy": policy}
-        if names[-1] == "report.html":
-            kind, headers = "text/html", headers | {"x-frame-options": "SAMEORIGIN"}
-        else:
-            ending = os.path.splitext(names[-1])[1].lower()
-            kind = SHOWN.get(ending) or mimetypes.guess_type(names[-1])[0] or "application/octet-stream"
-            headers |= {} if ending in SHOWN else _saved(names[-1])
-        answer = marked(request, tag, file.read(), kind)
-    answer.headers.update(headers)
-    return answer
-
-
-def _saved(name: str) -> dict[str, str]:
-    return {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}

@@ -14,6 +14,7 @@ from loop.serve.access import Access, Gate
 from loop.serve.api import api
 from loop.serve.board import Board
 from loop.serve.check import Rules
+from loop.serve.downloads import downloads
 from loop.serve.jobs import Jobs
 from loop.serve.offers import shipped
 from loop.serve.pages import fault, pages
@@ -42,6 +43,7 @@ def application(root: Path, access: Access, most: int = 2, trust: bool = False) 
     app.state.planning, app.state.checking = threading.Semaphore(1), threading.Semaphore(2)
     app.state.drawn = {path.name: path.read_bytes() for path in _static()}
     app.include_router(api)
+    app.include_router(downloads)
     app.include_router(pages)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _misread)

@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
 from loop.design.targets import Target
-from loop.serve.api import campaign_of, design_of, marked, seen
+from loop.serve.answers import campaign_of, design_of, marked, seen
 from loop.serve.offers import offers
 
 pages = APIRouter(include_in_schema=False)
