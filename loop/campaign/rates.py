@@ -33,12 +33,15 @@ from loop.design.generators.janus import JanusGenerator
 from loop.design.generators.phasefield import fresh
 from loop.design.pool import Known
 from loop.design.targets import Target
+from loop.simulation.progress import told
 from loop.simulation.simulate import Execution, backend, simulate
 from loop.simulation.verify import Check, conducts, verify
 from simulators import Result, generate
 
 STEPS = 3
 """training steps, and passes of an inversion, that are timed after a first one"""
+FEW = 100
+"""steps of a training of which nothing is said beforehand"""
 SECONDS = 2.0
 """after which no more of them are begun"""
 BATCH_CELLS, PASS_CELLS = 2**19, 2**19
@@ -193,6 +196,23 @@ def step_of(material: Material, network: JanusConfig, full: TrainingConfig, devi
     with peak(device) as held, suppress(Enough, TrainingError):  # three steps that diverge took as long
         train(_pretended(material, network.grid), network, training, 0, Run(device, None, watch))
     return watch.each * full.batch / batch, held() * full.batch / batch, round(full.batch / batch)
+
+
+def training_words(
+    material: Material, network: JanusConfig, training: TrainingConfig, device: str, trials: int = 0
+) -> str:
+    """How long a training takes, or so many trials of a study, by three of its steps; "" if it is soon done.
+
+    A trial is trained for a quarter of the steps first, after which it may be pruned, and then from the start for all.
+    """
+    if training.steps < FEW:
+        return ""
+    step = step_of(material, network, training, device)[0]
+    whole, words = step * training.steps, f"{training.steps} steps of {told(step)} on {device}"
+    if not trials:
+        return f"{words}: about {told(whole)}"
+    span = f"{told(trials * whole / 4)} to {told(1.25 * trials * whole)} of training"
+    return f"{trials} trials of up to {words}: {span}"
 
 
 def _pretended(material: Material, grid: tuple[int, ...]) -> Samples:

@@ -2,14 +2,9 @@
 
 import math
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from loop import UsageError
-
-if TYPE_CHECKING:
-    from janus_al.fitting import TrainingConfig
-    from janus_al.material import Material
-    from janus_al.networks.janus import JanusConfig
 
 SIDES = (8, 1024)
 SECONDS = {"fipy": (2e-5, 7e-5), "direct": (7e-6, 2.5e-4), "batched": (8e-6, 9e-6)}
@@ -20,9 +15,6 @@ DRAWING = 2.5e-6
 """seconds for a cell of a phase field, about (benchmarks/phasefield.py)"""
 LONG, LARGE = 60.0, 2**30
 """seconds and bytes that are told beforehand"""
-
-FEW = 100
-"""training steps that are not foretold: they are soon done"""
 
 
 def grid_of(words: str, dim: int | None) -> tuple[int, ...]:
@@ -117,25 +109,3 @@ def foretell(grid: tuple[int, ...], count: int, simulated: int, solver: str, wor
         told.append(f"up to about {span}" + (f" with solver {solver}" if simulated else ""))
     if told:
         print(f"{what}: {', '.join(told)}", file=sys.stderr)
-
-
-def foretell_training(
-    material: "Material", network: "JanusConfig", training: "TrainingConfig", device: str, trials: int = 0
-) -> None:
-    """Say on stderr how long a training takes, or so many trials of a study, by three of its steps.
-
-    A trial is trained for a quarter of the steps first, after which it may be pruned, and then from the start for all.
-    """
-    from loop.campaign.rates import step_of
-    from loop.simulation.progress import told
-
-    if training.steps < FEW:
-        return
-    step = step_of(material, network, training, device)[0]
-    whole = step * training.steps
-    words = f"{training.steps} steps of {told(step)} on {device}"
-    if trials:
-        span = f"{told(trials * whole / 4)} to {told(1.25 * trials * whole)} of training"
-        print(f"{trials} trials of up to {words}: {span}", file=sys.stderr)
-    else:
-        print(f"{words}: about {told(whole)}", file=sys.stderr)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from loop import THREADS_MAX, UsageError
-from loop.commands.asked import foretell_training
 from loop.commands.options import Device, Force, Json, Model, Out, Seed, Set, Threads, Weights, Workers
 from loop.commands.terminal import print_json, print_table
 from loop.simulation.progress import Progress
@@ -41,6 +40,7 @@ def train(
     from janus_al.fitting import Run
     from janus_al.training import suited
     from janus_al.training import train as train_model
+    from loop.campaign.rates import training_words
     from loop.campaign.toml import load_training
     from loop.files.outputs import MODEL, check_folder, claim
 
@@ -52,9 +52,9 @@ def train(
     check_folder(out, run, [data], force, finished=MODEL[0])
     on = _device(device, threads)
     claim(out, run, MODEL, finished=MODEL[0])
-    if not json_:
-        foretell_training(samples.material, network, training, on)
     with Progress(json_) as progress:
+        if not json_ and (words := training_words(samples.material, network, training, on)):
+            progress.say(words)
         model, card = train_model(
             samples,
             network,
@@ -300,18 +300,14 @@ def tune(
     from janus_al import dataset
     from janus_al.defaults import defaults
     from loop.campaign.toml import load_training
-    from loop.files.outputs import check_free
     from loop.studies.means import Means
     from loop.studies.trials import read_subject
     from loop.studies.tuning import tune as tune_weights
 
     network, training = load_training(weights, set_ or [], *defaults(dataset.read(data).image.ndim - 1))
     subject, on = read_subject(data, network, training, seed), _device(device, threads)
-    check_free(out, marker="study.jsonl")
-    if not json_:
-        foretell_training(subject.samples.material, subject.network, training, on, trials)
     with Progress(json_) as progress:
-        result = tune_weights(subject, out, trials, Means(on, workers, progress), jobs)
+        result = tune_weights(subject, out, trials, Means(on, workers, progress), jobs, not json_)
     if json_:
         print_json(result)
         return

@@ -7,6 +7,7 @@ draws the very same ones again.
 
 import contextlib
 import math
+import sys
 import time
 import uuid
 import warnings
@@ -17,6 +18,7 @@ from typing import Any
 from janus_al.errors import DatasetError
 from janus_al.files import atomic_path, remove_stale
 from loop.campaign.config import ConfigError
+from loop.campaign.rates import training_words
 from loop.files.lock import locked
 from loop.files.outputs import OutputError, check_free
 from loop.simulation.executors import open_executor
@@ -28,11 +30,13 @@ REST = 30.0
 """seconds between two deliveries to MLflow, at least"""
 
 
-def tune(subject: Subject, out: Path, trials: int, means: Means, jobs: int = 1) -> dict[str, Any]:
+def tune(
+    subject: Subject, out: Path, trials: int, means: Means, jobs: int = 1, foretell: bool = False
+) -> dict[str, Any]:
     """Run a study until it has so many finished trials and write its best weights to `out/weights.toml`.
 
     A loss weight of 0 is off and stays off; every other one is tuned, in a range that holds what was given. Of trials
-    that run side by side, `jobs` at a time, none knows of the others.
+    that run side by side, `jobs` at a time, none knows of the others. With `foretell` it is said first what they take.
 
     Raises:
         ConfigError: `out` holds a study of other data or settings; no trial reached its end.
@@ -49,6 +53,10 @@ def tune(subject: Subject, out: Path, trials: int, means: Means, jobs: int = 1) 
     with locked(out, "tuning here"):
         remove_stale(out)
         study = _open_study(out / "study.jsonl", subject)
+        left = trials - len(_finished(study))
+        about = subject.samples.material, subject.network, subject.training, means.device
+        if foretell and left > 0 and (words := training_words(*about, left)):
+            print(words, file=sys.stderr)
         due, court = 0.0, Court(subject, out, PROBES, means.device)
         with contextlib.ExitStack() as stack:
             executor = None
