@@ -736,6 +736,7 @@ def test_the_command_refuses_in_a_sentence(janus, place, monkeypatch):
     assert (code, f"127.0.0.1:{port}: cannot listen there" in err) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
 def test_every_line_of_the_documentation_works(place, tmp_path, monkeypatch):
     calls = [line for block in blocks("docs/serve.md") for line in block.lines if line.startswith("curl ")]
