@@ -48,10 +48,9 @@ SOLVERS = ("fipy", "direct", "batched")
 
 
 SEAMS = """A network of every pixel was not trained: its steps, below, are what it takes. Likeness counts pairs and
-paths of pixels and does not see the seams of tiles that lie side by side, at which the pattern breaks off
-for everyone to see; tiles that overlap by 16 pixels, their log odds added with weights that fall towards
-the edges, show none. Tiles are no command yet: for a class of many more features than 64 latent numbers can
-tell they are the way that was found here."""
+paths of pixels and does not see the seams of tiles that lie side by side, at which the pattern breaks off for everyone
+to see; tiles that overlap by 16 pixels, their log odds added with weights that fall towards the edges, show none. Tiles
+are no command yet: for a class of many more features than 64 latent numbers can tell they are what was found here."""
 HOW = """## How
 
     janus-al invert data/janus-64 --size 256 --target kxx=0.30 --count 6

@@ -28,14 +28,14 @@ count = 40
 simulated = 16
 [[target]]
 name = "value"
-designs = 2
-kxx = { value = 0.3, tolerance = 0.02 }
+designs = 1
+kxx = { value = 0.3, tolerance = 0.05 }
 [budget]
 rounds = 2
 simulations = 60
 probes = 0
 [loop]
-candidates = 2
+candidates = 1
 probes = 0
 swarm = 2
 [network]
@@ -44,7 +44,7 @@ latent = 16
 rank = 8
 waves = 60
 [training]
-steps = 60
+steps = 40
 batch = 8
 simulated = 8
 cycled = 2
@@ -71,7 +71,7 @@ def test_a_network_learns_sides_that_8_does_not_divide(grid, boundary, network):
     images = list(generate(24 if len(grid) == 2 else 4, grid, 3))
     samples = to_samples(images, run(Conductivity(boundary, (0.1, 1.0), "direct"), images), material)
     config = TrainingConfig(
-        steps=60 if len(grid) == 2 else 8,
+        steps=40 if len(grid) == 2 else 6,
         batch=8,
         simulated=4,
         cycled=2,
@@ -114,13 +114,13 @@ def test_a_campaign_designs_sides_that_8_does_not_divide(janus, tmp_path):
     code, out, _ = janus("campaign", "run", tmp_path / "c.toml", "--dir", tmp_path / "c")
     assert code == 0, out
     designs = sorted((tmp_path / "c" / "designs").glob("value-*"))
-    assert len(designs) == 2
+    assert len(designs) == 1
     for folder in designs:
         image = np.load(folder / "image.npy")
         assert image.shape == (18, 21)
         said = json.loads((folder / "design.json").read_text())["properties"]["kxx"]
         assert said == pytest.approx(FipyHomogenizer()(image, (0.1, 1.0)).k[0], rel=1e-9)
-        assert said == pytest.approx(0.3, rel=0.02)
+        assert said == pytest.approx(0.3, rel=0.05)
 
 
 @pytest.mark.parametrize(
