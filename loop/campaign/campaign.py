@@ -236,6 +236,9 @@ class Campaign:
         """What is known before a round."""
         before = any(event["round"] < number and event["samples"] for event in self.journal.of("shard"))
         samples = self.ledger.samples(through=number - 1) if before else None
+        if self._needs_model():
+            # Whether it has learned from the last round is known once it is there.
+            self.models.of(number - 1)
         own = self.config.loop.generator in ("janus", "mixed") and self.models.start is not None
         past = self.standing.past(self.models.of(0)[1].proposals if own else [])
         bias, brought = self.standing.bias(), self.standing.brought()
