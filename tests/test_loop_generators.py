@@ -336,7 +336,7 @@ def test_what_is_ones_own_runs_by_its_import_path(mine, janus):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("loop.generator=lokup", "'lokup': must be janus, phasefield, lookup, gradient, or your own as package"),
+        ("loop.generator=lokup", "'lokup': must be janus, phasefield, mixed, lookup, gradient, or your own as package"),
         (
             "loop.acquisition=a:b:c",
             "'a:b:c': must be nearest, diverse, designs, like, random, or your own as package.module:name",

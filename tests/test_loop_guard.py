@@ -94,7 +94,8 @@ def test_the_old_model_stays_and_everything_says_so(harmed, janus):
     said = f"model after round 1: the old one stays: test {guard['test']['old']:.2%} -> {guard['test']['new']:.2%}"
     code, out, _ = janus("campaign", "status", harmed)
     assert (code, said in out) == (0, True)
-    assert said.removeprefix("model ").split(" -> ")[0] in (harmed / "report.html").read_text()
+    report = (harmed / "report.html").read_text()
+    assert all(words in report for words in ("the old one, which errs less", f"{100 * guard['test']['new']:.2f} %"))
     points = [{name: value for name, value, *_ in run.points} for run in campaign_runs(harmed)[1]]
     assert [p["guard.accepted"] for p in points if "guard.accepted" in p] == [0]
     assert points[2]["guard.test.new"] == guard["test"]["new"]

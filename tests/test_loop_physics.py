@@ -231,7 +231,7 @@ REFUSED = {
     "unknown property": (
         "",
         "E11 = { min = 1 }",
-        "target 1: unknown key E11; a target has name, designs, min_feature, connected, periodic, and",
+        "target 1: unknown key E11; a target has name, designs, min_feature, connected, like, periodic, and",
     ),
     "no simulator": (
         '[[physics]]\nsimulator = "nonsense"',

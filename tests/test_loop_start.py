@@ -240,6 +240,7 @@ def test_with_data_beside_it_learns_from_rounds(folder, model, tmp_path):
     assert after.property_range == before.property_range
 
 
+@pytest.mark.slow
 def test_without_data_it_may_learn_beside_what_it_remembers(model, tmp_path):
     """Its own decodes stand for the data that is not there; probes judge instead of teaching."""
     wanted = ["loop.retrain=warm", "loop.retrain_rate=1e-4", "loop.probes=4", "budget.rounds=2"]

@@ -108,6 +108,7 @@ def test_sensitivities_are_compared_as_coarsely_as_the_network_sees(block):
     assert (abs(found[1] / found[0] - 1) < 1e-4) == (block == 2)
 
 
+@pytest.mark.slow
 def test_a_campaign_designs_sides_that_8_does_not_divide(janus, tmp_path):
     parse_config(CONFIG)
     (tmp_path / "c.toml").write_text(CONFIG)
