@@ -93,10 +93,9 @@ def known(arguments, fine):
         began = time.process_time()
         images = images_of(arguments, fine)
         drawn = time.process_time() - began
-        like = Likeness.of(list(images), "dirichlet")
-        np.savez(path, images=images, curves=like.curves, most=like.most, seconds=drawn)
-    found = np.load(path)
-    return found["images"], Likeness(found["curves"], found["most"], "dirichlet")
+        np.savez(path, images=images, seconds=drawn)
+    images = np.load(path)["images"]
+    return images, Likeness.of(images, "dirichlet")
 
 
 def data(arguments):

@@ -47,7 +47,6 @@ from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
 from loop.design.acquisition import nearest
 from loop.design.candidates import probe_targets, propose
-from loop.design.confidence import Past
 from loop.design.cut import cut as cut_at
 from loop.design.generators.janus import JanusGenerator
 from loop.design.generators.level import level
@@ -217,7 +216,7 @@ def designs_by_class(micrographs, arguments):
         lookup.fit(Known(samples))
         blank, seen = (
             Known(likeness=classes[name]),
-            Known(samples, set(canonical_hashes(samples)), {}, Past(), classes[name]),
+            Known(samples, set(canonical_hashes(samples)), likeness=classes[name]),
         )
         ways = {"-": (janus, blank, None, arguments.designs), "like = 0.95": (janus, blank, LIKE, arguments.designs)}
         ways["like = 0.95, lookup"] = (lookup, seen, LIKE, arguments.moved)
