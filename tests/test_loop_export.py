@@ -319,6 +319,12 @@ def test_what_invert_wrote_is_exported(janus, tmp_path):
         image = np.load(tmp_path / "two" / f"{row['design']}.npy")
         assert row["fraction_design"] == image.mean()
         assert row["fraction"] == pytest.approx(image.mean(), rel=0.01)
+    # What the phases conduct stands beside the images: the model, named as it was from there, is not asked.
+    told = json.loads((tmp_path / "two" / "candidates.json").read_text())
+    (tmp_path / "two" / "candidates.json").write_text(json.dumps({**told, "model": "gone"}))
+    more = ["--size", "1mm", "--out", tmp_path / "vtk", "--no-simulate"]
+    code, _, error = janus("export", tmp_path / "two", "--format", "vtk", *more)
+    assert (code, error) == (0, "")
 
 
 def test_what_smoothing_loses_is_told(janus, mine, tmp_path):

@@ -98,7 +98,10 @@ def _candidates(folder: Path) -> Iterator[Subject]:
     except (KeyError, TypeError):
         raise DatasetError(f"{origin}: damaged; it names no model or images; run `invert` again") from None
     more: dict[str, Any] = {}
-    if model.is_dir():
+    if told.get("phase_conductivity"):
+        more = {"conductivity": tuple(map(float, told["phase_conductivity"]))}
+        more |= {"boundary": told["boundary"], "pixel": told["pixel"] or ""}
+    elif model.is_dir():
         card = checkpoint.load(model)[1]
         more = {"conductivity": card.phase_conductivity, "boundary": card.boundary, "pixel": card.pixel}
     for name, key in rows:
