@@ -97,6 +97,15 @@ properties = [{{ name = "kappa" }}]
     assert not called.exists()
 
 
+def test_proposals_of_both_are_timed(monkeypatch):
+    """What `mixed` proposes takes as long as inversions and fresh structures together."""
+    monkeypatch.setattr(rates, "_simulation", lambda *_: (0.5, None, 0.0))
+    monkeypatch.setattr(rates, "_proposal", lambda *_: (100.0, 0.0, 1))
+    config = load_config(SMALL, None, ["loop.generator=mixed"])
+    both = rates.measure(config, Course.of(config).rows, "cpu", None, False)
+    assert both.proposal > 100 + both.drawing
+
+
 def slow(found, **more):
     return dataclasses.replace(found, total_seconds=(4000.0, 9000.0), step_seconds=20.0, **more)
 

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al import checkpoint
 from janus_al.fitting import Run, TrainingConfig, TrainingError, sides
 from janus_al.material import Material
 from janus_al.networks.janus import Janus, JanusConfig
@@ -27,6 +26,7 @@ from janus_al.quantities import quantity
 from janus_al.samples import SIMULATED, Samples, unlabelled
 from janus_al.training import build, train
 from loop.campaign.config import CampaignConfig
+from loop.campaign.sources import read_start
 from loop.design.generators import BUILT_IN as GENERATORS
 from loop.design.generators import Tools
 from loop.design.generators.janus import JanusGenerator
@@ -166,15 +166,15 @@ def measure(config: CampaignConfig, rows: Rows, device: str, executor: Executor,
         step, network, parts = step_of(config.material, config.network.built, config.training, device)
         scaled += [f"a batch of {config.training.batch // parts}"] if parts > 1 else []
     proposal: float | None = 0.0
-    if config.loop.generator == "janus":
-        start = config.network.start
-        model = build(config.network.built, 0) if start is None else checkpoint.load(start)[0]
+    if config.loop.generator in ("janus", "mixed"):
+        start = read_start(config)
+        model = build(config.network.built, 0) if start is None else start[0]
         proposal, held, parts = _proposal(config, rows, model.to(device).eval())
         network = max(network, held)
         scaled += [f"1 of {parts} inversions"] if parts > 1 else []
-    elif config.loop.generator == "phasefield":
-        proposal = drawing * fresh(rows.inverted(config.loop.swarm), full)
-    elif config.loop.generator not in GENERATORS:
+    if config.loop.generator in ("phasefield", "mixed"):
+        proposal += drawing * fresh(rows.inverted(config.loop.swarm), full)
+    if config.loop.generator not in GENERATORS:
         proposal = None
     return Rates(drawing, simulation, fastest, verification, step, proposal, network, tuple(scaled), solver)
 
