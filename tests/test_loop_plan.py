@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from loop.campaign import rates
+from loop.campaign import rates, steps
 from loop.campaign.course import PROJECTING, Course
 from loop.campaign.hints import hints, warning
 from loop.campaign.plan import Plan, plan, remaining
@@ -150,12 +150,12 @@ def test_times_in_words():
 def test_trainings_and_studies_are_foretold(monkeypatch):
     """A trial is trained for a quarter of the steps, and then for all."""
     config = load_config(SMALL, None, ["training.steps=1000"])
-    monkeypatch.setattr(rates, "step_of", lambda *_: (0.05, 0.0, 1))
+    monkeypatch.setattr(steps, "step_of", lambda *_: (0.05, 0.0, 1))
     about = config.material, config.network.built, config.training, "cpu"
-    assert rates.training_words(*about) == "1000 steps of 0.05 s on cpu: about 50 s"
+    assert steps.training_words(*about) == "1000 steps of 0.05 s on cpu: about 50 s"
     told_ = "8 trials of up to 1000 steps of 0.05 s on cpu: 1.7 min to 8.3 min of training"
-    assert rates.training_words(*about, trials=8) == told_
-    assert rates.training_words(*about[:2], dataclasses.replace(config.training, steps=99), "cpu") == ""
+    assert steps.training_words(*about, trials=8) == told_
+    assert steps.training_words(*about[:2], dataclasses.replace(config.training, steps=99), "cpu") == ""
 
 
 def test_the_command_says_it_and_leaves_nothing(janus, tmp_path, monkeypatch):

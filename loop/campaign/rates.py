@@ -8,50 +8,38 @@ simulation of the budget is paid, nothing is written, and no random number of a 
 import dataclasses
 import math
 import statistics
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.fitting import Run, TrainingConfig, TrainingError, sides
-from janus_al.material import Material
-from janus_al.networks.janus import Janus, JanusConfig
+from janus_al.fitting import sides
+from janus_al.networks.janus import Janus
 from janus_al.quantities import quantity
-from janus_al.samples import SIMULATED, Samples, unlabelled
-from janus_al.training import build, train
+from janus_al.training import build
 from loop.campaign.config import CampaignConfig
 from loop.campaign.sources import read_start
+from loop.campaign.steps import OWN, SECONDS, STEPS, Enough, Stopwatch, peak, step_of
 from loop.design.generators import BUILT_IN as GENERATORS
 from loop.design.generators import Tools
 from loop.design.generators.janus import JanusGenerator
 from loop.design.generators.phasefield import fresh
 from loop.design.pool import Known
 from loop.design.targets import Target
-from loop.simulation.progress import told
 from loop.simulation.simulate import Execution, backend, simulate
 from loop.simulation.verify import Check, conducts, verify
 from simulators import Result, generate
 
-STEPS = 3
-"""training steps, and passes of an inversion, that are timed after a first one"""
-FEW = 100
-"""steps of a training of which nothing is said beforehand"""
-SECONDS = 2.0
-"""after which no more of them are begun"""
-BATCH_CELLS, PASS_CELLS = 2**19, 2**19
-"""pixels of a step's batch, and of the rows of a pass, at most: about a second; larger ones are measured on fewer"""
+PASS_CELLS = 2**19
+"""pixels of the rows of a pass of an inversion, at most: about a second; more rows are measured on fewer"""
 IMAGE_CELLS = {2: 2**16, 3: 2**15}
 """pixels of an image that is simulated, at most, by axes: a second or two"""
 GROWTH = {2: 1.15, 3: 1.7}
 """power of the pixels with which the time of a larger image grows, by axes"""
-OWN = ("conduction", "elasticity")
-"""simulators that may be run without paying anybody"""
 SEED = 2**40
 """of the images that are measured on; no campaign's, in all likelihood, and none of it is kept"""
 
@@ -93,52 +81,6 @@ class Rows:
     def inverted(self, swarm: int) -> int:
         """Latent vectors that are optimised together."""
         return swarm * sum(count for _, count in self.wanted) + self.probes
-
-
-class Enough(Exception):
-    """Ends a loop that has been timed for long enough."""
-
-
-class Stopwatch:
-    """Told of each step, it knows what one takes but the first, and stops the loop after `SECONDS`."""
-
-    def __init__(self) -> None:
-        self.times: list[float] = []
-
-    def __call__(self, step: int, steps: int) -> None:
-        """A step is done."""
-        self.times.append(time.perf_counter())
-        if len(self.times) > 1 and self.times[-1] - self.times[0] > SECONDS:
-            raise Enough
-
-    @property
-    def each(self) -> float:
-        """Seconds a step."""
-        return (self.times[-1] - self.times[0]) / max(len(self.times) - 1, 1)
-
-
-@contextmanager
-def peak(device: str) -> Iterator[Callable[[], float]]:
-    """How many bytes more than at first were held at once within the block."""
-    import psutil
-    import torch
-
-    process, ended, most = psutil.Process(), threading.Event(), [0]
-    began = process.memory_info().rss
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-
-    def look() -> None:
-        while not ended.wait(0.01):
-            most[0] = max(most[0], process.memory_info().rss - began)
-
-    thread = threading.Thread(target=look, daemon=True)
-    thread.start()
-    try:
-        yield lambda: float(torch.cuda.max_memory_allocated() if device == "cuda" else most[0])
-    finally:
-        ended.set()
-        thread.join()
 
 
 def measure(config: CampaignConfig, rows: Rows, device: str, executor: Executor, train_too: bool) -> Rates:
@@ -184,45 +126,6 @@ def _smaller(grid: tuple[int, ...]) -> tuple[int, ...]:
     while math.prod(grid) > IMAGE_CELLS[len(grid)]:
         grid = tuple(max(8, side // 2) for side in grid)
     return grid
-
-
-def step_of(material: Material, network: JanusConfig, full: TrainingConfig, device: str) -> tuple[float, float, int]:
-    """Seconds of a training step and bytes it takes, and by how much the batch was divided to measure them."""
-    watch, parts = Stopwatch(), math.ceil(full.batch * math.prod(network.grid) / BATCH_CELLS)
-    batch = max(1, full.batch // parts)
-    few: dict[str, Any] = {n: max(1, round(getattr(full, n) * batch / full.batch)) for n in ("simulated", "cycled")}
-    few |= {"steps": 1 + STEPS, "checks": 1, "calibrate": False, "validation": 0.0}
-    training = dataclasses.replace(full, batch=batch, **few)
-    with peak(device) as held, suppress(Enough, TrainingError):  # three steps that diverge took as long
-        train(_pretended(material, network.grid), network, training, 0, Run(device, None, watch))
-    return watch.each * full.batch / batch, held() * full.batch / batch, round(full.batch / batch)
-
-
-def training_words(
-    material: Material, network: JanusConfig, training: TrainingConfig, device: str, trials: int = 0
-) -> str:
-    """How long a training takes, or so many trials of a study, by three of its steps; "" if it is soon done.
-
-    A trial is trained for a quarter of the steps first, after which it may be pruned, and then from the start for all.
-    """
-    if training.steps < FEW:
-        return ""
-    step = step_of(material, network, training, device)[0]
-    whole, words = step * training.steps, f"{training.steps} steps of {told(step)} on {device}"
-    if not trials:
-        return f"{words}: about {told(whole)}"
-    span = f"{told(trials * whole / 4)} to {told(1.25 * trials * whole)} of training"
-    return f"{trials} trials of up to {words}: {span}"
-
-
-def _pretended(material: Material, grid: tuple[int, ...]) -> Samples:
-    """A few images with properties that nobody simulated: a step does not look whether they are true."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(2, size=(4, *grid), dtype=np.uint8)
-    own = [name for p in material.physics if p.simulator in OWN for name in p.properties]
-    rows = unlabelled(images, material, [n for n in own if material.contrast(n)], status=SIMULATED)
-    values = np.linspace(0.4, 0.6, rows.properties.size).reshape(rows.properties.shape)
-    return dataclasses.replace(rows, properties=values, sensitivity=rng.random(rows.sensitivity.shape, np.float32))
 
 
 def _proposal(config: CampaignConfig, rows: Rows, model: Janus) -> tuple[float, float, int]:

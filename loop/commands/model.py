@@ -40,7 +40,7 @@ def train(
     from janus_al.fitting import Run
     from janus_al.training import suited
     from janus_al.training import train as train_model
-    from loop.campaign.rates import training_words
+    from loop.campaign.steps import training_words
     from loop.campaign.toml import load_training
     from loop.files.outputs import MODEL, check_folder, claim
 

@@ -18,7 +18,7 @@ from typing import Any
 from janus_al.errors import DatasetError
 from janus_al.files import atomic_path, remove_stale
 from loop.campaign.config import ConfigError
-from loop.campaign.rates import training_words
+from loop.campaign.steps import training_words
 from loop.files.lock import locked
 from loop.files.outputs import OutputError, check_free
 from loop.simulation.executors import open_executor
