@@ -1,15 +1,14 @@
 """What would be cheaper than what a campaign's configuration says, and what is worth a second thought."""
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import janus_al
 from janus_al import checkpoint
 from janus_al.errors import DatasetError
 from janus_al.fitting import sides
 from janus_al.material import joined
 from janus_al.properties import PropertyError
+from janus_al.shipped import models, shipped
 from loop.campaign.config import CampaignConfig
 from loop.campaign.rates import Rates
 from loop.simulation.executors import cores
@@ -85,13 +84,12 @@ def warning(plan: "Plan") -> str:
 
 
 def _shipped(config: CampaignConfig) -> str:
-    """The folder of a shipped model for these images and this material, "" if there is none."""
-    home = Path(janus_al.__file__).parent
-    for path in sorted((home / "data" if (home / "data").is_dir() else home.parent / "data").glob("*/model.json")):
+    """The name of a shipped model for these images and this material, "" if there is none."""
+    for name in models():
         with suppress(DatasetError, PropertyError):
-            network, card = checkpoint.load(path.parent)
+            network, card = checkpoint.load(shipped(name))
             joined(card.material, config.material)
             same = network.config.grid == config.microstructure.grid
             if same and set(config.material.simulated) <= set(network.config.properties):
-                return f"data/{path.parent.name}"
+                return name
     return ""
