@@ -165,6 +165,22 @@ def test_its_models_keep_the_first_class(campaign):
     assert len({repr(again.models.of(number)[1].likeness) for number in rounds}) == 1
 
 
+def test_a_class_of_another_size_is_named(janus, tmp_path):
+    """A card that has a class needs no other: it is one of images of the model's own size."""
+    words = ["invert", "janus-32", "--size", 64, "--target", "kxx=0.3", "--target", "like>=0.5", "--no-simulate"]
+    code, _, err = janus(*words, "--out", tmp_path / "o")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "has that of images of 32 x 32; design at this size, or leave out like" in err
+    config = tmp_path / "c.toml"
+    config.write_text(
+        'name = "c"\n[microstructure]\nsize = 64\nphase_conductivity = [0.1, 1.0]\n'
+        '[network]\nstart = "janus-32"\n[target]\nkxx = 0.3\nlike = 0.5\n'
+    )
+    code, _, err = janus("campaign", "run", config, "--dir", tmp_path / "c")
+    assert code == 2
+    assert "has that of images of 32 x 32" in err
+
+
 def test_a_model_without_a_class_is_given_one(janus, tmp_path):
     """A target that wants likeness is refused, in a sentence with the mend, which mends it."""
     network, card = checkpoint.load(DATA / "janus-32")

@@ -2,10 +2,12 @@
 
 import contextlib
 import dataclasses
+import shlex
 from pathlib import Path
 
 from janus_al import checkpoint, dataset
 from janus_al.checkpoint import Card
+from janus_al.fitting import sides
 from janus_al.identity import canonical_hash, canonical_hashes, check_test
 from janus_al.lengths import agreed
 from janus_al.material import joined
@@ -25,11 +27,11 @@ def check_source(config: CampaignConfig) -> None:
         DatasetError: a file is damaged.
         LeakageError: training images in the test set.
     """
-    source, start, settings = read_source(config), read_start(config), config.dataset
-    if not config.has_samples and start is not None and start[1].likeness is None:
+    source, start, settings, path = read_source(config), read_start(config), config.dataset, config.network.start
+    if not config.has_samples and path is not None and start is not None and start[1].likeness is None:
         for target in config.targets():
             if target.geometry.like is not None:
-                raise ConfigError(f"target {target.name}: {unlike(target, config.network.start)}")
+                raise ConfigError(f"target {target.name}: {unlike(target, path)}")
     if settings.test is None:
         return
     training = [] if start is None else list(start[1].images)
@@ -43,12 +45,13 @@ def check_source(config: CampaignConfig) -> None:
     check_test(_read(settings.test, config), training, str(settings.test))
 
 
-def unlike(target: Target, model: Path | None) -> str:
-    """Why a target's likeness cannot be told with a model whose card has no class, and the mend."""
-    return (
-        f"like = {target.geometry.like:g} needs a class to compare with, and the card of {model} has none; "
-        f"`janus-al evaluate {model} DATA.h5 --likeness` puts that of a dataset there"
-    )
+def unlike(target: Target, path: Path) -> str:
+    """Why a target's likeness cannot be told with the model in a folder, and the mend."""
+    model, card = checkpoint.load(path)
+    asked = f"like = {target.geometry.like:g} needs a class to compare with, and the card of {path} has"
+    if card.likeness is not None:
+        return f"{asked} that of images of {sides(model.config.grid)}; design at this size, or leave out like"
+    return f"{asked} none; `janus-al evaluate {shlex.quote(str(path))} DATA.h5 --likeness` puts that of a dataset there"
 
 
 def read_start(config: CampaignConfig) -> tuple[Janus, Card] | None:
