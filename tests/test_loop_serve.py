@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -210,6 +211,24 @@ def test_it_refuses_in_the_words_of_the_command_line(client, change):
         assert told["refusal"] == str(caught.value).removeprefix("configuration: ")
     started = client.post("/api/campaigns", json={"name": "new", "config": table})
     assert (started.status_code, started.json()) == (422, {"error": told["refusal"]})
+
+
+def test_words_may_be_lengths(client):
+    """Where a pixel's is known; where it is not, the sentence says where to say it."""
+    config = {**TINY, "target": [{"words": "kxx = 0.3, min_feature >= 1um"}]}
+    assert "microstructure.pixel" in client.post("/api/check", json={"config": config}).json()["refusal"]
+    config["microstructure"] = {**TINY["microstructure"], "pixel": "0.5um"}
+    told = client.post("/api/check", json={"config": config}).json()
+    assert told["refusal"] is None
+    assert [feature["value"] for feature in tomllib.loads(told["toml"])["target"][0]["min_feature"]] == [2, 2]
+
+
+def test_a_shipped_model_is_refused_by_its_name(client):
+    """Not by where it is installed."""
+    config = {**TINY, "network": {"start": "janus-32-volume"}}
+    assert (
+        "model to start from, janus-32-volume, " in client.post("/api/check", json={"config": config}).json()["refusal"]
+    )
 
 
 def test_words_mean_what_they_mean_at_the_command_line(client):

@@ -57,15 +57,14 @@ def _network_of_start(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"network": {name: getattr(network, name) for name in followed} | {"coarsen": network.block}}
 
 
-def _pixel(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """A pixel's length, where the tables leave it to their dataset or to the model that they start from."""
+def pixel_told(tables: Sequence[dict[str, Any]]) -> str:
+    """A pixel's length: as tables say, or, where they leave it to these, of their dataset or model to start from."""
     asked = {name: table for name, table in overlaid(tables).items() if isinstance(table, dict)}
     source, start = asked.get("dataset", {}).get("source"), asked.get("network", {}).get("start")
     if "pixel" in asked.get("microstructure", {}):
-        return {}
+        return str(asked["microstructure"]["pixel"])
     known = dataset.pixel_of(Path(source)) if isinstance(source, str) else ""
-    known = known or (checkpoint.load(Path(start))[1].pixel if isinstance(start, str) else "")
-    return {"microstructure": {"pixel": known}} if known else {}
+    return known or (checkpoint.load(Path(start))[1].pixel if isinstance(start, str) else "")
 
 
 def _of_volumes(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -100,7 +99,10 @@ def combined(kind: type[Kind], where: Path, tables: Sequence[dict[str, Any]]) ->
     Raises:
         ConfigError: in one sentence, with the key, its value and the rule.
     """
-    under = [_of_volumes(tables), _network_of_start(tables), _pixel(tables)] if kind is CampaignConfig else []
+    under = list[dict[str, Any]]()
+    if kind is CampaignConfig:
+        pixel = {"microstructure": {"pixel": known}} if (known := pixel_told(tables)) else {}
+        under = [_of_volumes(tables), _network_of_start(tables), pixel]
     return _validate(kind, where, [*under, *tables])
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from janus_al.quantities import quantity
+from janus_al.shipped import DATA
 from loop import UsageError
 from loop.campaign.config import CampaignConfig, ConfigError
 from loop.campaign.opening import check_doors
 from loop.campaign.sections import TargetSection
 from loop.campaign.sources import check_source
-from loop.campaign.toml import combined, dump_config
+from loop.campaign.toml import combined, dump_config, pixel_told
 from loop.design.targets import DEFAULT_TOLERANCE, EXTREMES, Target
 from loop.design.words import parse_targets
 from loop.serve.region import drawn, regions
@@ -71,7 +72,7 @@ def check(given: Mapping[str, Any] | str, rules: Rules, files: bool = True) -> C
     table: dict[str, Any] = {}
     try:
         table = _parsed(given)
-        table = _spelled(table)
+        table = _spelled(table, rules)
         checked = _resolved(table, rules)
         config = combined(CampaignConfig, WHERE, [checked])
         if files:
@@ -79,7 +80,7 @@ def check(given: Mapping[str, Any] | str, rules: Rules, files: bool = True) -> C
             if config.dataset.generate is None or config.dataset.test is None:  # else the images would be made here
                 check_source(config)
     except REFUSALS as error:
-        words = _sentence(error).replace(f"{rules.root}/", "")
+        words = _sentence(error).replace(f"{rules.root}/", "").replace(f"{DATA}/", "")
         return Checked(None, words, isinstance(error, TrustError), (), _drawn(table, rules), _toml(table))
     warnings = tuple(reach.warning for reach in config.reach.values() if reach.warning)
     pictures = {r.target: drawn(r) for r in regions(config, config.targets()[:DRAWN])}
@@ -113,23 +114,25 @@ def _resolved(table: dict[str, Any], rules: Rules) -> dict[str, Any]:
     return placed(table, rules.root, rules.shipped, rules.trust)
 
 
-def _spelled(table: dict[str, Any]) -> dict[str, Any]:
+def _spelled(table: dict[str, Any], rules: Rules) -> dict[str, Any]:
     """Targets in words as tables."""
     given = table.get("target")
     targets = given if isinstance(given, list) else [given]
     if not any(isinstance(target, dict) and "words" in target for target in targets):
         return table
-    return {**table, "target": [_target(t) if isinstance(t, dict) and "words" in t else t for t in targets]}
+    lengths = any(isinstance(t, dict) and "min_feature" in str(t.get("words")) for t in targets)
+    pixel = pixel_told([_resolved(table, rules)]) if lengths else ""
+    return {**table, "target": [_target(t, pixel) if isinstance(t, dict) and "words" in t else t for t in targets]}
 
 
-def _target(table: dict[str, Any]) -> dict[str, Any]:
+def _target(table: dict[str, Any], pixel: str) -> dict[str, Any]:
     rest = {key: value for key, value in table.items() if key != "words"}
     conditions = [word for word in re.split(r"[,;\n]", str(table["words"])) if word.strip()]
     if not conditions:
         raise ConfigError("target: it asks for nothing yet; write a condition, such as kxx = 0.3 ± 1 %")
     if longest := [word for word in conditions if len(word) > WORDS]:
         raise ConfigError(f"target {longest[0].strip()[:20]}...: a condition has at most {WORDS} letters")
-    target = parse_targets(conditions, DEFAULT_TOLERANCE)
+    target = parse_targets(conditions, DEFAULT_TOLERANCE, pixel=pixel)
     for name, (low, high) in target.intervals.items():
         ends = {"min": low, "max": high}
         kept = {key: end for key, end in ends.items() if math.isfinite(end)}
