@@ -26,6 +26,7 @@ from loop.design.targets import Target
 from loop.exports.surface import area
 from loop.output.again import commands
 from loop.output.dossier import FILES, write_dossier
+from loop.output.dossier_page import _lineage
 from loop.output.intervals import Asked, asked
 from loop.output.marks import picture, scale_bar
 from loop.output.projections import designs_of, write_designs
@@ -75,6 +76,16 @@ def test_the_lineage_leads_from_the_first_shot_to_the_design(whole):
         assert len(steps) == of["simulations"]
         assert steps[0]["properties"]["kxx"] == of["first_shot"]["kxx"]
         assert [s["properties"] for s in steps if s["hash"] == of["hash"]] == [design["properties"]]
+
+
+def test_of_two_that_propose_it_is_said_which_did(whole):
+    campaign = Campaign(whole)
+    for event in campaign.journal.of("round"):
+        for row in event["candidates_table"]:
+            row["source"] = "phasefield"
+    design = designs_of(campaign)[0]
+    words = dict(_lineage(design, campaign.material))["proposed"]
+    assert "by the generator janus (phasefield) with models/r000" in words
 
 
 def test_its_commands_give_its_numbers(alone, janus, monkeypatch):

@@ -96,10 +96,11 @@ def _lineage(design: Mapping[str, Any], material: Material) -> list[tuple[str, s
     chance = f"; chance to hit at the first shot {of['p_hit']:.2f}" if of.get("p_hit") is not None else ""
     imbalance = "" if solver["flux_imbalance"] is None else f", flux imbalance {solver['flux_imbalance']:.1e}"
     checked, more = design.get("reference"), of["simulations"] - 1
+    source = f" ({of['source']})" if of.get("source") else ""
     refined = f" and {more} of its refinement" if more else ""
     return [
         ("campaign", f"{of['name']}, {of['campaign']}; seed {of['seed']}; {', '.join(of['versions'])}"),
-        ("proposed", f"in round {of['round']} by the generator {of['generator']} with {model}{digest}"),
+        ("proposed", f"in round {of['round']} by the generator {of['generator']}{source} with {model}{digest}"),
         *([("foretold", ", ".join(foretold) + chance)] if foretold else []),
         ("simulations", f"{of['simulations']}, the first shot{refined}"),
         *(("physics", _physics(p, material.boundary)) for p in material.physics),

@@ -129,6 +129,7 @@ def designs_of(campaign: Campaign) -> list[dict[str, Any]]:
                         "name": campaign.config.name,
                         "versions": sorted(begun.get("versions", {}).values()),
                         "generator": campaign.config.loop.generator,
+                        **({"source": proposed["source"]} if proposed.get("source") else {}),
                         "round": number,
                         "seed": campaign.config.seed,
                         "model": f"models/r{number - 1 if learns else 0:04d}" if modelled else None,
