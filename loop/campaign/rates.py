@@ -115,7 +115,7 @@ def measure(config: CampaignConfig, rows: Rows, device: str, executor: Executor,
         network = max(network, held)
         scaled += [f"1 of {parts} inversions"] if parts > 1 else []
     if config.loop.generator in ("phasefield", "mixed"):
-        proposal += drawing * fresh(rows.inverted(config.loop.swarm), full)
+        proposal = (proposal or 0.0) + drawing * fresh(rows.inverted(config.loop.swarm), full)
     if config.loop.generator not in GENERATORS:
         proposal = None
     return Rates(drawing, simulation, fastest, verification, step, proposal, network, tuple(scaled), solver)
