@@ -221,6 +221,13 @@ def test_names_that_are_no_file_names(tmp_path, name):
         assert "^[" not in str(caught.value)
 
 
+def test_no_target_is_named_as_probes_are(tmp_path):
+    """Both stand in one table, where the name tells them apart."""
+    (tmp_path / "c.toml").write_text(tomli_w.dumps(with_value(("target", 0, "name"), "probe")))
+    with pytest.raises(ConfigError, match="target name 'probe'"):
+        load_config(tmp_path / "c.toml")
+
+
 def test_names_that_one_file_system_takes_for_the_same(tmp_path):
     one, two = SMALL["target"]
     (tmp_path / "c.toml").write_text(tomli_w.dumps({**SMALL, "target": [{**one, "name": "A"}, {**two, "name": "a"}]}))

@@ -266,6 +266,8 @@ class CampaignConfig(Section):
         targets = [t.name for t in self.targets()]
         if len({same(n) for n in targets}) < len(targets):
             raise ValueError(f"target names {targets}: each must be given once, capitals or not")
+        if "probe" in (t.name for t in self.targets()):
+            raise ValueError("target name 'probe': that is what a round's probes are called; give another")
         names = self.material.names
         self.reach.keys()  # refuses what is out of reach
         for target in self.targets():
