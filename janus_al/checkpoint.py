@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from janus_al.errors import DatasetError, first_error, one_line
 from janus_al.files import MODEL, atomic_path
-from janus_al.lengths import checked
+from janus_al.lengths import checked, parted
 from janus_al.likeness import Likeness
 from janus_al.material import UNIT, Boundary, Finite, Material
 from janus_al.networks.janus import CONDUCTIVITIES, LARGEST, Janus, JanusConfig
@@ -133,6 +133,19 @@ def _check_sums(folder: Path, sha256: str | None) -> None:
     for name in (WEIGHTS, DESCRIPTION):
         if not _has_sum(folder / name, sums):
             raise DatasetError(f"{folder / name}: lost or damaged; its checksum is not the one in {SUMS}")
+
+
+def enlarged(model: Janus, card: Card, grid: tuple[int, ...]) -> tuple[Janus, Card]:
+    """A model for images of a whole number of times as many pixels a side, which are as much shorter.
+
+    Its class of images is not known then: that is told by images of its own size.
+
+    Raises:
+        ValueError: it is no such number.
+    """
+    times = grid[0] // model.config.grid[0]
+    model = model.enlarged(grid)
+    return model, card if times == 1 else replace(card, likeness=None, pixel=parted(card.pixel, times))
 
 
 def load(folder: Path | str, device: str = "cpu", sha256: str | None = None) -> tuple[Janus, Card]:

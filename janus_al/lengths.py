@@ -20,6 +20,12 @@ def metres(length: str) -> float:
     return float(match[1]) * LENGTHS[match[2]]
 
 
+def parted(length: str, times: int) -> str:
+    """One of so many equal parts of a length in words, in its unit; nothing of nothing."""
+    match = LENGTH.fullmatch("".join(length.split()))
+    return f"{float(match[1]) / times:.9g}{match[2]}" if match else ""
+
+
 def checked(length: str) -> str:
     """A length as it was written, or nothing where none is known; raises ValueError."""
     if length:

@@ -153,6 +153,10 @@ def test_trainings_and_studies_are_foretold(monkeypatch):
     monkeypatch.setattr(steps, "step_of", lambda *_: (0.05, 0.0, 1))
     about = config.material, config.network.built, config.training, "cpu"
     assert steps.training_words(*about) == "1000 steps of 0.05 s on cpu: about 50 s"
+    long = dataclasses.replace(config.training, steps=10000)
+    assert steps.training_words(*about[:2], long, "cpu").endswith(
+        "about 8.3 min; a first look: --set training.steps=2500"
+    )
     told_ = "8 trials of up to 1000 steps of 0.05 s on cpu: 1.7 min to 8.3 min of training"
     assert steps.training_words(*about, trials=8) == told_
     assert steps.training_words(*about[:2], dataclasses.replace(config.training, steps=99), "cpu") == ""

@@ -1,11 +1,14 @@
 """Sides that 8 does not divide, and many pixels: a network learns them as others, and a campaign designs them."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from janus_al import checkpoint
 from janus_al.batches import Data
 from janus_al.evaluation import evaluate
 from janus_al.fitting import TrainingConfig
@@ -133,3 +136,14 @@ def test_large_planes_have_defaults_of_their_own(size, found):
     generate, network = config.dataset.generate, config.network
     assert (generate.count, generate.simulated, config.execution.solver, network.coarsen, network.seen) == found
     assert parse_config(text, ["network.coarsen=2", "budget.simulations=200"]).network.coarsen == 2
+
+
+def test_a_model_of_larger_images_has_shorter_pixels(tmp_path):
+    """The same sample in more pixels: 32 of half a micrometre, or 128 of an eighth."""
+    network, card = checkpoint.load(Path(__file__).parents[1] / "data" / "janus-32")
+    card = dataclasses.replace(card, pixel="0.5 um")
+    model, found = checkpoint.enlarged(network, card, (128, 128))
+    assert (model.config.grid, found.pixel, found.likeness) == ((128, 128), "0.125um", None)
+    assert checkpoint.enlarged(network, card, (32, 32)) == (network, card)
+    with pytest.raises(ValueError, match="whole multiples"):
+        checkpoint.enlarged(network, card, (48, 48))

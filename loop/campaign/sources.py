@@ -65,12 +65,8 @@ def read_start(config: CampaignConfig) -> tuple[Janus, Card] | None:
     if path is None:
         return None
     model, card = checkpoint.load(path)
-    own = model.config.grid
     with contextlib.suppress(ValueError):
-        model = model.enlarged(wanted.grid)
-    if model.config.grid != own:
-        # Its class is known by images of its own size.
-        card = dataclasses.replace(card, likeness=None)
+        model, card = checkpoint.enlarged(model, card, wanted.grid)
     network = dataclasses.replace(model.config, coarsen=model.config.block)
     pairs: list[tuple[str, object, object]] = [
         (f"microstructure.{name}", getattr(wanted, name), getattr(network, name)) for name in ("dim", "size")

@@ -19,6 +19,8 @@ from loop.simulation.progress import told
 
 STEPS = 3
 """training steps, and passes of an inversion, that are timed after a first one"""
+LONG = 300.0
+"""seconds of a training that is long to wait for"""
 FEW = 100
 """steps of a training of which nothing is said beforehand"""
 SECONDS = 2.0
@@ -99,7 +101,8 @@ def training_words(
     step = step_of(material, network, training, device)[0]
     whole, words = step * training.steps, f"{training.steps} steps of {told(step)} on {device}"
     if not trials:
-        return f"{words}: about {told(whole)}"
+        fewer = f"; a first look: --set training.steps={training.steps // 4}" if whole > LONG else ""
+        return f"{words}: about {told(whole)}{fewer}"
     span = f"{told(trials * whole / 4)} to {told(1.25 * trials * whole)} of training"
     return f"{trials} trials of up to {words}: {span}"
 

@@ -64,7 +64,12 @@ def pixel_told(tables: Sequence[dict[str, Any]]) -> str:
     if "pixel" in asked.get("microstructure", {}):
         return str(asked["microstructure"]["pixel"])
     known = dataset.pixel_of(Path(source)) if isinstance(source, str) else ""
-    return known or (checkpoint.load(Path(start))[1].pixel if isinstance(start, str) else "")
+    if known or not isinstance(start, str):
+        return known
+    model, card = checkpoint.load(Path(start))
+    with contextlib.suppress(ValueError):  # see above
+        card = checkpoint.enlarged(model, card, Microstructure.model_validate(asked.get("microstructure")).grid)[1]
+    return card.pixel
 
 
 def _of_volumes(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:

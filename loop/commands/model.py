@@ -225,9 +225,12 @@ def invert(
     janus-al invert janus-64 --target kxx=0.30 --count 16
     """
     from janus_al import checkpoint
+    from janus_al.lengths import parted
     from loop.design.words import parse_targets
 
-    pixel = checkpoint.load(model)[1].pixel if any("min_feature" in word for word in target) else ""
+    network, card = checkpoint.load(model)
+    times = max(1, (size or 0) // max(network.config.grid))
+    pixel = parted(card.pixel, times) if any("min_feature" in word for word in target) else ""
     wanted = parse_targets(target, tolerance, count, pixel)
     from loop.studies.means import Means
     from loop.studies.single import Request, invert_target

@@ -139,12 +139,10 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
     model, card = checkpoint.load(model_folder, means.device)
     try:
         own = model.config.grid
-        model = model.enlarged(tuple(side * (request.size or max(own)) // max(own) for side in own))
+        grid = tuple(side * (request.size or max(own)) // max(own) for side in own)
+        model, card = checkpoint.enlarged(model, card, grid)
     except ValueError as error:
         raise UsageError(f"{model_folder}: {error}") from None
-    if model.config.grid != own:
-        # Its class is known by images of its own size.
-        card = dataclasses.replace(card, likeness=None)
     target = dataclasses.replace(target, geometry=target.geometry.under(card.boundary))
     limits, grid = limits_of(card.material), model.config.grid
     check_shape(target, grid)
