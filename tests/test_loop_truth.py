@@ -198,6 +198,17 @@ def test_a_budget_below_what_is_spent_is_refused(hard, tmp_path, janus):
     assert (copy / "campaign.toml").read_bytes() == before
 
 
+def test_what_came_nearest_is_told(hard, janus):
+    """Of a target that is not met, by value: no other candidate is nearer."""
+    rows = [
+        row for event in Campaign(hard).journal.of("round") for row in event["candidates_table"] if row["target"] == "t"
+    ]
+    designs = {design["hash"] for design in Campaign(hard).designs()}
+    off = {abs(row["final"]["kxx"] / 0.3 - 1): row["final"]["kxx"] for row in rows if row["hash"] not in designs}
+    line = next(line for line in janus("campaign", "status", hard)[1].splitlines() if line.startswith("nearest to t"))
+    assert f"kxx {off[min(off)]:.4g} is " in line
+
+
 def test_rounds_and_simulations_may_be_raised(hard, tmp_path, janus):
     """A campaign that stopped goes on with a larger budget, and ends as one that had it from the start."""
     raised = tmp_path / "raised"

@@ -82,7 +82,7 @@ def campaign_status(dir_: Dir, json_: Json = False) -> None:
     from loop.output.projections import status
 
     report = status(dir_)
-    print_json(report) if json_ else _print_status(report)
+    print_json(report) if json_ else _print_status(report, dir_)
 
 
 @campaign_app.command("report")
@@ -175,12 +175,14 @@ def _campaign(folder: Path, config: Any, json_: bool) -> None:
     with Progress(json_) as progress:
         run_campaign(folder, config, progress, foretell=not json_)
     report = status(folder)
-    print_json(report) if json_ else _print_status(report)
+    print_json(report) if json_ else _print_status(report, folder)
     raise typer.Exit(0 if report["state"] == "done" else 3)
 
 
-def _print_status(report: dict[str, Any]) -> None:
+def _print_status(report: dict[str, Any], folder: Path) -> None:
+    from loop.campaign.campaign import Campaign
     from loop.campaign.guard import words
+    from loop.output.misses import near_misses
 
     paid = report["simulations"]
     failed = f", {paid['failed']} of them failed" if paid["failed"] else ""
@@ -208,6 +210,10 @@ def _print_status(report: dict[str, Any]) -> None:
         print_table([*columns, "in_interval"], rows)
     for number, fell in report["passed_over"].items():
         print(f"round {number} passed over proposals: {', '.join(f'{count} {why}' for why, count in fell.items())}")
+    unmet = [t["name"] for t in report["targets"] if t["designs"] < t["designs_wanted"]]
+    for name, (misses, _) in near_misses(Campaign(folder)).items() if unmet else ():
+        if name in unmet and misses:
+            print(f"nearest to {name}, in round {misses[0].round}: {misses[0].rule}, {misses[0].why}")
     for row in report["models"]:
         print(f"model after round {row['round']}: {words(row)}")
     for row in report["unconfirmed"]:
