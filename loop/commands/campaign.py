@@ -211,7 +211,7 @@ def _print_status(report: dict[str, Any], folder: Path) -> None:
     for number, fell in report["passed_over"].items():
         print(f"round {number} passed over proposals: {', '.join(f'{count} {why}' for why, count in fell.items())}")
     unmet = [t["name"] for t in report["targets"] if t["designs"] < t["designs_wanted"]]
-    for name, (misses, _) in near_misses(Campaign(folder)).items() if unmet else ():
+    for name, (misses, _) in near_misses(Campaign(folder)).items() if unmet and report["rounds_table"] else ():
         if name in unmet and misses:
             print(f"nearest to {name}, in round {misses[0].round}: {misses[0].rule}, {misses[0].why}")
     for row in report["models"]:
