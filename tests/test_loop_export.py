@@ -322,9 +322,11 @@ def test_what_invert_wrote_is_exported(janus, tmp_path):
     # What the phases conduct stands beside the images: the model, named as it was from there, is not asked.
     told = json.loads((tmp_path / "two" / "candidates.json").read_text())
     (tmp_path / "two" / "candidates.json").write_text(json.dumps({**told, "model": "gone"}))
-    more = ["--size", "1mm", "--out", tmp_path / "vtk", "--no-simulate"]
-    code, _, error = janus("export", tmp_path / "two", "--format", "vtk", *more)
-    assert (code, error) == (0, "")
+    code, out, error = janus(
+        "export", tmp_path / "two", "--format", "npy", "--size", "1mm", "--out", tmp_path / "npy", "--json"
+    )
+    assert code == 0, error
+    assert all(row["kxx"] == row["kxx_design"] > 0 for row in json.loads(out)["files"])
 
 
 def test_what_smoothing_loses_is_told(janus, mine, tmp_path):
