@@ -8,8 +8,8 @@ MOST = 64
 """characters of a length"""
 
 
-def metres(length: str) -> float:
-    """A length in words, such as 1.5um.
+def measured(length: str) -> tuple[float, str]:
+    """A length in words, such as 1.5um, as a number and its unit.
 
     Raises:
         ValueError: it is none.
@@ -17,13 +17,21 @@ def metres(length: str) -> float:
     match = LENGTH.fullmatch("".join(length.split())) if len(length) <= MOST else None
     if not match or float(match[1]) <= 0:
         raise ValueError(f"{length[:MOST]!r}: write a number above 0 and a unit ({', '.join(LENGTHS)}), such as 1.5um")
-    return float(match[1]) * LENGTHS[match[2]]
+    return float(match[1]), match[2]
+
+
+def metres(length: str) -> float:
+    """A length in words, such as 1.5um; raises ValueError where it is none."""
+    number, unit = measured(length)
+    return number * LENGTHS[unit]
 
 
 def parted(length: str, times: int) -> str:
     """One of so many equal parts of a length in words, in its unit; nothing of nothing."""
-    match = LENGTH.fullmatch("".join(length.split()))
-    return f"{float(match[1]) / times:.9g}{match[2]}" if match else ""
+    if not length:
+        return ""
+    number, unit = measured(length)
+    return f"{number / times:.9g}{unit}"
 
 
 def checked(length: str) -> str:

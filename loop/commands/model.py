@@ -228,9 +228,10 @@ def invert(
     from janus_al.lengths import parted
     from loop.design.words import parse_targets
 
-    network, card = checkpoint.load(model)
-    times = max(1, (size or 0) // max(network.config.grid))
-    pixel = parted(card.pixel, times) if any("min_feature" in word for word in target) else ""
+    pixel = ""
+    if any("min_feature" in word for word in target):
+        network, card = checkpoint.load(model)
+        pixel = parted(card.pixel, max(1, (size or 0) // max(network.config.grid)))
     wanted = parse_targets(target, tolerance, count, pixel)
     from loop.studies.means import Means
     from loop.studies.single import Request, invert_target

@@ -5,22 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.lengths import LENGTH, metres
+from janus_al.lengths import measured
 from janus_al.material import Boundary
 
 Labels = NDArray[np.unsignedinteger]
 
 
 def length(words: str) -> tuple[float, str]:
-    """A length in words, such as 0.5um, as a number and its unit.
+    """A length in words, such as 0.5um, as a number and its unit, in letters that all formats have.
 
     Raises:
         ValueError: it is none.
     """
-    metres(words)
-    match = LENGTH.fullmatch("".join(words.split()))
-    assert match is not None
-    return float(match[1]), "um" if match[2] in ("µm", "μm") else match[2]
+    number, unit = measured(words)
+    return number, "um" if unit in ("µm", "μm") else unit
 
 
 @dataclass(frozen=True, eq=False)
