@@ -117,6 +117,23 @@ def test_a_design_is_told_as_its_file_says_and_packed_byte_by_byte(client, still
         )
 
 
+def test_a_dossier_that_is_being_written_is_not_handed_out(place):
+    """A folder's design.json names files without their digests until all are there."""
+    client, name = of(place), first(of(place))["name"]
+    path = place / "whole" / "designs" / name / "design.json"
+    whole = json.loads(path.read_text())
+    assert client.get(f"/api/campaigns/whole/designs/{name}/dossier.zip").status_code == 200
+    claimed = {file: {"sha256": ""} for file in whole["files"]}
+    path.write_text(json.dumps(whole | {"files": claimed}))
+    with (place / "whole" / "journal.jsonl").open("a") as file:
+        file.write(json.dumps({"event": "extended", "time": 1.0}) + "\n")
+    client.app.app.state.board.look(again=True)
+    assert client.get(f"/api/campaigns/whole/designs/{name}").json()["files"] == []
+    refused = client.get(f"/api/campaigns/whole/designs/{name}/dossier.zip")
+    assert refused.status_code == 404
+    assert "not written yet" in refused.text
+
+
 def test_what_has_not_changed_is_not_sent_again_and_what_has_is(place):
     client = of(place)
     board = client.app.app.state.board

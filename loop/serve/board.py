@@ -156,11 +156,13 @@ class Board:
         return {**kept, **whole, **doing, "state": state, "reason": reason, "designs": designs, "can": can}
 
     def _design(self, name: str, design: str) -> dict[str, Any]:
-        """What a design's own file says, if it is written yet, and the names of all its files."""
+        """What a design's own file says, once all it vouches for is written, and the names of all its files."""
         found: dict[str, Any] = {"name": design, "files": []}
         with contextlib.suppress(OSError, ValueError):
             data = from_json(shelf.read(self.root, name, "designs", design, "design.json"), allow_inf_nan=False)
             told = Described.model_validate(data).model_dump()
+            if not all(about.get("sha256") for about in told["files"].values()):
+                return found  # its folder is claimed, its files are being written
             found |= {**told, "files": ["/".join(way) for way in shelf.files(self.root, name, "designs", design)]}
             found |= {
                 "asked": told["target"],

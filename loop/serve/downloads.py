@@ -40,8 +40,9 @@ async def design(request: Request, name: str, design: str) -> dict[str, Any]:
 
 @downloads.get("/designs/{design}/dossier.zip", responses=told(404))
 async def dossier(request: Request, name: str, design: str) -> Response:
-    """All files of a design, packed."""
-    await design_of(request, name, design)
+    """All files of a design, packed, once all are written."""
+    if not (await design_of(request, name, design))["files"]:
+        raise HTTPException(404, f"{design[:60]!r}: its files are not written yet; they follow at the end of the round")
     whole = await run_in_threadpool(shelf.packed, request.app.state.board.root, name, "designs", design)
     pieces = iter(lambda: whole.read(PIECE), b"")
     return StreamingResponse(pieces, media_type="application/zip", headers=_saved(f"{name}-{design}.zip"))
