@@ -1,9 +1,11 @@
 """What commands say: whole helps, one sentence for every mistake, any terminal, and quiet ends."""
 
+import contextlib
 import importlib
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +145,25 @@ def test_interrupted_by_hand(tmp_path):
     done = subprocess.run([sys.executable, "-P", "-c", INTERRUPTED, *words], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "janus-al: interrupted; run the same command again to go on where it was\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_told_to_stop_while_a_library_is_imported(monkeypatch, janus, number, code):
+    """Such a library may swallow the interrupt and stumble over what it left half imported."""
+
+    def half_imported(**_):
+        with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            signal.raise_signal(number)
+        raise RecursionError("as numpy's does")
+
+    monkeypatch.setattr("loop.commands.main.app", half_imported)
+    before = [signal.signal(other, signal.default_int_handler) for other in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        answer = janus("doctor")
+    finally:
+        for other, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+            signal.signal(other, handler)
+    assert answer == (code, "", "janus-al: interrupted; run the same command again to go on where it was\n")
 
 
 def test_an_error_of_the_system_names_the_file(janus, tmp_path):

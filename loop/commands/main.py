@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+from typing import NoReturn
 
 import typer
 
@@ -42,7 +43,7 @@ READER_GONE = 141
 
 def main() -> None:
     """Entry point: errors of the user become one sentence and an exit code; anything else is ours."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    told = _watched()
     spell(sys.stdout)
     spell(sys.stderr)
     try:
@@ -56,17 +57,41 @@ def main() -> None:
     except KeyboardInterrupt:
         code = 130
     except Exception as error:
-        code = _exit_code(error)
-        if code == 1:
-            traceback.print_exc()
-        bare = type(error).__name__ == "NoArgsIsHelpError"
-        words = error.format_message() if bare else f"janus-al: {_sentence(error)}"  # type: ignore[attr-defined]
-        print(words, file=sys.stderr)
+        code = told[0] if told else _failed(error)
     if code == READER_GONE:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if code in {130, 143}:
         print("janus-al: interrupted; run the same command again to go on where it was", file=sys.stderr)
     sys.exit(code)
+
+
+def _watched() -> list[int]:
+    """The exit codes of what this process was told, as it is told; each unwinds it as an exception.
+
+    A library that is being imported may swallow that one and stumble over what it left half done: whoever meets
+    another error finds here that it was told to stop.
+    """
+    told: list[int] = []
+
+    def stop(number: int, frame: object) -> NoReturn:
+        told.append(128 + number)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a shell's `&` switches it off
+        signal.signal(signal.SIGINT, stop)
+    return told
+
+
+def _failed(error: Exception) -> int:
+    """Say what is wrong; returns the exit code."""
+    code = _exit_code(error)
+    if code == 1:
+        traceback.print_exc()
+    bare = type(error).__name__ == "NoArgsIsHelpError"
+    words = error.format_message() if bare else f"janus-al: {_sentence(error)}"  # type: ignore[attr-defined]
+    print(words, file=sys.stderr)
+    return code
 
 
 def _sentence(error: Exception) -> str:
