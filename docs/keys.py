@@ -16,7 +16,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from janus_al.defaults import VOLUMES
+from janus_al.defaults import USUAL
 from janus_al.fitting import TrainingConfig
 from janus_al.inversion import InversionConfig
 from loop.campaign.config import Budget, CampaignConfig, Dataset, Execution, Generate, Loop
@@ -132,8 +132,9 @@ def page() -> str:
             if key not in described:
                 raise ValueError(f"{kind.__name__}.{key}: it has no docstring; say what it is, in one line")
             default = default_words(info)
-            if (of_volumes := VOLUMES.get(title.strip("`[]"), {})) and key in of_volumes:
-                default += f"; volumes: `{of_volumes[key]}`"
+            for images, settings in USUAL.items():
+                if key in (own := settings.get(title.strip("`[]"), {})):
+                    default += f"; {images}: `{own[key]}`"
             cells = (f"`{key}`", value_words(info), default, described[key].replace("|", "\\|"))
             text.append("| " + " | ".join(cells) + " |")
         text.append("")

@@ -1,16 +1,28 @@
-"""Settings for volumes, where they are to differ from the defaults that each class has, those of planes.
+"""What networks and trainings are unless somebody says otherwise, where it is not the default of their own classes.
 
-A voxel of 32^3 costs as much as a pixel and there are 32 times as many: volumes are trained in fewer and smaller steps,
-on media from the start, which need the fewest simulations, and with amplitudes of waves beside the latent numbers that
-the head reads: a decoder that has to learn its own few hundred needs many times as many steps.
+Media know how currents flow before they have learned anything; a high contrast makes sensitivities spiky, so that they
+weigh less, beside labels that weigh more (docs/results/media.md). A voxel of 32^3 costs as much as a pixel and there
+are 32 times as many: volumes are trained in fewer and smaller steps, and with amplitudes of waves beside the latent
+numbers that the head reads: a decoder that has to learn its own few hundred needs many times as many steps.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from janus_al.fitting import TrainingConfig
+from janus_al.material import Material
 from janus_al.networks.janus import JanusConfig
 
-VOLUMES: dict[str, dict[str, Any]] = {
+Tables = dict[str, dict[str, Any]]
+"""settings by table of a configuration, and key"""
+
+PLANES: Tables = {"network": {"media": 2}}
+WIDE, WIDE_PLANES = 48, Tables({"network": {"stem": 4}})
+"""pixels a side up to which media on every second pixel take no more than the rest, and what planes of more have"""
+HIGH, STEEP = 30.0, Tables({"training": {"l_task": 10.0, "l_sens": 1.0}})
+"""contrast that is high, and what planes have from it on"""
+VOLUMES: Tables = {
     "network": {"waves": 192, "media": 1},
     "training": {
         "steps": 600,
@@ -23,11 +35,29 @@ VOLUMES: dict[str, dict[str, Any]] = {
         "pool": 2,
     },
 }
-"""by table of a configuration, and key"""
+
+USUAL = {
+    "planes between faces": PLANES,
+    f"those of more than {WIDE} pixels a side": WIDE_PLANES,
+    f"those of a contrast of {HIGH:g} or more": STEEP,
+    "volumes": VOLUMES,
+}
+"""by what images they are for"""
 
 
-def defaults(dim: int) -> tuple[JanusConfig, TrainingConfig]:
-    """Network and training of images with so many axes, where nobody says otherwise."""
-    if dim == 2:
-        return JanusConfig(), TrainingConfig()
-    return JanusConfig(dim=3, **VOLUMES["network"]), TrainingConfig(**VOLUMES["training"])
+def usual(grid: Sequence[int], material: Material) -> Tables:
+    """The settings of images with these sides and constants."""
+    if len(grid) == 3:
+        return VOLUMES
+    if material.boundary == "periodic":  # media join faces, and what repeats has none: no better, at twice the time
+        return {}
+    contrast = max((abs(material.contrast(name)) for name in material.simulated), default=0.0)
+    steep, wide = contrast >= math.log(HIGH), max(grid) > WIDE
+    return {"network": PLANES["network"] | (WIDE_PLANES["network"] if wide else {}), **(STEEP if steep else {})}
+
+
+def defaults(grid: Sequence[int], material: Material) -> tuple[JanusConfig, TrainingConfig]:
+    """Network and training with these settings, the network's size left to `suited_to`."""
+    tables = usual(grid, material)
+    network, training = (tables.get(name, {}) for name in ("network", "training"))
+    return JanusConfig(dim=3 if len(grid) == 3 else 2, **network), TrainingConfig(**training)

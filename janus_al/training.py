@@ -49,7 +49,7 @@ def train(
     Raises:
         TrainingError: if the samples cannot train this network, or training diverges.
     """
-    default, usual = defaults(samples.image.ndim - 1)
+    default, usual = defaults(samples.image.shape[1:], samples.material)
     config = config or usual
     network = network or suited(samples, default, config)
     check_samples(samples, network)

@@ -146,12 +146,11 @@ def test_sensitivities_are_pooled_in_volumes():
 
 
 def test_volumes_have_defaults_of_their_own(samples):
-    network, training = defaults(3)
+    network, training = defaults(GRID, samples.material)
     assert {name: getattr(network, name) for name in VOLUMES["network"]} == VOLUMES["network"]
     assert {name: getattr(training, name) for name in VOLUMES["training"]} == VOLUMES["training"]
     made = suited(samples, network, training)
     assert (made.grid, made.properties, made.padding) == (GRID, ("kxx", "kyy", "kzz"), "zeros")
-    assert defaults(2) == (JanusConfig(), TrainingConfig())
     with pytest.raises(TrainingError, match="images of 16 x 16 x 24 pixels: this network wants 16 x 16 x 16"):
         train(samples, JanusConfig(dim=3, size=16), QUICK)
     with pytest.raises(TrainingError, match=r"training\.pool 17: larger than the image, 16 x 16 x 24"):

@@ -80,8 +80,7 @@ class JanusConfig:
     stem: Literal[2, 4] = 2
     """side of the blocks of pixels that the first layer of Janus-C takes in and the last puts out: 2 or 4"""
     media: Annotated[int, Field(strict=True, ge=0, le=64)] = 0
-    """conductors that Janus-C learns on the grid of its stem and solves; high contrast: 2, with training.l_task = 10
-    and, from 100 on, training.l_sens = 1"""
+    """conductors that Janus-C learns on the grid of its stem and solves for what they carry"""
     depth: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
     """transformer blocks on either side of Janus-ViT"""
     padding: Literal["zeros", "circular"] = "zeros"

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from janus_al import checkpoint, dataset
-from janus_al.defaults import VOLUMES
+from janus_al.defaults import usual
 from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
@@ -72,12 +72,6 @@ def pixel_told(tables: Sequence[dict[str, Any]]) -> str:
     return card.pixel
 
 
-def _of_volumes(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The defaults of volumes, where the tables ask for these."""
-    asked = reduce(_overlay, tables, dict[str, Any]()).get("microstructure")
-    return VOLUMES if isinstance(asked, dict) and asked.get("dim") == 3 else {}
-
-
 def parse_config(text: str, overrides: Sequence[str] = ()) -> CampaignConfig:
     """`load_config` of a TOML file's text."""
     where = Path("configuration")
@@ -104,11 +98,12 @@ def combined(kind: type[Kind], where: Path, tables: Sequence[dict[str, Any]]) ->
     Raises:
         ConfigError: in one sentence, with the key, its value and the rule.
     """
-    under = list[dict[str, Any]]()
-    if kind is CampaignConfig:
-        pixel = {"microstructure": {"pixel": known}} if (known := pixel_told(tables)) else {}
-        under = [_of_volumes(tables), _network_of_start(tables), pixel]
-    return _validate(kind, where, [*under, *tables])
+    if kind is not CampaignConfig:
+        return _validate(kind, where, tables)
+    pixel = {"microstructure": {"pixel": known}} if (known := pixel_told(tables)) else {}
+    tables = [_network_of_start(tables), pixel, *tables]
+    asked = _validate(CampaignConfig, where, tables)
+    return _validate(kind, where, [usual(asked.microstructure.grid, asked.material), *tables])
 
 
 def load_training(

@@ -45,7 +45,7 @@ def train(
     from loop.files.outputs import MODEL, check_folder, claim
 
     samples = dataset.read(data)
-    network, training = load_training(weights, set_ or [], *defaults(samples.image.ndim - 1))
+    network, training = load_training(weights, set_ or [], *defaults(samples.image.shape[1:], samples.material))
     network = suited(samples, network, training)
     run: dict[str, Any] = {"command": "train", "dataset": samples.digest(), "seed": seed}
     run |= {"network": asdict(network), "training": asdict(training)}
@@ -308,7 +308,8 @@ def tune(
     from loop.studies.trials import read_subject
     from loop.studies.tuning import tune as tune_weights
 
-    network, training = load_training(weights, set_ or [], *defaults(dataset.read(data).image.ndim - 1))
+    samples = dataset.read(data)
+    network, training = load_training(weights, set_ or [], *defaults(samples.image.shape[1:], samples.material))
     subject, on = read_subject(data, network, training, seed), _device(device, threads)
     with Progress(json_) as progress:
         result = tune_weights(subject, out, trials, Means(on, workers, progress), jobs, not json_)

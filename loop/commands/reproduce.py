@@ -155,8 +155,8 @@ def volume(
     if not set(trained) <= set(WAYS):
         raise UsageError(f"ways '{ways}': {' and '.join(WAYS)} are known")
 
-    network, training = load_training(None, set_ or [], *defaults(3))
     data = Data(count, asked[-1], size, seed, (0.1, 0.1 * contrast), dim=3)
+    network, training = load_training(None, set_ or [], *defaults(data.grid, data.material))
     with Progress(json_) as progress:
         means = Means(prepare(device, threads), workers, progress)
         report = reproduce_volume(

@@ -1,0 +1,77 @@
+"""What networks and trainings are where nobody says otherwise: the same for `train`, campaigns and the library."""
+
+import json
+
+import pytest
+
+from janus_al.defaults import defaults
+from janus_al.fitting import TrainingConfig
+from janus_al.material import conduction
+from janus_al.networks.janus import JanusConfig
+from loop.campaign.toml import load_config
+
+CAMPAIGN = """
+name = "c"
+[microstructure]
+size = {size}
+phase_conductivity = {phases}
+[dataset.generate]
+count = 64
+simulated = 8
+[[target]]
+kxx = {{ min = 0.0 }}
+"""
+STEEP = {"l_task": 10.0, "l_sens": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("side", "phases", "network", "training"),
+    [
+        (32, (0.1, 1.0), {"media": 2, "stem": 2}, {}),
+        (48, (1.0, 0.1), {"media": 2, "stem": 2}, {}),
+        (56, (0.1, 1.0), {"media": 2, "stem": 4}, {}),
+        (32, (0.1, 10.0), {"media": 2, "stem": 2}, STEEP),
+        (64, (10.0, 0.1), {"media": 2, "stem": 4}, STEEP),
+        (16, (0.1, 100.0), {"media": 2, "stem": 2}, STEEP),
+    ],
+)
+def test_planes_have_media_and_high_contrasts_light_sensitivities(tmp_path, side, phases, network, training):
+    material = conduction(phases)
+    own, fitting = defaults((side, side), material)
+    assert own == JanusConfig(**network)
+    assert fitting == TrainingConfig(**training)
+    path = tmp_path / "c.toml"
+    path.write_text(CAMPAIGN.format(size=side, phases=list(phases)))
+    config = load_config(path)
+    assert config.network.built == own.suited_to((side, side), "dirichlet", material.simulated)
+    assert config.training == fitting
+
+
+def test_cells_that_repeat_have_none(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(
+        CAMPAIGN.format(size=32, phases=[0.1, 10.0]).replace("[dataset", 'boundary = "periodic"\n[dataset', 1)
+    )
+    config = load_config(path)
+    assert (config.network.media, config.training) == (0, TrainingConfig())
+    assert defaults((32, 32), config.material) == (JanusConfig(), TrainingConfig())
+
+
+def test_what_a_file_or_a_model_to_start_from_says_holds(tmp_path):
+    path = tmp_path / "c.toml"
+    path.write_text(CAMPAIGN.format(size=32, phases=[0.1, 10.0]) + "[network]\nmedia = 1\n[training]\nl_sens = 3.0\n")
+    config = load_config(path)
+    assert (config.network.media, config.network.stem, config.training.l_sens) == (1, 2, 3.0)
+    path.write_text(CAMPAIGN.format(size=64, phases=[0.1, 1.0]) + '[network]\nstart = "janus-64"\n')
+    config = load_config(path)
+    assert (config.network.media, config.network.stem) == (0, 4)
+
+
+def test_train_has_them_too(tmp_path, janus):
+    data, out = tmp_path / "d.h5", tmp_path / "m"
+    words = ["--count", "12", "--size", "16", "--conductivity", "0.1,10", "--solver", "direct"]
+    assert janus("generate", *words, "--out", data)[0] == 0
+    few = ["training.steps=2", "training.batch=4", "training.simulated=4", "training.cycled=2"]
+    code, told, _ = janus("train", data, "--out", out, *(word for key in few for word in ("--set", key)), "--json")
+    assert (code, json.loads(told)["training"]["l_sens"]) == (0, 1.0)
+    assert json.loads((out / "model.json").read_text())["network"]["media"] == 2
