@@ -111,7 +111,7 @@ def slow(found, **more):
 
 
 def test_what_takes_an_hour_is_said_and_what_would_be_cheaper(small):
-    config = load_config(SMALL, None, ["microstructure.size=64"])
+    config = load_config(SMALL, None, ["microstructure.size=64", "network.stem=2"])
     long = slow(small, size=(64, 64), simulations=(8, 82), simulation_seconds=100.0)
     assert warning(long) == "64 x 64 takes an hour or more here, up to 2.5 h, of which 2.3 h are training"
     assert warning(dataclasses.replace(long, total_seconds=(10.0, 3599.0))) == ""
