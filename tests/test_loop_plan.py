@@ -125,7 +125,8 @@ def test_what_takes_an_hour_is_said_and_what_would_be_cheaper(small):
     ]
     assert 'network.start = "janus-64"' in told_[0]
     assert 'execution.solver = "direct" simulates in 2 s instead of 1.7 min' in told_[-1]
-    assert hints(config, small, RATES) == ()
+    quick = dataclasses.replace(small, step_seconds=0.01, simulation_seconds=0.01, total_seconds=(10.0, 20.0))
+    assert hints(config, quick, RATES) == ()
 
 
 def test_what_is_left_of_a_campaign():
