@@ -2,17 +2,14 @@
 
 Currents flow as far as the image is wide and through its narrowest necks, which convolutions alone learn slowly: the
 more so, the higher the contrast. Here they only say how well each cell of the grid conducts along either axis; what
-then flows from face to face through all cells, with adiabatic sides, is solved for layer by layer:
-
-    A_0 = diag(ends),   A -> (A^-1 + R)^-1 with A the layers' matrix so far and R the resistances to the next layer
-
-as in a transfer matrix (Derrida & Vannimenus 1982). Its derivatives are exact, too, the second included.
+then flows from face to face through all cells, with adiabatic sides, is solved for, column by column. Its derivatives
+are exact, too, the second included.
 """
 
 from collections.abc import Sequence
-from functools import reduce
+from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -80,27 +77,116 @@ class Conducting(nn.Module):
 def conductance(along: Tensor, *aside: Tensor, circular: bool) -> Tensor:
     """What grids of conductors carry between the faces that their last axis joins, per unit of length and section.
 
+    It is the least energy that potentials from 0 to 1 take. These are solved for outside of what is differentiated; one
+    step of Newton's method from there, within, leaves them as they are and gives them their derivative.
+
     Args:
         along: (..., rows, columns) or (..., layers, rows, columns), conductivity of each cell along the last axis.
         aside: the same, along the axis before, then along the one before that.
         circular: whether the first row also touches the last.
     """
-    section, columns = along.shape[-1 - len(aside) : -1], along.shape[-1]
-    ones = [torch.eye(side, dtype=along.dtype, device=along.device) for side in section]
-    layers: list[Tensor] = []
-    for axis, field in enumerate(aside, start=2):
-        step = ones[1 - axis] - ones[1 - axis].roll(1, dims=1)
-        step = step if circular else step[: len(step) - 1]
-        after = field.roll(-1, dims=-axis).narrow(-axis, 0, len(step))
-        near = field.narrow(-axis, 0, len(step))
-        between = (2 / (1 / near + 1 / after)).flatten(-1 - len(aside), -2)
-        step = reduce(torch.kron, [step if one is ones[1 - axis] else one for one in ones])
-        layers.append(torch.einsum("ei,...ec,ej->c...ij", step, between, step))
-    along = along.flatten(-1 - len(aside), -2)
-    faces = 2 / (1 / along[..., 1:] + 1 / along[..., :-1])
-    onward = [*faces.unbind(-1), 2 * along[..., -1]]
-    matrix = torch.diag_embed(2 * along[..., 0])
-    for layer, face in zip(sum(layers[1:], layers[0]), onward, strict=True):
-        grounded = torch.linalg.inv(matrix + layer + torch.diag_embed(face))
-        matrix = torch.diag_embed(face) - face[..., :, None] * grounded * face[..., None, :]
-    return matrix.sum(dim=(-2, -1)) * columns / prod(section)
+    grid = Grid(along, aside, circular)
+    with torch.no_grad():
+        factors = grid.factors()
+        solved = -factors.solve(grid.imbalance(torch.zeros_like(along)))
+    potential = solved - Solve.apply(grid.imbalance(solved), factors)
+    return grid.energy(potential) * along.shape[-1] / prod(along.shape[-1 - len(aside) : -1])
+
+
+class Grid:
+    """Resistors between neighbouring cells, and from the first and last cells to the faces, held at 0 and 1."""
+
+    def __init__(self, along: Tensor, aside: Sequence[Tensor], circular: bool) -> None:
+        self.section, self.circular = along.shape[-1 - len(aside) : -1], circular
+        onward = 2 / (1 / along[..., 1:] + 1 / along[..., :-1])
+        self.faces = torch.cat([2 * along[..., :1], onward, 2 * along[..., -1:]], dim=-1)
+        self.between = []
+        for axis, field in enumerate(aside, start=2):
+            near, after = self._pairs(field, axis)
+            self.between.append(2 / (1 / near + 1 / after))
+
+    def _pairs(self, field: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+        """Neighbours along an axis from the last: cells, and those after them."""
+        if self.circular:
+            return field, field.roll(-1, dims=-axis)
+        count = field.shape[-axis] - 1
+        return field.narrow(-axis, 0, count), field.narrow(-axis, 1, count)
+
+    def _drops(self, potential: Tensor) -> tuple[Tensor, list[Tensor]]:
+        end = potential[..., :1]
+        onward = torch.cat([torch.zeros_like(end), potential, torch.ones_like(end)], dim=-1).diff(dim=-1)
+        pairs = (self._pairs(potential, axis) for axis, _ in enumerate(self.between, start=2))
+        return onward, [after - near for near, after in pairs]
+
+    def energy(self, potential: Tensor) -> Tensor:
+        """Of all resistors, (...,)."""
+        onward, aside = self._drops(potential)
+        own = tuple(range(-1 - len(self.between), 0))
+        parts = zip((self.faces, *self.between), (onward, *aside), strict=True)
+        return torch.stack([(conducts * drop.square()).sum(dim=own) for conducts, drop in parts]).sum(dim=0)
+
+    def imbalance(self, potential: Tensor) -> Tensor:
+        """Of the currents into each cell, half the derivative of the energy to its potential."""
+        onward, aside = self._drops(potential)
+        found = -(self.faces * onward).diff(dim=-1)
+        for axis, (conducts, drop) in enumerate(zip(self.between, aside, strict=True), start=2):
+            current = conducts * drop
+            if not self.circular:
+                edge = torch.zeros_like(potential.narrow(-axis, 0, 1))
+                found = found - torch.cat([edge, current, edge], dim=-axis).diff(dim=-axis)
+            else:
+                found = found - current + current.roll(1, dims=-axis)
+        return found
+
+    def factors(self) -> "Factors":
+        """Of the derivative of the imbalance."""
+        first = -1 - len(self.section)
+        faces = self.faces.flatten(first, -2)
+        matrix = torch.diag_embed((faces[..., 1:] + faces[..., :-1]).movedim(-1, 0))
+        cells = torch.arange(prod(self.section), device=faces.device).view(self.section)
+        for axis, between in enumerate(self.between, start=1):
+            near, after = (places.flatten() for places in self._pairs(cells, axis))
+            conducts = between.flatten(first, -2).movedim(-1, 0)
+            for one, other in ((near, after), (after, near)):
+                matrix[..., one, one] += conducts
+                matrix[..., one, other] -= conducts
+        onward = faces[..., 1:-1].unbind(-1)
+        inverses = [torch.linalg.inv(matrix[0])]
+        for column, face in zip(matrix[1:], onward, strict=True):
+            inverses.append(torch.linalg.inv(column - face[..., :, None] * inverses[-1] * face[..., None, :]))
+        return Factors(inverses, onward)
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Of a grid's matrix, column by column: inverses, (..., cells, cells), and resistors to the next, (..., cells)."""
+
+    inverses: Sequence[Tensor]
+    onward: Sequence[Tensor]
+
+    def solve(self, currents: Tensor) -> Tensor:
+        """Potentials, (..., rows, columns), that balance these currents into the cells."""
+        batch = self.inverses[0].dim() - 2
+        columns = currents.flatten(batch, -2)[..., None].unbind(-2)
+        found = [columns[0]]
+        for inverse, face, column in zip(self.inverses, self.onward, columns[1:], strict=False):
+            found.append(column + face[..., None] * (inverse @ found[-1]))
+        found[-1] = self.inverses[-1] @ found[-1]
+        for place in range(len(self.onward) - 1, -1, -1):
+            found[place] = self.inverses[place] @ (found[place] + self.onward[place][..., None] * found[place + 1])
+        return torch.cat(found, dim=-1).view(currents.shape)
+
+
+class Solve(torch.autograd.Function):
+    """`Factors.solve`: linear and symmetric, so that it is its own derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, currents: Tensor, factors: Factors) -> Tensor:
+        """As `Factors.solve`."""
+        ctx.factors = factors
+        return factors.solve(currents)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        """The same of the derivative; differentiable again."""
+        return Solve.apply(grads[0], ctx.factors), None
