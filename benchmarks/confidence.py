@@ -68,8 +68,7 @@ def main():
 def trained(arguments, contrast, seed=0):
     """A model, its card and the samples it was trained on."""
     from janus_al import checkpoint, dataset
-    from janus_al.fitting import TrainingConfig
-    from janus_al.networks.janus import JanusConfig
+    from janus_al.defaults import defaults
     from janus_al.samples import concatenate, unlabelled
     from janus_al.training import suited, train
     from loop.simulation.rows import to_samples
@@ -85,8 +84,9 @@ def trained(arguments, contrast, seed=0):
         dataset.write(data, concatenate([simulated, unlabelled(images[count:], material)]), "confidence.py")
     samples = dataset.read(data)
     if not (folder / "model.json").exists():
-        training = TrainingConfig(steps=arguments.steps)
-        checkpoint.save(folder, *train(samples, suited(samples, JanusConfig(), training), training, seed))
+        network, training = defaults(samples.image.shape[1:], samples.material)
+        training = dataclasses.replace(training, steps=arguments.steps)
+        checkpoint.save(folder, *train(samples, suited(samples, network, training), training, seed))
     return *checkpoint.load(folder), samples
 
 

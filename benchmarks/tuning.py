@@ -54,6 +54,7 @@ def main():
 
 def study(contrast, arguments):
     """Tune at a contrast, then train defaults and winner again and judge both where no trial was judged."""
+    from janus_al.defaults import defaults
     from janus_al.fitting import TrainingConfig
     from loop.campaign.toml import load_training
     from loop.studies.means import Means
@@ -62,9 +63,10 @@ def study(contrast, arguments):
 
     few, many, tested = (8, 24, 16) if arguments.smoke else (128, 2000, 512)
     data = arguments.cache / f"data-{contrast:g}.h5"
-    samples(data, many, few, 0, contrast)
+    known = samples(data, many, few, 0, contrast)
     test = samples(arguments.cache / f"test-{contrast:g}.h5", tested, tested, 1, contrast)
-    network, training = load_training(None, [f"training.steps={arguments.steps}"])
+    usual = defaults(known.image.shape[1:], known.material)
+    network, training = load_training(None, [f"training.steps={arguments.steps}"], *usual)
     subject, out = read_subject(data, network, training, 0), arguments.cache / f"study-{contrast:g}"
     began = time.perf_counter()
     result = tune(subject, out, arguments.trials, Means("cpu", 1, Quiet()), arguments.jobs)
