@@ -239,6 +239,19 @@ def test_media_conduct_as_a_solve_of_all_cells_says(circular):
     torch.testing.assert_close(conductance(along[None], aside[None], circular=circular), flux[None])
 
 
+@pytest.mark.parametrize("circular", [False, True])
+@pytest.mark.parametrize("grid", [(3, 4), (1, 3), (2, 3, 2)])
+def test_what_media_conduct_has_exact_derivatives_twice(grid, circular):
+    torch.manual_seed(2)
+    fields = [(1.5 * torch.randn(2, *grid, dtype=torch.float64)).exp().requires_grad_() for _ in grid]
+
+    def conducts(*fields):
+        return conductance(*fields, circular=circular)
+
+    assert torch.autograd.gradcheck(conducts, fields)
+    assert torch.autograd.gradgradcheck(conducts, fields)
+
+
 def test_media_of_volumes_conduct_as_finite_volumes_do():
     """Cells of one conductor, between fixed faces: what the simulator's finite volumes say, along each axis."""
     image = np.random.default_rng(0).integers(2, size=(4, 5, 6))
