@@ -139,8 +139,9 @@ def test_model_of_volumes_inverts_at_once(janus, tmp_path):
 )
 def test_examples_meet_their_targets(monkeypatch, tmp_path, example, trained):
     """In few simulations and without training where they start from a model."""
-    monkeypatch.chdir(DATA.parent)
-    campaign = run_campaign(tmp_path / "c", load_config(Path("examples") / f"{example}.toml"), Progress())
+    monkeypatch.chdir(DATA)  # whose samples some of them name
+    config = load_config(DATA.parent / "examples" / f"{example}.toml")
+    campaign = run_campaign(tmp_path / "c", config, Progress())
     report = status(tmp_path / "c")
     assert report["state"] == "done"
     assert [t["designs"] for t in report["targets"]] == [t.designs for t in campaign.targets]
