@@ -67,6 +67,15 @@ def test_what_a_file_or_a_model_to_start_from_says_holds(tmp_path):
     assert (config.network.media, config.network.stem) == (0, 4)
 
 
+def test_volumes_are_judged_by_their_own_settings(tmp_path):
+    """A batch of 12 holds the 6 simulated images of a step of volumes, and not the 16 of a step of planes."""
+    path = tmp_path / "c.toml"
+    text = CAMPAIGN.format(size=16, phases=[0.1, 1.0]).replace("size", "dim = 3\nsize")
+    path.write_text(text + "[training]\nbatch = 12\n")
+    training = load_config(path).training
+    assert (training.batch, training.simulated, training.pool) == (12, 6, 2)
+
+
 def test_train_has_them_too(tmp_path, janus):
     data, out = tmp_path / "d.h5", tmp_path / "m"
     words = ["--count", "12", "--size", "16", "--conductivity", "0.1,10", "--solver", "direct"]

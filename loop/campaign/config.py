@@ -11,12 +11,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 
 from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
-from janus_al.material import Material, conduction
+from janus_al.material import Material
 from janus_al.networks.janus import JanusConfig, large
 from janus_al.properties import FRACTION, TABLE
 from janus_al.settings import Count, Rate, settings
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
-from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, TargetSection
+from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, Subject, TargetSection
 from loop.design.acquisition import BUILT_IN as ACQUISITIONS
 from loop.design.doors import check_name
 from loop.design.feasible import Reach, check_reachable, check_shape
@@ -208,10 +208,7 @@ class CampaignConfig(Section):
     @cached_property
     def material(self) -> Material:
         """The physics asked, their constants and boundary."""
-        boundary, phases = self.microstructure.boundary, self.microstructure.phase_conductivity
-        if phases is not None and not self.physics:
-            return conduction(phases, boundary, self.microstructure.dim)
-        return Material(tuple(s.physics(boundary, self.microstructure.dim) for s in self.physics), boundary)
+        return Subject(microstructure=self.microstructure, physics=self.physics).material
 
     @property
     def by_interval(self) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from janus_al.lengths import checked
-from janus_al.material import UNIT, Physics
+from janus_al.material import UNIT, Material, Physics, conduction
 from janus_al.networks.janus import Size
 from janus_al.properties import Property, PropertyError, register
 from loop.design.measures import AXES, Geometry, least_features, least_likeness
@@ -152,6 +152,21 @@ class PhysicsSection(BaseModel):
         physics = Physics(self.simulator, constants, kept, unit, tuple(r for r in rows if r.name in kept))
         physics.check_constants()
         return physics
+
+
+class Subject(BaseModel):
+    """What a file is about, whatever else it says."""
+
+    microstructure: Microstructure
+    physics: tuple[PhysicsSection, ...] = ()
+
+    @property
+    def material(self) -> Material:
+        """The physics asked, their constants and boundary."""
+        boundary, phases = self.microstructure.boundary, self.microstructure.phase_conductivity
+        if phases is not None and not self.physics:
+            return conduction(phases, boundary, self.microstructure.dim)
+        return Material(tuple(s.physics(boundary, self.microstructure.dim) for s in self.physics), boundary)
 
 
 class Requirement(Section):

@@ -18,7 +18,7 @@ from janus_al.networks.janus import JanusConfig
 from janus_al.settings import given, instead, rule
 from janus_al.shipped import shipped
 from loop.campaign.config import CampaignConfig, ConfigError, Section
-from loop.campaign.sections import Microstructure
+from loop.campaign.sections import Microstructure, Subject
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -55,6 +55,14 @@ def _network_of_start(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     with contextlib.suppress(ValueError):  # what cannot be designed, or not by this model, is refused later, by name
         network = model.enlarged(Microstructure.model_validate(asked).grid).config
     return {"network": {name: getattr(network, name) for name in followed} | {"coarsen": network.block}}
+
+
+def _usual(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The settings of images such as the tables ask for; what cannot be asked for is refused later, by name."""
+    with contextlib.suppress(ValueError):
+        asked = Subject.model_validate(overlaid(tables))
+        return usual(asked.microstructure.grid, asked.material)
+    return {}
 
 
 def pixel_told(tables: Sequence[dict[str, Any]]) -> str:
@@ -101,9 +109,7 @@ def combined(kind: type[Kind], where: Path, tables: Sequence[dict[str, Any]]) ->
     if kind is not CampaignConfig:
         return _validate(kind, where, tables)
     pixel = {"microstructure": {"pixel": known}} if (known := pixel_told(tables)) else {}
-    tables = [_network_of_start(tables), pixel, *tables]
-    asked = _validate(CampaignConfig, where, tables)
-    return _validate(kind, where, [usual(asked.microstructure.grid, asked.material), *tables])
+    return _validate(kind, where, [_usual(tables), _network_of_start(tables), pixel, *tables])
 
 
 def load_training(
