@@ -13,7 +13,6 @@ import os
 os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from janus_al.material import conduction
 sys.path.insert(0, str(Path(__file__).parent))
 from common.data import kept
 from common.header import ROOT, header
+from common.rows import resumed
 
 WAYS = {
     "plain": {"media": 0, "l_task": 1.0},
@@ -65,14 +65,7 @@ def main():
         if arguments.smoke:
             vars(arguments).update(cache=Path(folder), out=Path(folder) / "out.json", sizes="16", contrasts="100")
             vars(arguments).update(ways="plain;media;untrained", steps=2, images=64)
-        rows = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
-        for key in wanted(arguments):
-            if any(all(row[name] == value for name, value in key.items()) for row in rows):
-                continue
-            rows.append({**key, "made": header("torch"), **measured(arguments, key)})
-            print(line(rows[-1]), flush=True)
-            arguments.out.parent.mkdir(parents=True, exist_ok=True)
-            arguments.out.write_text(json.dumps(rows, indent=1))
+        resumed(arguments.out, wanted(arguments), lambda key: measured(arguments, key), line)
 
 
 def wanted(arguments):

@@ -13,7 +13,6 @@ import os
 os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")})
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -27,7 +26,8 @@ from janus_al.material import conduction
 
 sys.path.insert(0, str(Path(__file__).parent))
 from common.data import kept
-from common.header import ROOT, header
+from common.header import ROOT
+from common.rows import resumed
 
 WAYS = ("plain", "media")
 TOLD = ("test_error", "first_shot_median", "first_shot_mean", "within", "pixel_mae", "seconds")
@@ -52,19 +52,17 @@ def main():
         if arguments.smoke:
             vars(arguments).update(cache=Path(folder), out=Path(folder) / "out.json", size=16, contrasts="100")
             vars(arguments).update(steps=2, seeds=1, images=32, probes=2)
-        rows = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
-        for seed in [] if arguments.table else range(arguments.seeds):
-            for contrast in map(float, arguments.contrasts.split(",")):
-                for way in WAYS:
-                    key = {"size": arguments.size, "contrast": contrast, "way": way, "seed": seed}
-                    key["steps"] = arguments.steps
-                    if any(all(row[name] == value for name, value in key.items()) for row in rows):
-                        continue
-                    rows.append({**key, "made": header("torch"), **measured(arguments, key)})
-                    print(line(rows[-1]), flush=True)
-                    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-                    arguments.out.write_text(json.dumps(rows, indent=1))
+        keys = [] if arguments.table else wanted(arguments)
+        rows = resumed(arguments.out, keys, lambda key: measured(arguments, key), line)
         print("\n".join(table(rows)))
+
+
+def wanted(arguments):
+    for seed in range(arguments.seeds):
+        for contrast in map(float, arguments.contrasts.split(",")):
+            for way in WAYS:
+                key = {"size": arguments.size, "contrast": contrast, "way": way, "seed": seed}
+                yield {**key, "steps": arguments.steps}
 
 
 def measured(arguments, key):
