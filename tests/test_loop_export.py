@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 
 import ezdxf
 import meshio
@@ -211,6 +214,32 @@ def test_tif(part, tmp_path):
         assert (per[0] / per[1], unit.name) == (pytest.approx(10 / EDGE), "CENTIMETER")
         assert file.imagej_metadata["unit"] == "cm"
         assert file.imagej_metadata["spacing"] == pytest.approx(part.thickness / 10)
+
+
+WRITE_ALL = """
+import sys
+from pathlib import Path
+import numpy as np
+from loop.exports.export import WRITERS
+from loop.exports.part import Part
+labels = np.random.default_rng(0).integers(0, 3, (8, 8))
+part = Part(labels, 1.0, 1.0, "mm", conductivity=(0.1, 1.0, 2.0))
+for form, write in WRITERS.items():
+    write(Path(sys.argv[1], "a." + form), part)
+"""
+
+
+def test_the_same_design_is_written_the_same_by_any_process(tmp_path):
+    """Byte for byte, whatever the seed of its hashes."""
+    written = []
+    for seed in ("0", "4"):  # two that order the names of DXF classes otherwise
+        out = tmp_path / seed
+        out.mkdir()
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        subprocess.run([sys.executable, "-P", "-c", WRITE_ALL, str(out)], check=True, env=environment)
+        written.append({path.name: path.read_bytes() for path in sorted(out.iterdir())})
+    assert len(written[0]) == 8
+    assert [name for name in written[0] if written[0][name] != written[1][name]] == []
 
 
 @pytest.mark.parametrize("part", PARTS[:5])

@@ -23,6 +23,8 @@ def write_dxf(path: Path, part: Part) -> Written:
         layer = document.layers.add(f"LABEL{label}", color=label % 7 + 1)
         for polygon in polygons:
             document.modelspace().add_lwpolyline(polygon * part.edge, close=True, dxfattribs={"layer": layer.dxf.name})
+    for name in sorted(document.entitydb.dxf_types_in_use()):
+        document.classes.add_class(name)  # else in the order of a set, another in each process
     document.saveas(path)
     return _written(part, drawn)
 
