@@ -1,6 +1,7 @@
 """What networks and trainings are where nobody says otherwise: the same for `train`, campaigns and the library."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
 from loop.campaign.toml import load_config
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 CAMPAIGN = """
 name = "c"
 [microstructure]
@@ -57,14 +59,29 @@ def test_cells_that_repeat_have_none(tmp_path):
     assert defaults((32, 32), config.material) == (JanusConfig(), TrainingConfig())
 
 
+def test_two_propose_where_a_plane_is_learned_from_samples(tmp_path):
+    """And inversions alone of what repeats, volumes, large planes and a model alone, or where the file says so."""
+    path = tmp_path / "c.toml"
+
+    def proposer(words, size=32):
+        path.write_text(CAMPAIGN.format(size=size, phases=[0.1, 1.0]).replace("[dataset", f"{words}\n[dataset", 1))
+        return load_config(path).loop.generator
+
+    assert proposer("") == "mixed"
+    assert proposer('boundary = "periodic"') == proposer("dim = 3", 16) == proposer("", 256) == "janus"
+    assert proposer('[loop]\ngenerator = "janus"') == "janus"
+    assert proposer('[network]\nstart = "janus-32"') == "mixed"
+    assert load_config(EXAMPLES / "quickstart.toml").loop.generator == "janus", "a model alone"
+
+
 def test_what_a_file_or_a_model_to_start_from_says_holds(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text(CAMPAIGN.format(size=32, phases=[0.1, 10.0]) + "[network]\nmedia = 1\n[training]\nl_sens = 3.0\n")
     config = load_config(path)
     assert (config.network.media, config.network.stem, config.training.l_sens) == (1, 2, 3.0)
-    path.write_text(CAMPAIGN.format(size=64, phases=[0.1, 1.0]) + '[network]\nstart = "janus-64"\n')
+    path.write_text(CAMPAIGN.format(size=32, phases=[0.1, 1.0]) + '[network]\nstart = "janus-32"\n')
     config = load_config(path)
-    assert (config.network.media, config.network.stem) == (0, 4)
+    assert (config.network.media, config.network.channels) == (0, 20)
 
 
 def test_volumes_are_judged_by_their_own_settings(tmp_path):

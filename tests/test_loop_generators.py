@@ -426,3 +426,18 @@ def test_the_mixed_generator_takes_turns_and_keeps_what_each_row_is():
     assert sorted(sources({})) == ["janus"] * 2 + ["phasefield"] * 2
     assert sources({("one", "janus"): (0, 30), ("one", "phasefield"): (20, 30)}) == ["phasefield"] * 4
     assert sources({("one", "janus"): (20, 30), ("one", "phasefield"): (0, 30)}) == ["janus"] * 4
+
+
+def test_the_mixed_generator_proposes_no_phase_fields_of_another_class():
+    from janus_al import checkpoint
+    from janus_al.inversion import InversionConfig
+    from janus_al.likeness import LIKE, Likeness
+    from loop.studies.single import tools_of
+
+    model, card = checkpoint.load("data/janus-32")
+    made = generator("mixed")(replace(tools_of(model, card, 4), inversion=InversionConfig(steps=5)))
+    noise = Likeness.of(np.random.default_rng(0).integers(0, 2, (64, 32, 32), np.uint8), "dirichlet")
+    own = made.propose([(ONE, 4)], Known(likeness=card.likeness), (0, 1))
+    assert (card.likeness.scores(own.cuts([(ONE, 4)], "dirichlet")[own.source == "phasefield"]) >= LIKE).all()
+    assert set(own.source) == {"janus", "phasefield"}
+    assert set(made.propose([(ONE, 4)], Known(likeness=noise), (0, 1)).source) == {"janus"}

@@ -113,7 +113,7 @@ def campaign(tmp_path_factory):
     """One that wants likeness of fresh phase fields, of which most are like the class."""
     text = Path(__file__).with_name("small.toml").read_text()
     text = text.replace("{ value = 0.3, tolerance = 0.05 }", "{ min = 0.2, max = 0.5 }\nlike = 0.97")
-    text = text.replace("[loop]", '[loop]\ngenerator = "phasefield"\nacquisition = "like"')
+    text = text.replace('generator = "janus"', 'generator = "phasefield"\nacquisition = "like"')
     folder = tmp_path_factory.mktemp("like")
     (folder / "like.toml").write_text(text)
     return run_campaign(folder / "campaign", load_config(folder / "like.toml", overrides=QUICK), Progress())

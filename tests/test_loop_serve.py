@@ -667,10 +667,10 @@ def until(what, seconds=60):
     return found
 
 
-def started(root):
+def started(root, config=TINY):
     """A client of a folder in which a campaign, `new`, was just started, and how that stands."""
     client = of(root, most=1)
-    answer = client.post("/api/campaigns", json={"name": "new", "config": TINY})
+    answer = client.post("/api/campaigns", json={"name": "new", "config": config})
     assert (answer.status_code, answer.json()["state"]) == (201, "starting")
 
     def state():
@@ -686,7 +686,8 @@ def gone(root, *names):
 
 
 def test_a_campaign_is_started_once_and_stopped_by_a_later_page(tmp_path):
-    client, state = started(tmp_path)
+    many = {"target": [{"words": "kxx = 0.3 ± 1 %", "designs": 40}], "budget": {"rounds": 20, "simulations": 400}}
+    client, state = started(tmp_path, TINY | many)  # it is not done before it is told to stop
     again = client.post("/api/campaigns", json={"name": "new", "config": TINY})
     assert (again.status_code, again.json()["error"].split(":")[0]) == (409, "new")
     other = client.post("/api/campaigns", json={"name": "other", "config": TINY})

@@ -102,7 +102,8 @@ class Loop(Section):
 
     generator: Annotated[str, AfterValidator(partial(check_name, "generator", GENERATORS))] = "janus"
     """who proposes: janus, phasefield, mixed (both, in proportion to what they bring), lookup, gradient, or your own
-    class as package.module:Class"""
+    class as package.module:Class; left out, mixed for planes between faces, up to 128 pixels a side, where
+    there is a dataset"""
     acquisition: Annotated[str, AfterValidator(partial(check_name, "acquisition", ACQUISITIONS))] = "nearest"
     """in which order proposals are taken: nearest, diverse, designs, like, random, or your own function as
     package.module:function"""

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from janus_al.lengths import checked
 from janus_al.material import UNIT, Material, Physics, conduction
-from janus_al.networks.janus import Size
+from janus_al.networks.janus import Size, large
 from janus_al.properties import Property, PropertyError, register
 from loop.design.measures import AXES, Geometry, least_features, least_likeness
 from loop.files.names import file_name
@@ -159,6 +159,14 @@ class Subject(BaseModel):
 
     microstructure: Microstructure
     physics: tuple[PhysicsSection, ...] = ()
+    dataset: dict[str, Any] = {}
+
+    @property
+    def learned(self) -> bool:
+        """Whether it is about planes between faces, none of them large, of which a campaign learns from samples."""
+        asked = self.microstructure
+        plane = asked.dim == 2 and asked.boundary == "dirichlet" and not large(asked.grid)
+        return plane and any(self.dataset.get(name) is not None for name in ("source", "generate"))
 
     @property
     def material(self) -> Material:

@@ -61,7 +61,8 @@ def _usual(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The settings of images such as the tables ask for; what cannot be asked for is refused later, by name."""
     with contextlib.suppress(ValueError):
         asked = Subject.model_validate(overlaid(tables))
-        return usual(asked.microstructure.grid, asked.material)
+        proposer = {"loop": {"generator": "mixed"}} if asked.learned else {}
+        return usual(asked.microstructure.grid, asked.material) | proposer
     return {}
 
 
