@@ -1,13 +1,14 @@
 """How a model learns from a campaign's rounds: the same first model and the same shards, several ways of retraining.
 
     OMP_NUM_THREADS=1 python benchmarks/retraining.py [--seeds 5] [--ways kept,...] [--rounds 8]
-        [--out docs/results/retraining.json] [--cache campaigns/retraining] [--table] [--smoke]
+        [--plain] [--out docs/results/retraining.json] [--cache campaigns/retraining] [--table] [--smoke]
 
-2,000 images of 32 x 32 pixels, of which 128 were simulated, contrast 10, and a model trained on them. Each round brings
-24 simulated first shots at kxx and kyy wanted together, of ratio 1 to 3 within the joint bounds of the plane; who
-proposes them is the model of the way `REFERENCE`, so that every way gets the same shards. Judged on 512 other images,
-and by the first shots at 60 pairs that no round asked for, four latent vectors each. What is done is kept and not
-repeated; `--table` prints what there is.
+Network and training are those that planes have by default; `--plain`: half of them, without media, for which --out is
+docs/results/retraining-plain.json. 2,000 images of 32 x 32 pixels, of which 128 were simulated, contrast 10, and a
+model trained on them. Each round brings 24 simulated first shots at kxx and kyy wanted together, of ratio 1 to 3 within
+the joint bounds of the plane; who proposes them is the model of the way `REFERENCE`, so that every way gets the same
+shards. Judged on 512 other images, and by the first shots at 60 pairs that no round asked for, four latent vectors
+each. What is done is kept and not repeated; `--table` prints what there is.
 """
 
 import os
@@ -29,6 +30,7 @@ import numpy as np
 import torch
 
 from janus_al import checkpoint, dataset
+from janus_al.defaults import defaults
 from janus_al.fitting import Fit, TrainingConfig
 from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
@@ -60,6 +62,8 @@ class Way:
     """a level rate that decays over the last fifth of a round, with the optimiser's state kept"""
     calibrate: bool = True
     """fit the head's scale at the end of every training, the first one's, too"""
+    shown: bool = True
+    """what rounds bring; otherwise it goes on with its first samples"""
     only: tuple[int, ...] = ()
     """rounds after which it is trained; all"""
     memories: int | None = None
@@ -74,6 +78,7 @@ WAYS = {
     "kept, rate 3e-3": Way(rate=3e-3),
     "kept, rate 3e-4": Way(rate=3e-4),
     "kept, replay": Way(replay=0.5),
+    "kept, nothing new": Way(shown=False),
     "kept, rate 3e-3, replay": Way(rate=3e-3, replay=0.5),
     "averaged, replay": Way(rate=3e-3, replay=0.5, average=0.98),
     "level, replay": Way(replay=0.5, level=True),
@@ -89,15 +94,15 @@ WAYS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "retraining.json")
-    parser.add_argument("--cache", type=Path, default=ROOT / "campaigns" / "retraining")
+    parser.add_argument("--plain", action="store_true", help="a network without media, trained by half as much")
+    parser.add_argument("--out", type=Path, help="JSON file that it goes on with")
+    parser.add_argument("--cache", type=Path, help="folder of models and shards")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ways", default=";".join(WAYS), help="separated by ;")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--new", type=int, default=24, help="simulations a round")
     parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=750, help="of the first training; those after rounds follow")
-    parser.add_argument("--channels", type=int, default=8)
+    parser.add_argument("--steps", type=int, help="of the first training; those after rounds follow")
     parser.add_argument("--reach", action="store_true", help="measure how far first shots reach instead")
     parser.add_argument("--guard", action="store_true", help="ask of models that are there which the guard refuses")
     parser.add_argument("--calibration", action="store_true", help="fit the scale of models that were not calibrated")
@@ -105,6 +110,10 @@ def main():
     parser.add_argument("--smoke", action="store_true", help="seconds instead of hours, in a temporary folder")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    name = "retraining-plain" if arguments.plain else "retraining"
+    arguments.out = arguments.out or ROOT / "docs" / "results" / f"{name}.json"
+    arguments.cache = arguments.cache or ROOT / "campaigns" / name
+    arguments.steps = arguments.steps or (750 if arguments.plain else TrainingConfig().steps)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.smoke:
             vars(arguments).update(cache=Path(folder), out=Path(folder) / "out.json", seeds=1, rounds=2, new=3)
@@ -163,7 +172,7 @@ def judge(arguments, name, seed):
         old, new = (model_after(arguments, name, seed, n)[0] for n in (number - 1, number))
         row = {"way": name, "seed": seed, "round": number}
         for words, given in (("with test", test), ("without test", None)):
-            row[words] = verdict(compare(old, new, grounds(samples, given, settings(1).validation)))
+            row[words] = verdict(compare(old, new, grounds(samples, given, settings(arguments).validation)))
         rows.append(row)
     keep(arguments, "guard", rows)
 
@@ -195,14 +204,16 @@ def model_after(arguments, name, seed, number):
 
 def trained(arguments, name, seed, number):
     """Train the model of a way after a round; the first one is not calibrated."""
-    way, network = WAYS[name], JanusConfig(stem=4, channels=arguments.channels)
+    way, network = WAYS[name], JanusConfig(stem=4, channels=8)
+    if not arguments.plain:
+        network, _ = defaults((32, 32), conduction(PHASES))
     if number == 0:
-        return train(first_samples(arguments, way, seed), network, settings(arguments.steps), seed)
+        return train(first_samples(arguments, way, seed), network, settings(arguments), seed)
     start = None if way.shrink is None else shrunk(model_after(arguments, name, seed, number - 1)[0], way, number)
     state = arguments.cache / f"{name}-{seed}.pt"
     own = patch("janus_al.training.fit", lambda *a: another_fit(way, state, *a))
     with own if way.average or way.level else nullcontext():
-        samples, config = shards(arguments, way, seed, number), again(arguments, way)
+        samples, config = shards(arguments, way, seed, number if way.shown else 0), again(arguments, way)
         return train(samples, network, config, 100 * seed + number, start=start)
 
 
@@ -243,14 +254,16 @@ def another_fit(way, state, model, terms, validate, config, identity, run):
     return Fit([], 0.0)
 
 
-def settings(steps):
-    return TrainingConfig(steps=steps, batch=32, simulated=16, cycled=8, checks=5, replay=0.0, calibrate=False)
+def settings(arguments):
+    """Of the first training."""
+    half = {"batch": 32, "cycled": 8} if arguments.plain else {}
+    return TrainingConfig(steps=arguments.steps, checks=5, replay=0.0, calibrate=False, **half)
 
 
 def again(arguments, way):
     """Settings of a training after a round."""
     changed = {"rate": way.rate, "replay": way.replay, "calibrate": way.calibrate}
-    return dataclasses.replace(settings(round(way.steps * arguments.steps)), **changed)
+    return dataclasses.replace(settings(arguments), steps=round(way.steps * arguments.steps), **changed)
 
 
 def first_samples(arguments, way, seed):
