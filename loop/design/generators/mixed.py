@@ -45,7 +45,7 @@ class MixedGenerator:
         for number, source in enumerate(sources):
             part: Generator = getattr(self, source)
             pool = part.propose(wanted, known, (*seed, number))
-            if source == "phasefield" and known.likeness is not None:
+            if source == "phasefield" and known.likeness is not None and len(pool):
                 pool = pool.take(known.likeness.scores(pool.cuts(wanted, self.tools.boundary)) >= LIKE)
             if pool.latent is None:
                 pool = replace(pool, latent=np.full((len(pool), self._latent), np.nan, np.float32))
