@@ -204,9 +204,8 @@ def model_after(arguments, name, seed, number):
 
 def trained(arguments, name, seed, number):
     """Train the model of a way after a round; the first one is not calibrated."""
-    way, network = WAYS[name], JanusConfig(stem=4, channels=8)
-    if not arguments.plain:
-        network, _ = defaults((32, 32), conduction(PHASES))
+    way, plain = WAYS[name], JanusConfig(stem=4, channels=8)
+    network = plain if arguments.plain else defaults((32, 32), conduction(PHASES))[0]
     if number == 0:
         return train(first_samples(arguments, way, seed), network, settings(arguments), seed)
     start = None if way.shrink is None else shrunk(model_after(arguments, name, seed, number - 1)[0], way, number)

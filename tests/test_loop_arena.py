@@ -162,6 +162,9 @@ def test_the_shipped_arena_can_be_run():
     assert {track.name for track in arena.track} == {f"T{number}" for number in range(1, 8)}
     assert sum(strategy.baseline for strategy in arena.strategy) == 6
     (four,) = [track for track in arena.track if track.name == "T4"]
+    made = {s.name: arena.config(four, s, 0, Path("d.h5"), None).loop.generator for s in arena.strategy}
+    assert {made[name] for name in made if name.startswith("janus")} == {"janus"}, "inversions alone"
+    assert [made[name] for name in ("mixed", "phasefield", "lookup")] == ["mixed", "phasefield", "lookup"]
     (target,) = arena.config(four, arena.strategy[0], 0, Path("d.h5"), None).targets()
     assert (target.geometry.features, target.geometry.connected, target.designs) == ((3, 3), "x", 60)
 
