@@ -440,4 +440,8 @@ def test_the_mixed_generator_proposes_no_phase_fields_of_another_class():
     own = made.propose([(ONE, 4)], Known(likeness=card.likeness), (0, 1))
     assert (card.likeness.scores(own.cuts([(ONE, 4)], "dirichlet")[own.source == "phasefield"]) >= LIKE).all()
     assert set(own.source) == {"janus", "phasefield"}
+    coarse = Likeness.of(generate(64, 64, 0)[:, :32, :32], "dirichlet")  # one phase field in sixteen is like it
+    few = made.propose([(ONE, 4)], Known(likeness=coarse), (0, 1))
+    assert (coarse.scores(few.cuts([(ONE, 4)], "dirichlet")[few.source == "phasefield"]) >= LIKE).all()
+    assert (few.source == "phasefield").sum() < (own.source == "phasefield").sum()
     assert set(made.propose([(ONE, 4)], Known(likeness=noise), (0, 1)).source) == {"janus"}
