@@ -1,14 +1,14 @@
 """How a model learns from a campaign's rounds: the same first model and the same shards, several ways of retraining.
 
-    OMP_NUM_THREADS=1 python benchmarks/retraining.py [--seeds 5] [--ways kept,...] [--rounds 8]
+    OMP_NUM_THREADS=1 python benchmarks/retraining.py [--seeds 5] [--ways "kept;..."] [--rounds 8] [--contrast 10]
         [--plain] [--out docs/results/retraining.json] [--cache campaigns/retraining] [--table] [--smoke]
 
 Network and training are those that planes have by default; `--plain`: half of them, without media, for which --out is
-docs/results/retraining-plain.json. 2,000 images of 32 x 32 pixels, of which 128 were simulated, contrast 10, and a
-model trained on them. Each round brings 24 simulated first shots at kxx and kyy wanted together, of ratio 1 to 3 within
-the joint bounds of the plane; who proposes them is the model of the way `REFERENCE`, so that every way gets the same
-shards. Judged on 512 other images, and by the first shots at 60 pairs that no round asked for, four latent vectors
-each. What is done is kept and not repeated; `--table` prints what there is.
+docs/results/retraining-plain.json; at contrast 100 it is docs/results/retraining-contrast100.json. 2,000 images of
+32 x 32 pixels, of which 128 were simulated, and a model trained on them. Each round brings 24 simulated first shots at
+kxx and kyy wanted together, of ratio 1 to 3 within the joint bounds of the plane; who proposes them is the model of the
+way `REFERENCE`, so that every way gets the same shards. Judged on 512 other images, and by the first shots at 60 pairs
+that no round asked for, four latent vectors each. What is done is kept and not repeated; `--table` prints what is done.
 """
 
 import os
@@ -38,7 +38,7 @@ from janus_al.training import build, calibrate, train
 
 sys.path.insert(0, str(Path(__file__).parent))
 from common.header import ROOT, header
-from common.rounds import PHASES, extremes, figures, first_shots, pairs, shots, simulated
+from common.rounds import MIDDLE, extremes, figures, first_shots, pairs, phases, shots, simulated
 
 REFERENCE = "kept, replay"
 SHOTS = ("shot_median", "shot_mean", "hits")
@@ -94,11 +94,12 @@ WAYS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--contrast", type=float, default=10.0, choices=list(MIDDLE))
     parser.add_argument("--plain", action="store_true", help="a network without media, trained by half as much")
     parser.add_argument("--out", type=Path, help="JSON file that it goes on with")
     parser.add_argument("--cache", type=Path, help="folder of models and shards")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--ways", default=";".join(WAYS), help="separated by ;")
+    parser.add_argument("--ways", default=";".join(WAYS), help="separated by ; those of janus-32 are of contrast 10")
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--new", type=int, default=24, help="simulations a round")
     parser.add_argument("--pairs", type=int, default=60)
@@ -110,14 +111,16 @@ def main():
     parser.add_argument("--smoke", action="store_true", help="seconds instead of hours, in a temporary folder")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    name = "retraining-plain" if arguments.plain else "retraining"
+    name = "retraining" + ("" if arguments.contrast == 10 else f"-contrast{arguments.contrast:g}")
+    name += "-plain" if arguments.plain else ""
     arguments.out = arguments.out or ROOT / "docs" / "results" / f"{name}.json"
     arguments.cache = arguments.cache or ROOT / "campaigns" / name
     arguments.steps = arguments.steps or (750 if arguments.plain else TrainingConfig().steps)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.smoke:
             vars(arguments).update(cache=Path(folder), out=Path(folder) / "out.json", seeds=1, rounds=2, new=3)
-            vars(arguments).update(pairs=3, steps=4, ways="shrunk;averaged, replay;level, replay;shipped, remembering")
+            shipped = ";shipped, remembering" if arguments.contrast == 10 else ""
+            vars(arguments).update(pairs=3, steps=4, ways=f"shrunk;averaged, replay;level, replay{shipped}")
             for name in WAYS:
                 WAYS[name] = dataclasses.replace(WAYS[name], steps=1.0)
         if not arguments.table:
@@ -205,7 +208,7 @@ def model_after(arguments, name, seed, number):
 def trained(arguments, name, seed, number):
     """Train the model of a way after a round; the first one is not calibrated."""
     way, plain = WAYS[name], JanusConfig(stem=4, channels=8)
-    network = plain if arguments.plain else defaults((32, 32), conduction(PHASES))[0]
+    network = plain if arguments.plain else defaults((32, 32), material(arguments))[0]
     if number == 0:
         return train(first_samples(arguments, way, seed), network, settings(arguments), seed)
     start = None if way.shrink is None else shrunk(model_after(arguments, name, seed, number - 1)[0], way, number)
@@ -255,14 +258,19 @@ def another_fit(way, state, model, terms, validate, config, identity, run):
 
 def settings(arguments):
     """Of the first training."""
-    half = {"batch": 32, "cycled": 8} if arguments.plain else {}
-    return TrainingConfig(steps=arguments.steps, checks=5, replay=0.0, calibrate=False, **half)
+    config = defaults((32, 32), material(arguments))[1]
+    config = TrainingConfig(batch=32, cycled=8) if arguments.plain else config
+    return dataclasses.replace(config, steps=arguments.steps, checks=5, replay=0.0, calibrate=False)
 
 
 def again(arguments, way):
     """Settings of a training after a round."""
     changed = {"rate": way.rate, "replay": way.replay, "calibrate": way.calibrate}
     return dataclasses.replace(settings(arguments), steps=round(way.steps * arguments.steps), **changed)
+
+
+def material(arguments):
+    return conduction(phases(arguments.contrast))
 
 
 def first_samples(arguments, way, seed):
@@ -275,7 +283,7 @@ def first_samples(arguments, way, seed):
         return remembered(*checkpoint.load(ROOT / "data" / "janus-32"), way.memories, seed) if way.memories else None
     known = simulated(arguments, f"first-{seed}", 128, 200 + seed)
     others = generate(40 if arguments.smoke else 1872, 32, 300 + seed)
-    return concatenate([known, unlabelled(others, conduction(PHASES))])
+    return concatenate([known, unlabelled(others, material(arguments))])
 
 
 def shards(arguments, way, seed, number):
@@ -287,11 +295,12 @@ def shards(arguments, way, seed, number):
     for n in range(1, number + 1):
         path = arguments.cache / f"{'shipped' if shipped else 'shard'}-{seed}-{n}.h5"
         if not path.exists():
-            asks = (next(w for w in WAYS if WAYS[w].memories is not None), 0) if shipped else (REFERENCE, n - 1)
-            model, _ = model_after(arguments, asks[0], seed, asks[1])
-            _, images, results = shots(model, pairs(arguments.new, 1000 * seed + n), [seed, n])
+            by = (next(w for w in WAYS if WAYS[w].memories is not None), 0) if shipped else (REFERENCE, n - 1)
+            model, _ = model_after(arguments, by[0], seed, by[1])
+            asked = pairs(arguments.new, 1000 * seed + n, arguments.contrast)
+            _, images, results = shots(model, asked, [seed, n], arguments.contrast)
             meta = {"origin": b"candidate", "round": n, "seed": seed}
-            dataset.write(path, to_samples(images, results, conduction(PHASES), **meta), "retraining.py")
+            dataset.write(path, to_samples(images, results, material(arguments), **meta), "retraining.py")
         parts.append(dataset.read(path))
     return concatenate([part for part in parts if part is not None])
 
@@ -311,7 +320,7 @@ def reach(arguments, name, seed):
     way, rows, parts = WAYS[name], [], [first_samples(arguments, WAYS[name], seed)]
     model, _ = model_after(arguments, name, seed, 0)
     for number in range(arguments.rounds // 2 + 1):
-        candidates, images, results = shots(model, [*steep, *thrifty], [seed, number, 9], steps=4)
+        candidates, images, results = shots(model, [*steep, *thrifty], [seed, number, 9], arguments.contrast, steps=4)
         first = [c.trials[0] for c in candidates]
         row = {"way": name, "seed": seed, "round": number, "simulations": len(images)}
         row |= extremes([(t.properties["kxx"], t.properties["kyy"], t.image.mean()) for t in first], "")
@@ -320,7 +329,7 @@ def reach(arguments, name, seed):
         print(row, file=sys.stderr, flush=True)
         rows.append(row)
         meta = {"origin": b"candidate", "round": number + 1, "seed": seed}
-        parts.append(to_samples(images, results, conduction(PHASES), **meta))
+        parts.append(to_samples(images, results, material(arguments), **meta))
         model, _ = train(concatenate(parts), model.config, again(arguments, way), 100 * seed + number, start=model)
     keep(arguments, "reach", rows)
 

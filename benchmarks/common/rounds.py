@@ -8,7 +8,12 @@ import numpy as np
 from common.data import kept
 from janus_al.material import conduction
 
-PHASES = (0.1, 1.0)
+MIDDLE = {10.0: (0.2, 0.5), 100.0: (0.03, 0.4), 1000.0: (0.003, 0.4)}
+"""by contrast: where the geometric mean of kxx and kyy lies, about the 10th and 90th percentile of phase fields"""
+
+
+def phases(contrast):
+    return (1 / contrast, 1.0)
 
 
 def simulated(arguments, name, count, seed):
@@ -16,26 +21,27 @@ def simulated(arguments, name, count, seed):
     from simulators import generate
 
     count = min(count, 8) if arguments.smoke else count
-    return kept(arguments.cache / f"{name}-{count}.h5", lambda: generate(count, 32, seed), conduction(PHASES), seed)
+    material = conduction(phases(arguments.contrast))
+    return kept(arguments.cache / f"{name}-{count}.h5", lambda: generate(count, 32, seed), material, seed)
 
 
-def pairs(count, seed):
+def pairs(count, seed, contrast):
     """Targets of kxx and kyy together, of ratio 1 to 3, that some volume fraction allows with 3 % to spare."""
     from loop.design.targets import Target, interval
 
     rng, found = np.random.default_rng([seed, 11]), []
     while len(found) < count:
-        middle, ratio = np.exp(rng.uniform(np.log(0.2), np.log(0.5))), rng.uniform(1, 3) ** rng.choice([-1, 1])
+        middle, ratio = np.exp(rng.uniform(*np.log(MIDDLE[contrast]))), rng.uniform(1, 3) ** rng.choice([-1, 1])
         x, y = middle * ratio**0.5, middle * ratio**-0.5
         spare = 1.03 if x > y else 1 / 1.03
-        if possible(x * spare, y / spare):
+        if possible(x * spare, y / spare, phases(contrast)):
             found.append(Target("pair", {"kxx": interval("kxx", x, 0.01), "kyy": interval("kyy", y, 0.01)}))
     return found
 
 
-def possible(x, y):
+def possible(x, y, constants):
     """Whether two-phase conductors of some volume fraction reach both (Lurie and Cherkaev; Tartar)."""
-    low, high = PHASES
+    low, high = constants
     f = np.linspace(0.2, 0.8, 601)
     a, h = low + f * (high - low), 1 / ((1 - f) / low + f / high)
     inside = (h <= min(x, y)) & (max(x, y) <= a)
@@ -44,7 +50,7 @@ def possible(x, y):
     return bool(inside.any())
 
 
-def shots(model, targets, seed, steps=0):
+def shots(model, targets, seed, contrast, steps=0):
     """The best of four inversions for each target, refined; and all images that were simulated, with their results."""
     from loop.design.candidates import answer
     from loop.design.generators import Tools
@@ -53,8 +59,8 @@ def shots(model, targets, seed, steps=0):
     from loop.design.refine import Refinement, refine
     from simulators import make, run
 
-    images, results, material = [], [], conduction(PHASES)
-    simulator = make("conduction", "dirichlet", {"conductivity": PHASES, "solver": "direct"})
+    images, results, material = [], [], conduction(phases(contrast))
+    simulator = make("conduction", "dirichlet", {"conductivity": phases(contrast), "solver": "direct"})
 
     def simulate(asked):
         images.extend(asked)
@@ -76,7 +82,8 @@ def extremes(found, end):
 
 def first_shots(model, arguments, seed):
     """Errors of the first shots at fresh pairs."""
-    candidates, _, _ = shots(model, pairs(arguments.pairs, 10_000 + seed), [seed, 0])
+    asked = pairs(arguments.pairs, 10_000 + seed, arguments.contrast)
+    candidates, _, _ = shots(model, asked, [seed, 0], arguments.contrast)
     errors = np.array([c.error for c in candidates])
     return {
         "shot_median": float(np.median(errors)),
