@@ -1,7 +1,7 @@
 """How many simulations candidates take until they meet their target, way by way, all from the same first shots.
 
     OMP_NUM_THREADS=1 python benchmarks/refinement.py --model data/janus-64 --targets pairs [--count 48]
-        [--steps 60] [--out docs/results/refinement] [--smoke]
+        [--steps 60] [--aim 3] [--out docs/results/refinement] [--smoke]
     OMP_NUM_THREADS=1 python benchmarks/refinement.py --volume 16 --contrast 100 --targets apart --count 16
     OMP_NUM_THREADS=1 python benchmarks/refinement.py --most 32 --count 24
 
@@ -48,6 +48,7 @@ def main():
     parser.add_argument("--count", type=int, default=48, help="candidates")
     parser.add_argument("--steps", type=int, help="passes of the first inversion")
     parser.add_argument("--method", choices=("adam", "lbfgs"), default="adam", help="of the first inversion")
+    parser.add_argument("--aim", type=int, help="steps of flips after it along the network's own opinion; 0 none")
     parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--seed", type=int, default=778, help="of targets, starting points and random structures")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "refinement")
@@ -69,8 +70,9 @@ def main():
         ways = arguments.ways.split(",")
         config = dataclasses.replace(InversionConfig(), method=arguments.method)
         config = config if arguments.steps is None else dataclasses.replace(config, steps=arguments.steps)
+        config = config if arguments.aim is None else dataclasses.replace(config, aim_steps=arguments.aim)
         new = inverted(arguments.model, arguments.targets, arguments.count, arguments.seed, config, ways)
-    keys = ("case", "contrast", "targets", "way", "passes", "seed")
+    keys = ("case", "contrast", "targets", "way", "passes", "seed", "aim")
     asked = [tuple(row.get(k) for k in keys) for row in new]
     rows = [row for row in rows if tuple(row.get(k) for k in keys) not in asked] + new
     path.write_text(json.dumps(rows, indent=1) + "\n")
@@ -119,6 +121,7 @@ def inverted(folder, kind, count, seed, config, ways):
                 "targets": kind,
                 "way": way,
                 "passes": f"{config.steps} {config.method}",
+                "aim": config.aim_steps,
                 "seed": seed,
                 **reached(candidates),
                 "seconds": [inversion / count, (time.process_time() - began) / count],
@@ -258,16 +261,16 @@ def page(rows):
 def table(rows):
     """Rows of candidates that were refined."""
     lines = [
-        "| network | contrast | targets | seed | passes | first shot off | way | "
+        "| network | contrast | targets | seed | passes | aim | first shot off | way | "
         + " | ".join(f"after {n}" for n in AFTER)
         + " | simulations | pixels changed | CPU s, inversion, refinement |",
-        "|" + "---|" * (10 + len(AFTER)),
+        "|" + "---|" * (11 + len(AFTER)),
     ]
     for row in rows:
         met = [row["met"].get(n, row["met"].get(str(n))) for n in AFTER]
         lines.append(
             f"| {row['case']} | {row['contrast']:.0f} | {row['candidates']} {row['targets']} | {row['seed']} | "
-            f"{row['passes']} | "
+            f"{row['passes']} | {row.get('aim', '-' if row['passes'] == '-' else 0)} | "
             f"{row['first_shot_error']:.1%} | {row['way']} | "
             + " | ".join(f"{m:.0%}" for m in met)
             + f" | {row['simulations']:.2f} | {row['changed']:.1%} | {row['seconds'][0]:.2f}, {row['seconds'][1]:.2f} |"
@@ -286,6 +289,8 @@ starts of seed 777; other seeds are out of that sample. A candidate is one inver
 one target, each property within 1 %; the ways start from the same first shots; *after n* is the part of the candidates
 that meet their target after n simulations at most, the first shot among them. *Flips* is what the product does.
 *Corrected goals* is what it does where a simulator gives no sensitivities, *the cut* where there is no network either.
+*Aim* are the steps of flips along the network's own opinion that followed the inversion, before anything was simulated:
+3 by default (`[inversion] aim_steps`), none in rows of before.
 Networks other than the shipped ones were made by
 
     janus-al generate --count 4096 --simulated 512 --size SIDE --seed 40 --solver direct \\

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from janus_al.material import conduction
 from janus_al.networks.janus import Janus, JanusConfig
-from janus_al.opinions import mean_opinion, opinions
+from janus_al.opinions import in_units, mean_opinion, opinion_and_slopes, opinions
 from janus_al.properties import action, turned, turns
 from loop.campaign.campaign import Campaign
 from loop.campaign.opening import start
@@ -139,6 +140,24 @@ def test_mean_opinion_turns_with_the_image(padding):
     again = mean_opinion(model, np.stack([turned(image, turn) for image in images]))
     np.testing.assert_allclose(again, sign * told[:, index], rtol=1e-5)
     assert np.ptp(opinions(model, images), axis=0).max() > 1e-3
+
+
+@pytest.mark.parametrize(("padding", "media"), [("zeros", 1), ("circular", 0)])
+def test_slopes_say_what_the_mean_opinion_does(padding, media):
+    """Of every property, pixel by pixel, against small changes of the image in double precision."""
+    names = ("kxx", "kyy", "kxy") if padding == "circular" else ("kyy", "kxx")
+    config = JanusConfig(size=16, latent=6, channels=4, rank=4, padding=padding, properties=names, media=media)
+    torch.manual_seed(3)
+    model, images = Janus(config).double(), generate(2, 16, 0).astype(float)
+    mean, slopes = opinion_and_slopes(model, images)
+    np.testing.assert_allclose(mean, opinions(model, images).mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(in_units(model, mean), mean_opinion(model, images), rtol=1e-5, atol=1e-6)
+    assert slopes.shape == (2, len(names), 16, 16)
+    for row, column in ((0, 3), (9, 15)):
+        moved = images.copy()
+        moved[:, row, column] += 1e-6
+        rise = (opinions(model, moved) - opinions(model, images)).mean(axis=0) / 1e-6
+        np.testing.assert_allclose(rise, slopes[..., row, column], rtol=1e-3, atol=1e-5)
 
 
 def pool(chances, images):

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from janus_al import dataset
+from janus_al import checkpoint, dataset
 from janus_al.identity import canonical_hash
+from janus_al.inversion import InversionConfig
 from janus_al.material import conduction
+from janus_al.opinions import mean_opinion, opinions
 from loop.campaign.campaign import Campaign
 from loop.campaign.journal import read_events
 from loop.campaign.toml import load_config
@@ -24,6 +26,7 @@ from loop.design.doors import DoorError
 from loop.design.generators import Tools, fitted, generator
 from loop.design.generators.level import level, ranked
 from loop.design.generators.lookup import turned_samples
+from loop.design.generators.opinion import second_opinion
 from loop.design.pool import EMPTY, Known, Pool, check_pool, gaps
 from loop.design.refine import Refinement, refine
 from loop.design.select import Rules, aligned_distance, select
@@ -445,3 +448,55 @@ def test_the_mixed_generator_proposes_no_phase_fields_of_another_class():
     assert (coarse.scores(few.cuts([(ONE, 4)], "dirichlet")[few.source == "phasefield"]) >= LIKE).all()
     assert (few.source == "phasefield").sum() < (own.source == "phasefield").sum()
     assert set(made.propose([(ONE, 4)], Known(likeness=noise), (0, 1)).source) == {"janus"}
+
+
+# --- aiming
+
+
+@pytest.mark.parametrize("name", ["janus", "phasefield"])
+def test_aimed_proposals_meet_the_goal_by_the_network_and_nearly_by_physics(name):
+    """Of kxx and kyy at once, with a volume fraction that must hold; what was inverted or drawn leaves more."""
+    model, card = checkpoint.load("data/janus-32")
+    goals = {"kxx": interval("kxx", 0.4, 0.01), "kyy": interval("kyy", 0.27, 0.01), "volume_fraction": (0.4, 0.55)}
+    wanted, off = [(Target("t", goals), 6)], {}
+    simulate = simulator_of(card.material.physics[0], card.boundary, "direct")
+    for steps in (0, 3):
+        config = InversionConfig(steps=20, aim_steps=steps)
+        made = generator(name)(Tools((32, 32), card.material, config, swarm=2, model=lambda: (model, card)))
+        pool = made.propose(wanted, Known(), (0,))
+        images = pool.cuts(wanted, "dirichlet")
+        np.testing.assert_allclose(mean_opinion(model, images), pool.predicted[:, :2], rtol=1e-6)
+        assert ((images.mean(axis=(1, 2)) >= 0.4) & (images.mean(axis=(1, 2)) <= 0.55)).all()
+        told = [
+            pool.predicted[:, :2],
+            np.array([[simulate(image).values[k] for k in ("kxx", "kyy")] for image in images]),
+        ]
+        off[steps] = [np.abs(np.log(values / (0.4, 0.27))).max(axis=1) for values in told]
+    assert np.median(off[3][0]) < 0.0025 < np.median(off[0][0])
+    assert np.median(off[3][1]) < np.median(off[0][1])
+
+
+def test_aiming_leaves_the_most_of_a_quantity_to_physics():
+    model, card = checkpoint.load("data/janus-32")
+    target = Target("most", {"volume_fraction": (0.0, 0.5)}, best={"kxx": 1})
+    pools = [
+        generator("janus")(
+            Tools((32, 32), card.material, InversionConfig(steps=3, aim_steps=n), model=lambda: (model, card))
+        ).propose([(target, 2)], Known(), (0,))
+        for n in (0, 3)
+    ]
+    np.testing.assert_array_equal(pools[0].images(), pools[1].images())
+
+
+def test_of_equals_that_comes_first_of_which_all_opinions_agree():
+    """The miss is the root mean square of the copies' own, which a round image's, all alike, hardly raise."""
+    model, card = checkpoint.load("data/janus-32")
+    x, y = np.meshgrid(*[np.abs(np.arange(32) - 15.5)] * 2)
+    images = np.stack([np.hypot(x, y) < 13, generate(1, 32, 5)[0] == 1]).astype(np.uint8)
+    blank = Pool(images.astype(np.float32), np.empty((2, 0)), (), np.zeros(2), np.zeros(2, np.intp))
+    target = Target("t", {"kxx": interval("kxx", 0.3, 0.01)})
+    found = second_opinion(blank, [(target, 2)], model, Tools((32, 32), card.material))
+    own = [gaps(target, {"kxx": np.exp(copy[:, 0])}, InversionConfig())["kxx"] for copy in opinions(model, images)]
+    np.testing.assert_allclose(found.miss, np.sqrt(np.mean(np.square(own), axis=0)), rtol=1e-6)
+    more = found.miss / np.abs(gaps(target, {"kxx": found.predicted[:, 0]}, InversionConfig())["kxx"]) - 1
+    assert more[0] < 1e-3 < more[1]

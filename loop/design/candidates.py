@@ -30,7 +30,7 @@ class Trial:
         image: labels.
         properties: as in JSON.
         sensitivity: see `Result`.
-        latent: the vector of whose decode it is the cut, if it is one.
+        latent: the vector of whose decode it is the cut, or nearly, if it is one.
     """
 
     image: Image
@@ -48,7 +48,7 @@ class Candidate:
     field: NDArray[np.float32]
     predicted: Mapping[str, float]
     latent: NDArray[np.float32] | None = None
-    """the vector that was decoded into the field, where the generator has one"""
+    """the vector that was decoded into the field, or nearly, where the generator has one"""
     boundary: Boundary = "dirichlet"
     interval: Mapping[str, Interval] = dataclasses.field(default_factory=dict)
     """between what each property of the first shot will lie, as far as the past can say"""

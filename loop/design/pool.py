@@ -60,7 +60,8 @@ class Pool:
         names: of the properties.
         miss: distance of the prediction from the goal, (n,); smaller is better, in any unit.
         target: which of the targets wanted each row is for, (n,).
-        latent: vectors of which the fields are decodes, (n, any), where the generator has them; NaN of other rows.
+        latent: vectors of which the fields are decodes, or nearly, (n, any), where the generator has them; NaN of other
+            rows.
         source: who proposed each row, (n,), where several did.
         lower: between which and `upper` a property will lie, as `predicted`; the program fills in what follows.
         upper: see `lower`; NaN, as `p_hit`, where the past is too short to say.

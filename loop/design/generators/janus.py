@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from loop.design.generators import Tools
-from loop.design.generators.opinion import second_opinion
+from loop.design.generators.aim import aimed
 from loop.design.pool import Known, Pool, Shot, Wanted
 
 
@@ -22,7 +22,7 @@ class JanusGenerator:
         """Nothing: the campaign trains its models itself."""
 
     def propose(self, wanted: Wanted, known: Known, seed: Sequence[int]) -> Pool:
-        """The decoder's grey fields, with the network's opinion of their cuts."""
+        """The decoder's grey fields, aimed by the network's opinion of their cuts."""
         from janus_al.inversion import invert
 
         model, _ = self.tools.model()
@@ -30,7 +30,7 @@ class JanusGenerator:
         goals = [wanted[int(index)][0].goal for index in target]
         found = invert(model, goals, seed, self.tools.inversion, self.tools.progress)
         pool = Pool(found.field, found.predicted, found.names, found.miss, target, found.latent)
-        return second_opinion(pool, wanted, model, self.tools)
+        return aimed(pool, wanted, model, self.tools, known.likeness)
 
     def corrected(self, shots: Sequence[Shot]) -> Pool:
         """Some more descent from where each was, with what the head was wrong by added to its opinion."""

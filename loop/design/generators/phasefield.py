@@ -11,8 +11,8 @@ from janus_al.properties import FRACTION
 from loop.design.cut import cut, fractions
 from loop.design.feasible import count_range
 from loop.design.generators import Tools
+from loop.design.generators.aim import aimed
 from loop.design.generators.level import level, ranked
-from loop.design.generators.opinion import second_opinion
 from loop.design.pool import Known, Pool, Wanted, distance, gaps, joined
 from loop.design.targets import Target
 
@@ -61,7 +61,7 @@ class PhaseFieldGenerator:
             moved = self._moved(target, index, images[best])
             pools.append(moved.take(np.argsort(moved.miss, kind="stable")[:rows]))
         model, _ = self.tools.model()
-        return second_opinion(joined(pools), wanted, model, self.tools)
+        return aimed(joined(pools), wanted, model, self.tools, known.likeness)
 
     def _moved(self, target: Target, index: int, images: NDArray[np.uint8]) -> Pool:
         """Structures at the cut that the head favours."""
