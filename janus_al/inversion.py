@@ -50,7 +50,8 @@ class InversionConfig:
     l_align: Weight = 0.1
     """weight of the squared distance from the encoded dataset's mean, in standard deviations"""
     aim_steps: Annotated[int, Field(strict=True, ge=0, le=100)] = 3
-    """steps in which pixels are turned over, before any simulation, until the network's own opinion meets the goal"""
+    """steps in which pixels are turned over until the network's own opinion meets the goal, before the first simulation
+    and between two; 0: none"""
     near_steps: Count = 20
     """Adam's passes after a simulation, towards the goal that it corrected"""
     l_near: Weight = 3.0

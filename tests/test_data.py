@@ -156,8 +156,8 @@ def test_examples_are_accepted(monkeypatch, example):
 
 
 def test_candidates_that_a_moved_cut_made_alike_count_once(janus, tmp_path):
-    """Where nearly all must conduct, cuts end at the same few pixels."""
-    words = ["invert", DATA / "janus-64", "--target", "kxx>=0.95", "--count", 4, "--out", tmp_path, "--json"]
+    """Where hardly any pixel may conduct, refinements end at the same few."""
+    words = ["invert", DATA / "janus-64", "--target", "kxx<=0.108", "--count", 4, "--out", tmp_path, "--json"]
     code, text, _ = janus(*words)
     found = json.loads(text)
     images = [np.load(c["image"]) for c in found["candidates"]]
@@ -170,7 +170,19 @@ def test_candidates_that_a_moved_cut_made_alike_count_once(janus, tmp_path):
 
 def test_model_inverts_at_once(janus, tmp_path):
     """Designs within a percent of a conductivity, by FiPy, without any training."""
-    words = ["invert", DATA / "janus-64", "--target", "kxx=0.30", "--count", 4, "--out", tmp_path, "--json"]
+    words = [
+        "invert",
+        DATA / "janus-64",
+        "--target",
+        "kxx=0.30",
+        "--count",
+        4,
+        "--seed",
+        1,
+        "--out",
+        tmp_path,
+        "--json",
+    ]
     code, text, _ = janus(*words)
     found = json.loads(text)["candidates"]
     assert (code, len(found)) == (0, 4)

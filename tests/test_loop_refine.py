@@ -17,8 +17,9 @@ from loop.design.generators.level import level, ranked
 from loop.design.refine import Refinement, rank, refine
 from loop.design.step import Way, rate_of
 from loop.design.targets import Target, interval
+from loop.design.thinking import put_right
 from loop.simulation.simulate import simulator_of
-from simulators import generate
+from simulators import Result, generate
 
 AIM = InversionConfig()
 
@@ -215,6 +216,67 @@ def test_a_corrected_head_agrees_with_physics_where_it_was_asked():
     refine([first, *rest], lambda x: [dataclasses.replace(simulate(i), sensitivity={}) for i in x], blind)
     assert sum(c.met for c in (first, *rest)) >= 3
     assert all(t.latent is not None for c in rest for t in c.trials)
+
+
+# --- second thoughts
+
+
+def test_an_opinion_put_right_agrees_with_physics_at_its_base():
+    """In value and sensitivity, whatever it was, of what is learned on a log scale and of what is not."""
+    rng = np.random.default_rng(0)
+    maps = {name: rng.normal(size=(4, 4)) for name in ("kxx", "kxy")}
+    base = Trial(np.eye(4, dtype=np.uint8), {"kxx": 0.3, "kxy": -0.1}, maps)
+    before = Result({"kxx": 0.2, "kxy": 0.5}, sensitivity={name: 2 * own for name, own in maps.items()})
+    found = put_right(before, before, base)
+    np.testing.assert_allclose([found.values["kxx"], found.values["kxy"]], [0.3, -0.1], rtol=1e-12)
+    np.testing.assert_allclose([found.sensitivity[n] for n in maps], list(maps.values()), rtol=1e-12)
+    later = put_right(Result({"kxx": 0.3, "kxy": 0.6}, sensitivity=before.sensitivity), before, base)
+    np.testing.assert_allclose([later.values["kxx"], later.values["kxy"]], [0.45, 0.0], atol=1e-12)
+
+
+def test_second_thoughts_bring_the_second_simulation_nearer():
+    """Of pairs apart, from the same first shots. One who is far off is not heard, one who misleads asked only once."""
+    from loop.design.candidates import answer
+    from loop.design.generators.janus import JanusGenerator
+    from loop.design.pool import Known
+    from loop.studies.single import tools_of
+
+    model, card = checkpoint.load("data/janus-32")
+    _, simulate = physics()
+    ratios = (1.3, 1.4, 1.5, 1.6)
+    pairs = [{"kxx": interval("kxx", 0.3 * r, 0.004), "kyy": interval("kyy", 0.3 / r, 0.004)} for r in ratios]
+    targets = [Target(f"t{n}", pair) for n, pair in enumerate(pairs)] * 2
+    tools = dataclasses.replace(tools_of(model, card), inversion=InversionConfig(steps=20))
+    first = answer(JanusGenerator(tools), targets, Known(), "dirichlet", (0,))
+    flat, asked = {name: np.full((32, 32), 1 / 1024) for name in ("kxx", "kyy")}, {}
+
+    class Other:
+        """Says what it says, or of what it was asked first in a pair the truth."""
+
+        def __init__(self, name, value, true=False):
+            self.name, self.value, self.true = name, value, true
+
+        def opinion(self, images):
+            asked[self.name] = asked.get(self.name, 0) + (len(images) == 2)
+            found = [Result(dict.fromkeys(flat, self.value), sensitivity=flat) for _ in images]
+            return [simulate(images[0]), *found[1:]] if self.true and len(images) == 2 else found
+
+    second, taken = {}, {}
+    generators = {"none": None, "own": JanusGenerator(tools)}
+    generators |= {"far": Other("far", 0.9), "misleads": Other("misleads", 0.5, true=True)}
+    for name, generator in generators.items():
+        found = [dataclasses.replace(c, probe=False, trials=[], best=0) for c in first]
+        how = Refinement(card.material, 8, generator=lambda generator=generator: generator)
+        refine(found, lambda images: [simulate(image) for image in images], how)
+        second[name] = np.median([c.target.error(c.trials[min(1, len(c.trials) - 1)].properties) for c in found])
+        taken[name] = [[trial.image.tobytes() for trial in c.trials] for c in found]
+        assert all(c.met for c in found)
+    counts = {name: sum(map(len, trials)) for name, trials in taken.items()}
+    assert second["own"] < 0.7 * second["none"]
+    assert counts["own"] < counts["none"]
+    assert taken["far"] == taken["none"]
+    assert asked["far"] == counts["far"] - len(first)
+    assert 0 < asked["misleads"] <= len(first) < counts["misleads"] - len(first)
 
 
 # --- settings

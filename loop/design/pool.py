@@ -1,6 +1,6 @@
 """What is wanted, what is known, and what a generator proposes: what passes between the parts of a proposal."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -197,6 +197,12 @@ def ends_of(name: str, target: Target, config: InversionConfig | None, pixels: i
     goal = target.goal[name]
     low, high = quantity(name).scaled(np.array(goal) if config is None else aimed_at(goal, config))
     return float(low), float(high)
+
+
+def changes(names: Iterable[str], before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """Of quantities, each on its scale."""
+    qs = [quantity(name) for name in names]
+    return {q.name: float(q.scaled(q.of(after)) - q.scaled(q.of(before))) for q in qs}
 
 
 def distance(parts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -7,7 +7,8 @@ sensitivities, times what flips brought before beside what was predicted, close 
 A property without sensitivities but with a known trend counts as if all pixels were alike: then a step moves the cut.
 *Corrected goal*, where a gap's quantity has no sensitivities and the generator has a network, or where flips lead
 nowhere: what its prediction was wrong by is added to it, and it proposes again near where it was (space mapping,
-Bandler et al. 1994; trust-region model management, Alexandrov et al. 1998). What each is worth:
+Bandler et al. 1994; trust-region model management, Alexandrov et al. 1998).
+*Second thoughts* are a network's, of flips before they are paid for (`loop.design.thinking`). What each is worth:
 docs/results/refinement.md.
 """
 
@@ -27,9 +28,10 @@ from loop.design.candidates import Candidate, Trial
 from loop.design.cut import first_count
 from loop.design.geometry import shaped
 from loop.design.measures import properties_of
-from loop.design.pool import Image, Shot, distance, gaps
+from loop.design.pool import Image, Shot, changes, distance, gaps
 from loop.design.step import CAUTION, REACH, Way, gaps_of, map_of, step
 from loop.design.targets import Target
+from loop.design.thinking import think_twice
 from simulators import Result
 
 Simulate = Callable[[list[Image]], Sequence[Result | None]]
@@ -54,7 +56,7 @@ class Refinement:
         steps: simulations of a candidate after its first, at most.
         best_steps: the same where the most or least of a quantity is asked for.
         inversion: how close to the middle of an interval to aim.
-        generator: makes that of the candidates, which may have corrected goals; asked only where one is needed.
+        generator: makes that of the candidates, which may have corrected goals and opinions; asked only where needed.
         likeness: the class that designs are compared with, where one is known.
     """
 
@@ -75,6 +77,10 @@ class Run:
     latent: NDArray[np.float32] | None
     promised: Mapping[str, float] = field(default_factory=dict)
     """changes that the flips to the next image bring to the best trial if sensitivities are right"""
+    expected: float = 1.0
+    """what is thought that they bring, by that"""
+    foretold: Mapping[str, float] | None = None
+    """the changes that a network foretells"""
     gain: float | None = None
     """what its last flips brought, by that"""
     caution: float = CAUTION
@@ -87,20 +93,34 @@ class Run:
         return self.candidate.trials[self.candidate.best]
 
 
+@dataclass
+class Lessons:
+    """What flips have taught all candidates.
+
+    Attributes:
+        gains: what each step brought, by what was promised.
+        nearer: of each step of which a network foretold something, whether that was nearer to what came.
+    """
+
+    gains: list[float] = field(default_factory=lambda: [1.0])
+    nearer: list[bool] = field(default_factory=list)
+
+
 def refine(candidates: Sequence[Candidate], simulate: Simulate, how: Refinement) -> None:
     """Simulate the first shots of all candidates, then refine those that miss, probes excepted.
 
     A candidate that `simulate` answers with None goes no further.
     """
     going = [Run(c, c.image, c.latent) for c in candidates]
-    gains = [1.0]
+    lessons = Lessons()
     while going:
-        going = [run for run in _simulated(going, simulate, gains, how.likeness) if not _finished(run.candidate, how)]
-        flips = [run for run in going if _sensitive(run, how) and _flip(run, how, gains)]
+        going = [run for run in _simulated(going, simulate, lessons, how) if not _finished(run.candidate, how)]
+        flips = [run for run in going if _sensitive(run, how) and _flip(run, how, lessons)]
+        think_twice(flips, how, lessons)
         others = [run for run in going if not any(run is other for other in flips)]
         corrected = _correct([run for run in others if run.base.latent is not None], how)
         others = [run for run in others if not any(run is other for other in corrected)]
-        going = [*flips, *corrected, *(run for run in others if not _sensitive(run, how) and _flip(run, how, gains))]
+        going = [*flips, *corrected, *(run for run in others if not _sensitive(run, how) and _flip(run, how, lessons))]
 
 
 def rank(target: Target, properties: Mapping[str, float]) -> tuple[float, float]:
@@ -118,17 +138,15 @@ def _finished(candidate: Candidate, how: Refinement) -> bool:
     return candidate.probe or done - candidate.best >= IDLE or done >= how.best_steps
 
 
-def _simulated(runs: Sequence[Run], simulate: Simulate, gains: list[float], likeness: Likeness | None) -> list[Run]:
+def _simulated(runs: Sequence[Run], simulate: Simulate, lessons: Lessons, how: Refinement) -> list[Run]:
     """The runs that were simulated, each with its trial."""
     results = simulate([run.image for run in runs])
     found = [(run, result) for run, result in zip(runs, results, strict=True) if result is not None]
     for run, result in found:
         c = run.candidate
-        properties = properties_of(result, run.image, c.target.geometry, likeness)
+        properties = properties_of(result, run.image, c.target.geometry, how.likeness)
         run.seen.add(run.image.tobytes())
-        if run.promised and (ratio := _ratio(run.promised, run.base.properties, properties)) is not None:
-            run.gain = ratio
-            gains.append(ratio)
+        _learn(run, properties, lessons)
         c.reason = ""
         c.trials.append(Trial(run.image, properties, result.sensitivity, run.latent))
         if len(c.trials) == 1 or rank(c.target, properties) < rank(c.target, run.base.properties):
@@ -138,14 +156,19 @@ def _simulated(runs: Sequence[Run], simulate: Simulate, gains: list[float], like
     return [run for run, _ in found]
 
 
-def _ratio(promised: Mapping[str, float], before: Mapping[str, float], after: Mapping[str, float]) -> float | None:
-    """What came, by what was promised."""
-    qs = [quantity(name) for name in promised]
-    asked = np.array(list(promised.values()))
-    came = np.array([q.scaled(q.of(after)) - q.scaled(q.of(before)) for q in qs])
-    if not np.isfinite(came).all() or not asked.any():
-        return None
-    return float(np.clip(came @ asked / (asked @ asked), *GAINS))
+def _learn(run: Run, properties: Mapping[str, float], lessons: Lessons) -> None:
+    """What came of flips, beside what was promised and foretold of them."""
+    if not run.promised:
+        return
+    promised = np.array(list(run.promised.values()))
+    came = np.array(list(changes(run.promised, run.base.properties, properties).values()))
+    if not promised.any() or not np.isfinite(came).all():
+        return
+    run.gain = float(np.clip(came @ promised / (promised @ promised), *GAINS))
+    lessons.gains.append(run.gain)
+    if run.foretold is not None:
+        off = [np.linalg.norm(came - told) for told in (list(run.foretold.values()), run.expected * promised)]
+        lessons.nearer.append(bool(off[0] <= off[1]))
 
 
 def _correct(runs: Sequence[Run], how: Refinement) -> list[Run]:
@@ -161,13 +184,13 @@ def _correct(runs: Sequence[Run], how: Refinement) -> list[Run]:
     for run, grey, latent in zip(runs, pool.field, pool.latent, strict=True):
         target = run.candidate.target
         image = shaped(grey, first_count(grey, target), target, how.material.boundary)
-        if image.tobytes() not in run.seen and _like(target, image, how):
-            run.image, run.latent, run.promised = image, latent, {}
+        if image.tobytes() not in run.seen and like_enough(target, image, how):
+            run.image, run.latent, run.promised, run.foretold = image, latent, {}, None
             found.append(run)
     return found
 
 
-def _like(target: Target, image: Image, how: Refinement) -> bool:
+def like_enough(target: Target, image: Image, how: Refinement) -> bool:
     """Whether an image is as like the class as a target asks."""
     least = target.geometry.like
     return least is None or (how.likeness is not None and how.likeness.score(image) >= least)
@@ -179,12 +202,12 @@ def _sensitive(run: Run, how: Refinement) -> bool:
     return all(name == FRACTION.name or map_of(name, run.base, how.material) is not None for name in wanted)
 
 
-def _flip(run: Run, how: Refinement, gains: Sequence[float]) -> bool:
+def _flip(run: Run, how: Refinement, lessons: Lessons) -> bool:
     """Give a run the image to which flips along sensitivities lead; False where they lead nowhere.
 
     Where they lead out of the class that the target wants, half as many are tried, and half of these.
     """
-    target, everyone = run.candidate.target, float(np.exp(np.mean(np.log(gains))))
+    target, everyone = run.candidate.target, float(np.exp(np.mean(np.log(lessons.gains))))
     gain = everyone if run.gain is None else run.gain**OWN * everyone ** (1 - OWN)
     for part in PARTS:
         found = step(target, run.base, Way(how.material, how.inversion, gain, run.caution, part * run.reach))
@@ -193,8 +216,8 @@ def _flip(run: Run, how: Refinement, gains: Sequence[float]) -> bool:
         image = shaped(found.level, int((found.level > 0).sum()), target, how.material.boundary)
         if image.tobytes() in run.seen:
             return False
-        if _like(target, image, how):
-            run.image, run.latent = image, None
+        if like_enough(target, image, how):
+            run.image, run.latent, run.foretold, run.expected = image, None, None, gain
             run.promised = {name: change / gain for name, change in found.promised.items() if name != FRACTION.name}
             return True
     run.candidate.reason = f"what would refine it is less like the class than {target.geometry.like:g}"

@@ -72,7 +72,9 @@ class Generator(Protocol):
 
     One whose pools have latent vectors may have a method `corrected(shots: Sequence[Shot]) -> Pool`: after a simulation
     it proposes a row for each shot, in order and near it, that should meet the target if its own predictions are wrong
-    by what they were wrong by there; what it then predicts is corrected, too.
+    by what they were wrong by there; what it then predicts is corrected, too. One with a network may have a method
+    `opinion(images: Sequence[Image]) -> Sequence[Result | None]`, what that thinks of images, with sensitivities:
+    refinement asks it of flips before they are paid for.
     """
 
     def fit(self, known: Known) -> None:

@@ -12,44 +12,36 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from janus_al.aims import aimed_at
 from janus_al.likeness import Likeness
 from janus_al.networks.janus import Janus
+from loop.design.candidates import Candidate
 from loop.design.generators import Tools
 from loop.design.generators.level import level, ranked
 from loop.design.generators.lookup import log_contrast
 from loop.design.generators.opinion import second_opinion
 from loop.design.pool import Image, Pool, Wanted
-from loop.design.targets import Target
+from loop.design.refine import Refinement, refine
+from loop.design.thinking import narrow
 from simulators import Result
 
 
 def aimed(pool: Pool, wanted: Wanted, model: Janus, tools: Tools, likeness: Likeness | None = None) -> Pool:
     """A pool whose images meet their goals by the network's second opinion, as nearly as a few flips bring them."""
-    from loop.design.candidates import Candidate
-    from loop.design.refine import Refinement, refine
-
     if len(pool) and tools.inversion.aim_steps:
-        goals = [_narrow(target, tools) for target, _ in wanted]
+        goals = [narrow(target, tools.inversion) for target, _ in wanted]
         found = [
             Candidate(goals[index], False, grey, {}, boundary=tools.boundary)
             for grey, index in zip(pool.field, pool.target, strict=True)
         ]
         how = Refinement(tools.material, tools.inversion.aim_steps, inversion=tools.inversion, likeness=likeness)
-        refine(found, lambda images: _thought(model, tools, images), how)
-        fields = [c.field if c.best == 0 else _field(c.image, tools) for c in found]
+        refine(found, lambda images: thoughts(model, tools, images), how)
+        fields = [_field(c.image, tools) if c.best and 0 < c.image.mean() < 1 else c.field for c in found]
         pool = replace(pool, field=np.stack(fields))
     return second_opinion(pool, wanted, model, tools)
 
 
-def _narrow(target: Target, tools: Tools) -> Target:
-    """A target as inversions aim at it; the most or least of a quantity is left to physics."""
-    ends = {n: aimed_at(goal, tools.inversion).tolist() for n, goal in target.goal.items() if n not in target.best}
-    return replace(target, intervals={n: (low, high) for n, (low, high) in ends.items()}, aims={}, best={})
-
-
-def _thought(model: Janus, tools: Tools, images: Sequence[Image]) -> list[Result]:
-    """What the network thinks of images, as if it had simulated them."""
+def thoughts(model: Janus, tools: Tools, images: Sequence[Image]) -> list[Result | None]:
+    """What the network thinks of images, as if it had simulated them; None where that is not finite."""
     from janus_al.opinions import in_units, opinion_and_slopes
 
     names = model.config.properties
@@ -60,6 +52,8 @@ def _thought(model: Janus, tools: Tools, images: Sequence[Image]) -> list[Result
             dict(zip(names, values.tolist(), strict=True)),
             sensitivity={n: own / contrast[n] for n, own in zip(names, slope, strict=True) if contrast[n]},
         )
+        if np.isfinite(values).all() and np.isfinite(slope).all()
+        else None
         for values, slope in zip(in_units(model, told), slopes, strict=True)
     ]
 

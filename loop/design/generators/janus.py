@@ -6,8 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from loop.design.generators import Tools
-from loop.design.generators.aim import aimed
-from loop.design.pool import Known, Pool, Shot, Wanted
+from loop.design.generators.aim import aimed, thoughts
+from loop.design.pool import Image, Known, Pool, Shot, Wanted
+from simulators import Result
 
 
 class JanusGenerator:
@@ -31,6 +32,10 @@ class JanusGenerator:
         found = invert(model, goals, seed, self.tools.inversion, self.tools.progress)
         pool = Pool(found.field, found.predicted, found.names, found.miss, target, found.latent)
         return aimed(pool, wanted, model, self.tools, known.likeness)
+
+    def opinion(self, images: Sequence[Image]) -> Sequence[Result | None]:
+        """What the network thinks of images, with what flips would bring."""
+        return thoughts(self.tools.model()[0], self.tools, images)
 
     def corrected(self, shots: Sequence[Shot]) -> Pool:
         """Some more descent from where each was, with what the head was wrong by added to its opinion."""

@@ -17,7 +17,8 @@ from janus_al.likeness import LIKE, Likeness
 from loop.design.generators import Generator, Tools
 from loop.design.generators.janus import JanusGenerator
 from loop.design.generators.phasefield import PhaseFieldGenerator
-from loop.design.pool import Known, Pool, Shot, Wanted, joined
+from loop.design.pool import Image, Known, Pool, Shot, Wanted, joined
+from simulators import Result
 
 SOURCES = ("janus", "phasefield")
 DRAWS = 4096
@@ -68,6 +69,10 @@ class MixedGenerator:
     def corrected(self, shots: Sequence[Shot]) -> Pool:
         """Those of Janus, whose shots alone have latent vectors."""
         return self.janus.corrected(shots)
+
+    def opinion(self, images: Sequence[Image]) -> Sequence[Result | None]:
+        """That of the network, which both share."""
+        return self.janus.opinion(images)
 
     @property
     def _latent(self) -> int:

@@ -11,10 +11,11 @@ from janus_al.properties import FRACTION
 from loop.design.cut import cut, fractions
 from loop.design.feasible import count_range
 from loop.design.generators import Tools
-from loop.design.generators.aim import aimed
+from loop.design.generators.aim import aimed, thoughts
 from loop.design.generators.level import level, ranked
-from loop.design.pool import Known, Pool, Wanted, distance, gaps, joined
+from loop.design.pool import Image, Known, Pool, Wanted, distance, gaps, joined
 from loop.design.targets import Target
+from simulators import Result
 
 FRESH, LEAST, MOST = 32, 512, 2048
 """structures made for each row to propose, and for all of them together; milliseconds each"""
@@ -62,6 +63,10 @@ class PhaseFieldGenerator:
             pools.append(moved.take(np.argsort(moved.miss, kind="stable")[:rows]))
         model, _ = self.tools.model()
         return aimed(joined(pools), wanted, model, self.tools, known.likeness)
+
+    def opinion(self, images: Sequence[Image]) -> Sequence[Result | None]:
+        """What the network thinks of images, with what flips would bring."""
+        return thoughts(self.tools.model()[0], self.tools, images)
 
     def _moved(self, target: Target, index: int, images: NDArray[np.uint8]) -> Pool:
         """Structures at the cut that the head favours."""
