@@ -234,6 +234,18 @@ def test_an_opinion_put_right_agrees_with_physics_at_its_base():
     np.testing.assert_allclose([later.values["kxx"], later.values["kxy"]], [0.45, 0.0], atol=1e-12)
 
 
+def test_a_generator_without_opinions_is_not_made_to_be_asked():
+    """It may be one that learns for minutes; flips along sensitivities need none."""
+
+    def costly():
+        raise AssertionError("made")
+
+    (found,) = refined(generate(1, 32, 3), near(kxx=1.06), generator=costly, opinions=False)
+    assert found.met
+    with pytest.raises(AssertionError, match="made"):
+        refined(generate(1, 32, 3), near(kxx=1.06), generator=costly)
+
+
 def test_second_thoughts_bring_the_second_simulation_nearer():
     """Of pairs apart, from the same first shots. One who is far off is not heard, one who misleads asked only once."""
     from loop.design.candidates import answer

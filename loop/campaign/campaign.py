@@ -125,6 +125,7 @@ class Campaign:
                 self.config.inversion,
                 functools.cache(lambda: self._generator(self._tools(number), self._known(number))),
                 self.models.likeness,
+                hasattr(generator(self.config.loop.generator), "opinion"),
             )
             self._refine(candidates, number, how)
         with self.clock("verification"):

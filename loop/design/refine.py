@@ -58,6 +58,7 @@ class Refinement:
         inversion: how close to the middle of an interval to aim.
         generator: makes that of the candidates, which may have corrected goals and opinions; asked only where needed.
         likeness: the class that designs are compared with, where one is known.
+        opinions: whether it has any; where not, it is not made to be asked for them.
     """
 
     material: Material
@@ -66,6 +67,7 @@ class Refinement:
     inversion: InversionConfig = field(default_factory=InversionConfig)
     generator: Callable[[], Any] = lambda: None
     likeness: Likeness | None = None
+    opinions: bool = True
 
 
 @dataclass

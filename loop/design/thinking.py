@@ -42,7 +42,8 @@ def narrow(target: Target, config: InversionConfig) -> Target:
 
 def think_twice(runs: Sequence["Run"], how: "Refinement", lessons: "Lessons") -> None:
     """Let the generator's network say to what image each run's flips should lead instead, if it is listened to."""
-    if not runs or not how.inversion.aim_steps or np.mean(lessons.nearer or [True]) < LISTENED:
+    asked = how.opinions and how.inversion.aim_steps > 0
+    if not runs or not asked or np.mean(lessons.nearer or [True]) < LISTENED:
         return
     opinion: Opinion | None = getattr(how.generator(), "opinion", None)
     for run in runs:
