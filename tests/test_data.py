@@ -177,8 +177,6 @@ def test_model_inverts_at_once(janus, tmp_path):
         "kxx=0.30",
         "--count",
         4,
-        "--seed",
-        1,
         "--out",
         tmp_path,
         "--json",

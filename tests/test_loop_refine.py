@@ -190,6 +190,18 @@ def test_a_probe_and_a_met_candidate_cost_one_simulation():
     assert [len(c.trials) for c in candidates] == [1, 1]
 
 
+def test_a_candidate_with_trials_goes_on_from_the_best_of_them():
+    """Towards another target, here a narrower one, and pays for none of them again."""
+    (found,) = refined(generate(1, 32, 3), near(kxx=1.06))
+    before, (_, simulate) = len(found.trials), physics()
+    value = found.trials[found.best].properties["kxx"]
+    inward = dataclasses.replace(found, target=Target("t", {"kxx": interval("kxx", 1.004 * value, 0.001)}))
+    asked = []
+    refine([inward], lambda images: [simulate(x) for x in asked.extend(images) or images], Refinement(physics()[0], 8))
+    assert inward.met
+    assert len(found.trials) == before + len(asked) > before
+
+
 # --- corrected goals
 
 

@@ -111,12 +111,14 @@ class Lessons:
 def refine(candidates: Sequence[Candidate], simulate: Simulate, how: Refinement) -> None:
     """Simulate the first shots of all candidates, then refine those that miss, probes excepted.
 
-    A candidate that `simulate` answers with None goes no further.
+    A candidate that `simulate` answers with None goes no further; one that has trials goes on from the best of them.
     """
-    going = [Run(c, c.image, c.latent) for c in candidates]
+    known = [Run(c, c.image, None, seen={t.image.tobytes() for t in c.trials}) for c in candidates if c.trials]
+    going = [Run(c, c.image, c.latent) for c in candidates if not c.trials]
     lessons = Lessons()
-    while going:
-        going = [run for run in _simulated(going, simulate, lessons, how) if not _finished(run.candidate, how)]
+    while going or known:
+        going, known = [*known, *_simulated(going, simulate, lessons, how)], []
+        going = [run for run in going if not _finished(run.candidate, how)]
         flips = [run for run in going if _sensitive(run, how) and _flip(run, how, lessons)]
         think_twice(flips, how, lessons)
         others = [run for run in going if not any(run is other for other in flips)]

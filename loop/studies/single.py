@@ -33,6 +33,7 @@ from loop.design.refine import Refinement, refine
 from loop.design.select import Rules, aligned_distance
 from loop.design.shapes import shapes_for
 from loop.design.targets import Target, TargetError
+from loop.design.thinking import narrow
 from loop.files.outputs import check_folder, claim
 from loop.output import pictures
 from loop.simulation.executors import open_executor
@@ -177,7 +178,16 @@ def invert_target(model_folder: Path, request: Request, out: Path, means: Means,
                 candidates = sorted(candidates, key=lambda c: (not c.met, -c.score))
             candidates = _distinct(candidates, passed_over)[: target.designs]
             met = [c for c in candidates if c.met]
-            verified = decide(met, Check(card.material, "auto", certify=True, strict=len(grid) == 2), executor)
+            check = Check(card.material, "auto", certify=True, strict=len(grid) == 2)
+            verified = decide(met, check, executor)
+            if unsure := [c for c in met if c.verdict == "undecided" and not target.best]:
+                # Near an end of its interval: a step towards the middle decides more than any finer grid.
+                inward = [dataclasses.replace(c, target=narrow(c.target, how.inversion)) for c in unsure]
+                refine(inward, physics, how)
+                moved = [(c, nearer) for c, nearer in zip(unsure, inward, strict=True) if nearer.best != c.best]
+                for candidate, nearer in moved:
+                    candidate.best = nearer.best
+                verified |= decide([candidate for candidate, _ in moved], check, executor)
         seconds["simulation"] = time.perf_counter() - began
     claim(out, run, files[: 1 + 2 * len(candidates)], finished="candidates.json")
     rows = []
