@@ -102,10 +102,12 @@ class Lessons:
     Attributes:
         gains: what each step brought, by what was promised.
         nearer: of each step of which a network foretold something, whether that was nearer to what came.
+        off: how far a network's opinion was from what physics said of the trial from which a step went on.
     """
 
     gains: list[float] = field(default_factory=lambda: [1.0])
     nearer: list[bool] = field(default_factory=list)
+    off: list[float] = field(default_factory=list)
 
 
 def refine(candidates: Sequence[Candidate], simulate: Simulate, how: Refinement) -> None:

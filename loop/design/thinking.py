@@ -3,8 +3,8 @@
 Sensitivities are of small changes, and flips are not; a network has an opinion of any image. Put right by what physics
 said of the best trial, in value and in sensitivity, it agrees with physics there to first order, and foretells what
 flips bring beyond that (trust-region model management, Alexandrov et al. 1998). So a candidate is refined by this
-opinion as it would be by physics, and what comes of it is simulated next: where the opinion was not far off itself, and
-for as long as more steps are foretold better than sensitivities promise them.
+opinion as it would be by physics, and what comes of it is simulated next, for as long as opinions are not far off
+themselves, and more steps are foretold better than sensitivities promise them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Opinion = Callable[[Sequence[Image]], Sequence[Result | None]]
 """what a network thinks of images, as if it had simulated them; None where it does not know"""
 NEAR = 0.05
-"""by how much an opinion may be off at the base to be heard of what is near it"""
+"""by how much opinions may be off at the bases, in the median, to be heard of what is near them"""
 LISTENED = 0.55
 """part of the steps that it must have foretold better than they were promised, to be asked of the next"""
 
@@ -46,18 +46,23 @@ def think_twice(runs: Sequence["Run"], how: "Refinement", lessons: "Lessons") ->
     if not runs or not asked or np.mean(lessons.nearer or [True]) < LISTENED:
         return
     opinion: Opinion | None = getattr(how.generator(), "opinion", None)
-    for run in runs:
-        if opinion is not None and not run.candidate.target.best:
-            _reconsider(run, how, opinion)
+    if opinion is None:
+        return
+    heard = []
+    for run in [run for run in runs if not run.candidate.target.best]:
+        before, flipped = opinion([run.base.image, run.image])
+        if before is not None and flipped is not None:
+            heard.append((run, before, flipped))
+            lessons.off.append(off_by(before, run.base, run.promised))
+    if lessons.off and np.median(lessons.off) <= NEAR:
+        for run, before, flipped in heard:
+            _reconsider(run, how, opinion, before, flipped)
 
 
-def _reconsider(run: "Run", how: "Refinement", opinion: Opinion) -> None:
+def _reconsider(run: "Run", how: "Refinement", opinion: Opinion, before: Result, flipped: Result) -> None:
     from loop.design.refine import like_enough, refine
 
     base, boundary = run.base, how.material.boundary
-    before, flipped = opinion([base.image, run.image])
-    if before is None or flipped is None or off_by(before, base, run.promised) > NEAR:
-        return
 
     def foretold(images: Sequence[Image]) -> list[Result | None]:
         return [None if found is None else put_right(found, before, base) for found in opinion(images)]
