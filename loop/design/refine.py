@@ -146,7 +146,7 @@ def _finished(candidate: Candidate, how: Refinement) -> bool:
 
 def _simulated(runs: Sequence[Run], simulate: Simulate, lessons: Lessons, how: Refinement) -> list[Run]:
     """The runs that were simulated, each with its trial."""
-    results = simulate([run.image for run in runs])
+    results = simulate([run.image for run in runs]) if runs else []
     found = [(run, result) for run, result in zip(runs, results, strict=True) if result is not None]
     for run, result in found:
         c = run.candidate

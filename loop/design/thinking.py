@@ -17,7 +17,6 @@ from janus_al.aims import aimed_at
 from janus_al.inversion import InversionConfig
 from janus_al.properties import row_of
 from loop.design.candidates import Candidate, Trial
-from loop.design.generators.level import level, ranked
 from loop.design.pool import Image, changes
 from loop.design.step import Way, rate_of
 from loop.design.targets import Target
@@ -62,17 +61,18 @@ def think_twice(runs: Sequence["Run"], how: "Refinement", lessons: "Lessons") ->
 def _reconsider(run: "Run", how: "Refinement", opinion: Opinion, before: Result, flipped: Result) -> None:
     from loop.design.refine import like_enough, refine
 
-    base, boundary = run.base, how.material.boundary
+    base = run.base
 
     def foretold(images: Sequence[Image]) -> list[Result | None]:
         return [None if found is None else put_right(found, before, base) for found in opinion(images)]
 
     aim = narrow(run.candidate.target, how.inversion)
-    thought = Candidate(aim, False, ranked(level(base.image, boundary), int(base.image.sum())), {}, boundary=boundary)
+    field = base.image.astype(np.float32)
+    thought = Candidate(aim, False, field, {}, boundary=how.material.boundary, trials=[base])
     by_opinion = replace(how, steps=how.inversion.aim_steps, generator=lambda: None)
     refine([thought], foretold, by_opinion)
     image, told = run.image, dict(put_right(flipped, before, base).values)
-    near = bool(thought.trials) and 0 < (thought.image != base.image).mean() <= run.reach
+    near = 0 < (thought.image != base.image).mean() <= run.reach
     if near and thought.image.tobytes() not in run.seen and like_enough(aim, thought.image, how):
         image, told = thought.image, dict(thought.trials[thought.best].properties)
         rates = {name: rate_of(name, base, Way(how.material, how.inversion)) for name in run.promised}
