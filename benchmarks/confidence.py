@@ -177,6 +177,7 @@ def rms(values):
 
 def acquisitions(arguments):
     """First-shot hits of what each acquisition takes from the same pools, of which every row is simulated."""
+    from janus_al.inversion import InversionConfig
     from loop.design.acquisition import BUILT_IN, acquisition
     from loop.design.confidence import past_of
     from loop.design.generators.janus import JanusGenerator
@@ -185,18 +186,20 @@ def acquisitions(arguments):
     from loop.simulation.simulate import limits_of
     from loop.studies.single import tools_of
 
-    wanted, swarm = 6, 4
+    wanted, swarm, asked_before = (2, 2, 12) if arguments.smoke else (6, 4, 24)
+    inversion = InversionConfig(steps=5) if arguments.smoke else InversionConfig()
     for contrast in CONTRASTS:
         model, card, samples = trained(arguments, contrast)
         _, physics = physics_of(contrast)
         limits = limits_of(card.material)
         for seed in range(arguments.seeds):
             rng = np.random.default_rng([7, seed])
-            janus = JanusGenerator(tools_of(model, card, swarm))
+            tools = dataclasses.replace(tools_of(model, card, swarm), inversion=inversion)
+            janus, once = JanusGenerator(tools), JanusGenerator(dataclasses.replace(tools, swarm=1))
             past = []
             for kind in ("one", "pair"):
-                asked = [(target, 1) for target in goals(samples, 24, kind, 0.02, rng)]
-                proposed = JanusGenerator(tools_of(model, card)).propose(asked, Known(), (seed, 0))
+                asked = [(target, 1) for target in goals(samples, asked_before, kind, 0.02, rng)]
+                proposed = once.propose(asked, Known(), (seed, 0))
                 for row, image in enumerate(proposed.cuts(asked, card.boundary)):
                     guess = dict(zip(proposed.names, proposed.predicted[row].tolist(), strict=True))
                     past.append({"predicted": guess, "first_shot": values_of(physics(image), image)})
