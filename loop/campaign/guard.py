@@ -43,20 +43,22 @@ class Comparison:
 
 
 def grounds(samples: Samples, test: Samples | None, part: float) -> dict[str, Samples]:
-    """Where a campaign's models are compared.
+    """Where a campaign's models are compared: on a test set that taught neither, and on all proposals.
+
+    Where there is no such set, on all that was simulated together: a first model knows few first samples by heart, and
+    any that learns from proposals, too, errs more on these alone, though it errs less on all others.
 
     Args:
         samples: all that they are trained on.
-        test: the campaign's test set; without one, what training holds out of the first samples stands for it, or all
-            of these where that is too little: both models learned from them, so that what was forgotten shows. Without
+        test: the campaign's test set; without one, what training holds out of the first samples stands for it. Without
             first samples the probes do, which are the same questions each round and do not teach then.
         part: that training holds out.
     """
     proposed, probes = samples.meta["round"] > 0, samples.meta["origin"] == PROBE
     first = samples.simulated & ~proposed
     apart = first & held_out(samples, part) if first.any() else samples.simulated & probes
-    if first.any() and apart.sum() < FEWEST:
-        apart = first
+    if test is None and first.any() and apart.sum() < FEWEST:
+        return {"simulated": samples.take(samples.simulated)}
     return {
         "test": samples.take(apart) if test is None else test,
         "proposals": samples.take(samples.simulated & proposed & ~apart),

@@ -19,7 +19,8 @@ def learning_sentence(errors: Sequence[float | None]) -> str:
 def taught(rounds: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """What each round taught, a row each: errors of the model before and after it, and whether the new one stayed.
 
-    Of probes, which are the same questions each round, `probes` has the error in this round and in the next.
+    Of probes, which are the same questions each round, `probes` has the error in this round and in the next;
+    `simulated` is of all proposals, or of all samples where no test set is.
     """
     after = {e["round"]: e.get("guard") for e in trained}
     found = []
@@ -30,7 +31,7 @@ def taught(rounds: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]]) 
                 "round": event["round"],
                 "simulations": event["simulations"],
                 "test": guard.get("test"),
-                "proposals": guard.get("proposals"),
+                "simulated": guard.get("proposals") or guard.get("simulated"),
                 "verdict": _stays(guard, event["round"] in after),
                 "probes": (event["probe_error_median"], later and later["probe_error_median"]),
                 "coverage": event.get("coverage"),
@@ -44,7 +45,7 @@ def _stays(guard: dict[str, Any], trained: bool) -> str:
         return "not compared" if trained else "no training followed"
     if guard["accepted"]:
         return "the new one"
-    compared = [name for name in ("test", "proposals", "best") if guard.get(name)]
+    compared = [name for name in ("test", "proposals", "simulated", "best") if guard.get(name)]
     return "the old one, which errs less" if compared else "the old one, as nothing was new"
 
 
