@@ -1,5 +1,6 @@
 """A whole campaign on 16 x 16 pixels: what it hands over, what it counts, and that it survives being killed."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from loop.campaign.campaign import Campaign
 from loop.campaign.journal import Journal, read_events
 from loop.campaign.toml import load_config
 from loop.commands.run import LockedError, locked, run_campaign
+from loop.design.candidates import Candidate
 from loop.design.select import aligned_distance
 from loop.output.projections import designs_of, status, write_dataset, write_designs
 from loop.simulation.progress import Progress
@@ -161,6 +163,24 @@ def test_budget_is_a_limit(tmp_path, folder):
     assert report["state"] == "stopped"
     assert report["simulations"]["done"] == campaign.ledger.spent == 25
     assert "simulations spent before" in report["reason"]
+
+
+def test_no_more_is_begun_than_the_budget_is_expected_to_end(folder, monkeypatch):
+    """Of each target in turn the first ones, at what its candidates took and two images once; all in the last round."""
+    campaign = Campaign(folder)
+    standing, (one, other) = campaign.standing, campaign.targets[:2]
+    tables = [event["candidates_table"] for event in campaign.journal.of("round")]
+    took = [row["simulations"] for table in tables for row in table if row["target"] == one.name]
+    assert standing._takes(one) == pytest.approx((sum(took) + 2) / (len(took) + 1))
+    assert standing._takes(dataclasses.replace(one, name="new")) == 2
+    monkeypatch.setattr(standing, "_takes", lambda target: {one.name: 1.5, other.name: 2.5}[target.name])
+    field = np.zeros((16, 16), np.float32)
+    a, b, _, d, e = every = [Candidate(target, False, field, {}) for target in (one, one, one, other, other)]
+    for left, kept in ((1, [a]), (4, [a, d]), (5.4, [a, d]), (5.5, [a, b, d]), (8, [a, b, d, e]), (9.5, every)):
+        monkeypatch.setattr(type(campaign.ledger), "left", left)
+        assert list(map(id, standing.affordable(every, 1))) == list(map(id, kept))
+    monkeypatch.setattr(type(campaign.ledger), "left", 1)
+    assert standing.affordable(every, campaign.config.budget.rounds) == every
 
 
 def test_a_full_disk_loses_nothing(tmp_path):

@@ -8,6 +8,7 @@ models, too. A round that was killed is done again from its proposals, and what 
 import dataclasses
 import functools
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -42,6 +43,8 @@ from simulators import Result
 
 STAGE, PROBES = 2, 3
 """of a round's seeds, those of its candidates and of its probes"""
+BEYOND = "more than the budget is expected to refine"
+"""why candidates are left for a later round"""
 
 
 class Campaign:
@@ -200,6 +203,9 @@ class Campaign:
                 self.journal.append("given_up", round=number, budget=self.standing.budget, targets=hopeless)
             else:
                 return [], {}
+            begun = self.standing.affordable(candidates, number)
+            passed_over += Counter({BEYOND: len(candidates) - len(begun)})
+            candidates = begun
             if number == 1:
                 grid, limits = tools.grid, rules.limits
                 candidates += [

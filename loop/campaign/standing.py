@@ -16,6 +16,9 @@ from loop.design.pool import Image, Known
 from loop.design.targets import Target
 from loop.simulation.simulate import limits_of
 
+USUAL = 2.0
+"""images that a candidate takes where nothing is known: a first shot and a step"""
+
 
 class Standing:
     """What has been reached, what is left to do, and what the past says of the next round."""
@@ -77,6 +80,30 @@ class Standing:
         found, proposed = {design["target"] for design in self.designs()}, {c.target.name for c in candidates}
         sought = {target.name for target, _ in self.open() if target.best} & found
         return poor | {name: "nothing new is proposed for it" for name in sorted(sought - proposed)}
+
+    def affordable(self, candidates: Sequence[Candidate], number: int) -> list[Candidate]:
+        """Those of a round that what is left is expected to see to their end, one at least, of each target the first.
+
+        What is left over is for a round after it, which has learned more; in the last one all may begin, and always
+        those for the best of something, which take whatever there is.
+        """
+        if number >= self.config.budget.rounds:
+            return list(candidates)
+        asked = [c for c in candidates if not c.target.best]
+        before = [sum(c.target is other.target for other in asked[:place]) for place, c in enumerate(asked)]
+        left, kept = self.ledger.left / self.ledger.price, list[Candidate]()
+        for _, c in sorted(zip(before, asked, strict=True), key=lambda pair: pair[0]):
+            left -= self._takes(c.target)
+            if left < 0 and kept:
+                break
+            kept.append(c)
+        return [c for c in candidates if c.target.best or any(c is one for one in kept)]
+
+    def _takes(self, target: Target) -> float:
+        """Images that a candidate for a target takes, by those so far and one more of the usual."""
+        tables = [event["candidates_table"] for event in self.journal.of("round")]
+        took = [row["simulations"] for table in tables for row in table if row["target"] == target.name]
+        return (sum(took) + USUAL) / (len(took) + 1)
 
     def reserved(self, number: int) -> int:
         """Images that the first shots of the round after one want, of targets that ask for no extreme."""
