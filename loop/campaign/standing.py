@@ -103,7 +103,7 @@ class Standing:
         """Images that a candidate for a target takes, by those so far and one more of the usual."""
         tables = [event["candidates_table"] for event in self.journal.of("round")]
         took = [row["simulations"] for table in tables for row in table if row["target"] == target.name]
-        return (sum(took) + USUAL) / (len(took) + 1)
+        return (sum(took) + min(USUAL, 1 + self.config.loop.refine_steps)) / (len(took) + 1)
 
     def reserved(self, number: int) -> int:
         """Images that the first shots of the round after one want, of targets that ask for no extreme."""
