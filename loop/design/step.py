@@ -1,8 +1,8 @@
 """One step of a refinement: from a simulated image to that which, by its sensitivities, meets the target.
 
 Sensitivities are of small changes, and a flip is none. What it brings, beside what they say, saturates with the
-contrast (that of a pixel deep in a phase as the polarisation of a disc does, at 2), and differs from image to image by
-a gain that the steps before have shown.
+contrast (that of a pixel deep in a phase as the polarisation of a disc does, at 2, or of a sphere, at 3), and differs
+from image to image by a gain that the steps before have shown.
 """
 
 from collections.abc import Mapping
@@ -24,11 +24,13 @@ from loop.design.targets import Target
 
 NARROW = 0.1
 """an interval no wider is held where it is met; a wider one is left alone until a step would leave it"""
-NEXT = 0.7
+NEXT = 1.0
 """pixels, radius of the filter after which a sensitivity says best what a flip brings"""
+SATURATED = {2: 2.5, 3: 3.2}
+"""what a flip brings by its sensitivity at any contrast from 20 or 80 on, by dimension"""
 REACH = 0.05
 """part of the pixels flipped in one step, at most; twice that for the most or least of a quantity"""
-CAUTION = 30.0
+CAUTION = 100.0
 """levels that a flip costs more which would close the gap alone"""
 STEP = 1.0
 """of the most or least of a quantity: the change that one step asks for, more than it can bring"""
@@ -120,12 +122,13 @@ def gaps_of(target: Target, base: Trial, config: InversionConfig) -> Gaps:
 def map_of(name: str, base: Trial, material: Material) -> NDArray[np.float64] | None:
     """Change of a quantity predicted of making each pixel label 1, by its sensitivities, (*grid); None without."""
     contrast = {p: log_contrast(material, p) for p in base.sensitivity}
-    return quantity(name).derivative({p: bring(c) * base.sensitivity[p] for p, c in contrast.items() if c})
+    brings = {p: bring(c, base.image.ndim) * base.sensitivity[p] for p, c in contrast.items() if c}
+    return quantity(name).derivative(brings)
 
 
-def bring(contrast: float) -> float:
+def bring(contrast: float, dim: int) -> float:
     """What a flip brings, by its sensitivity, at a log contrast: measured, of quiet pixels at interfaces."""
-    return float(np.sign(contrast) * min(abs(contrast), 1 + abs(contrast) / 2))
+    return float(np.sign(contrast) * min(abs(contrast), 1 + abs(contrast) / 2, SATURATED[dim]))
 
 
 def rate_of(name: str, base: Trial, way: Way, radius: float = NEXT) -> NDArray[np.float64] | None:
