@@ -15,7 +15,7 @@ from loop.design.candidates import Candidate, Trial, table_row
 from loop.design.flips import Wanted, flipped
 from loop.design.generators.level import level, ranked
 from loop.design.refine import Refinement, rank, refine
-from loop.design.step import Way, rate_of
+from loop.design.step import Way, rate_of, step
 from loop.design.targets import Target, interval
 from loop.design.thinking import put_right
 from loop.simulation.simulate import simulator_of
@@ -200,6 +200,26 @@ def test_a_candidate_with_trials_goes_on_from_the_best_of_them():
     refine([inward], lambda images: [simulate(x) for x in asked.extend(images) or images], Refinement(physics()[0], 8))
     assert inward.met
     assert len(found.trials) == before + len(asked) > before
+
+
+@pytest.mark.parametrize(
+    ("contrast", "shape", "off"),
+    [(10, (32, 32), 0.008), (100, (32, 32), 0.008), (1000, (32, 32), 0.008), (100, (12,) * 3, 0.015)],
+)
+def test_a_first_step_brings_what_it_promises(contrast, shape, off):
+    """Of twelve images asked for 6 % more or less, whatever the contrast, with nothing learned from other steps."""
+    material, simulate = physics(contrast, len(shape))
+    came, promised = [], []
+    for number, image in enumerate(generate(12, shape, 5)):
+        found = simulate(image)
+        target = near(kxx=1.06 if number % 2 else 0.94)(found.values)
+        led = step(target, Trial(image, found.values, found.sensitivity), Way(material, AIM))
+        after = simulate((led.level > 0).astype(np.uint8))
+        came.append(math.log(after.values["kxx"] / found.values["kxx"]))
+        promised.append(led.promised["kxx"])
+    came, promised = np.array(came), np.array(promised)
+    assert 0.8 < np.median(came / promised) < 1.25
+    assert np.median(np.abs(came - promised)) < off
 
 
 # --- corrected goals
