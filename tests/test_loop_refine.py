@@ -278,7 +278,7 @@ def test_a_generator_without_opinions_is_not_made_to_be_asked():
         refined(generate(1, 32, 3), near(kxx=1.06), generator=costly)
 
 
-def test_second_thoughts_bring_the_second_simulation_nearer():
+def test_second_thoughts_are_listened_to_where_they_are_near_and_right():
     """Of pairs apart, from the same first shots. One who is far off is not heard, one who misleads asked only once."""
     from loop.design.candidates import answer
     from loop.design.generators.janus import JanusGenerator
@@ -316,8 +316,9 @@ def test_second_thoughts_bring_the_second_simulation_nearer():
         taken[name] = [[trial.image.tobytes() for trial in c.trials] for c in found]
         assert all(c.met for c in found)
     counts = {name: sum(map(len, trials)) for name, trials in taken.items()}
-    assert second["own"] < 0.7 * second["none"]
-    assert counts["own"] < counts["none"]
+    assert taken["own"] != taken["none"]
+    assert second["own"] < second["none"]
+    assert counts["own"] <= counts["none"]
     assert taken["far"] == taken["none"]
     assert asked["far"] == counts["far"] - len(first)
     assert 0 < asked["misleads"] <= len(first) < counts["misleads"] - len(first)

@@ -27,7 +27,7 @@ NARROW = 0.1
 NEXT = 1.0
 """pixels, radius of the filter after which a sensitivity says best what a flip brings"""
 SATURATED = {2: 2.5, 3: 3.2}
-"""what a flip brings by its sensitivity at any contrast from 20 or 80 on, by dimension"""
+"""what a flip brings by its sensitivity at high contrast, by dimension"""
 REACH = 0.05
 """part of the pixels flipped in one step, at most; twice that for the most or least of a quantity"""
 CAUTION = 100.0
@@ -128,7 +128,7 @@ def map_of(name: str, base: Trial, material: Material) -> NDArray[np.float64] | 
 
 def bring(contrast: float, dim: int) -> float:
     """What a flip brings, by its sensitivity, at a log contrast: measured, of quiet pixels at interfaces."""
-    return float(np.sign(contrast) * min(abs(contrast), 1 + abs(contrast) / 2, SATURATED[dim]))
+    return contrast / float(1 + (contrast / SATURATED[dim]) ** 4) ** 0.25
 
 
 def rate_of(name: str, base: Trial, way: Way, radius: float = NEXT) -> NDArray[np.float64] | None:
