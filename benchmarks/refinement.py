@@ -369,8 +369,9 @@ Networks other than the shipped ones were made by
     janus-al train d.h5 --set training.steps=1500 --set training.calibrate=true --set network.stem=4 \\
         --set network.channels=24 --out mSIDE-CONTRAST
 
-and are poor on purpose: their heads are 11 to 35 % off. Rows of these, of `m64-1000` and of seed 777 are of commits
-before 4f102ce, with [the steps of then](#how-far-a-step-is-to-be-believed). `m64-1000` is not: its head errs by 6.3 % on 256 other images
+and are poor on purpose: their heads are 11 to 35 % off. Rows of these, of `m64-1000`
+and of seed 777 are of commits before 4f102ce, with [the steps of then](#how-far-a-step-is-to-be-believed).
+ `m64-1000` is not: its head errs by 6.3 % on 256 other images
 (kxx and kyy, mean; 512 simulated, 1,500 steps):
 
     janus-al generate --count 2048 --simulated 512 --size 64 --seed 40 --solver direct \\
@@ -422,8 +423,8 @@ how many are within 1 % then, how far off the worst property is in the median, a
 {steps}
 
 Three constants of `loop/design/step.py` come from such steps: the filter (1 pixel), where what a flip brings saturates
-with the contrast (2.5 times its sensitivity in planes, 3.2 times in volumes), and the price of loud pixels. Before, with
-0.7 pixels, hardly any saturation and a third of the price, the same command hit with 48 % of pairs and 85 % of one at
+with the contrast (2.5 times its sensitivity in planes, 3.2 in volumes), and the price of loud pixels. Before, with 0.7
+pixels, hardly any saturation and a third of the price, the same command hit with 48 % of pairs and 85 % of one at
 contrast 10, with 25 and 44 % at 100, with 4 and 10 % at 1000, and with 25 % of the volumes (commit 50a4cda): a first
 step brought 0.75 of what it promised at contrast 100 and 0.55 at 1000, which each round had to learn anew.
 
