@@ -298,8 +298,9 @@ def page(rows):
     steps = [
         f"| {row['case'][10:]} | {row['contrast']:.0f} | {row['candidates']} {row['targets']} | {row['seed']} | "
         f"{row['hit']:.0%} | {row['missed']:.2%} | {' / '.join(f'{part:.2f}' for part in row['brought'])} |"
-        for row in sorted(rows, key=lambda row: (row["case"], row["contrast"], row["targets"]))
-        if "brought" in row
+        for row in sorted(
+            (row for row in rows if "brought" in row), key=lambda row: (row["case"], row["contrast"], row["targets"])
+        )
     ]
     made = sorted({row["made"] for row in rows})
     return PAGE.format(
@@ -369,9 +370,8 @@ Networks other than the shipped ones were made by
     janus-al train d.h5 --set training.steps=1500 --set training.calibrate=true --set network.stem=4 \\
         --set network.channels=24 --out mSIDE-CONTRAST
 
-and are poor on purpose: their heads are 11 to 35 % off. Rows of these, of `m64-1000`
-and of seed 777 are of commits before 4f102ce, with [the steps of then](#how-far-a-step-is-to-be-believed).
- `m64-1000` is not: its head errs by 6.3 % on 256 other images
+and are poor on purpose: their heads are 11 to 35 % off. Rows of these, of `m64-1000` and of seed 777 are of commits
+before 4f102ce, with [the steps of then](#how-far-a-step-is-to-be-believed). `m64-1000` is not: its head errs by 6.3 % on 256 other images
 (kxx and kyy, mean; 512 simulated, 1,500 steps):
 
     janus-al generate --count 2048 --simulated 512 --size 64 --seed 40 --solver direct \\
