@@ -371,8 +371,8 @@ Networks other than the shipped ones were made by
         --set network.channels=24 --out mSIDE-CONTRAST
 
 and are poor on purpose: their heads are 11 to 35 % off. Rows of these, of `m64-1000` and of seed 777 are of commits
-before 4f102ce, with [the steps of then](#how-far-a-step-is-to-be-believed). `m64-1000` is not: its head errs by 6.3 % on 256 other images
-(kxx and kyy, mean; 512 simulated, 1,500 steps):
+before 4f102ce, with [the steps of then](#how-far-a-step-is-to-be-believed). `m64-1000` is not poor: its head errs by
+6.3 % on 256 other images (kxx and kyy, mean; 512 simulated, 1,500 steps):
 
     janus-al generate --count 2048 --simulated 512 --size 64 --seed 40 --solver direct \\
         --conductivity 0.1,100 --out d.h5
