@@ -424,12 +424,12 @@ how many are within 1 % then, how far off the worst property is in the median, a
 |---|---|---|---|---|---|---|
 {steps}
 
-Three constants of `loop/design/step.py` come from such steps, of other seeds and of 778: the filter (1 pixel), where what
-a flip brings saturates with the contrast (2.5 times its sensitivity in planes, 3.2 in volumes), and the price of loud
-pixels. Seed 779 is out of that sample. Before, with 0.7 pixels, hardly any saturation and a third of the price, the same
-command with seed 778 hit with 48 % of pairs and 85 % of one at contrast 10, with 25 and 44 % at 100, with 4 and 10 % at
-1000, and with 25 % of volumes at 100 (commit 50a4cda): a first step brought 0.75 of what it promised at contrast 100 and
-0.55 at 1000, which each round had to learn anew.
+Three constants of `loop/design/step.py` come from such steps, of other seeds and of 778: the filter (1 pixel), where
+what a flip brings saturates with the contrast (2.5 times its sensitivity in planes, 3.2 in volumes), and the price of
+loud pixels. Seed 779 is out of that sample. Before, with 0.7 pixels, hardly any saturation and a third of the price,
+the same command with seed 778 hit with 48 % of pairs and 85 % of one at contrast 10, with 25 and 44 % at 100, with 4
+and 10 % at 1000, and with 25 % of volumes at 100 (commit 50a4cda): a first step brought 0.75 of what it promised at
+contrast 100 and 0.55 at 1000, which each round had to learn anew.
 
 ## The most of a quantity
 
