@@ -229,6 +229,7 @@ def test_killed_it_ends_with_the_same_designs(started, model, tmp_path, word):
 def test_with_data_beside_it_learns_from_rounds(folder, model, tmp_path):
     """Round 0 is the model, untrained; later ones go on from it, know all it was trained on, and keep its range."""
     overrides = [f"dataset.source={folder / 'dataset.h5'}", "budget.rounds=2", "training.validation=0.0"]
+    overrides += ["loop.retrain_steps=80"]
     config = configuration(model, tmp_path, *overrides)
     campaign = run_campaign(tmp_path / "c", config, Progress())
     assert config.loop.retrain == "warm"
