@@ -426,7 +426,9 @@ def test_the_mixed_generator_takes_turns_and_keeps_what_each_row_is():
         assert all((c.latent is not None) == (c.source == "janus") for c in found)
         return [c.source for c in found]
 
-    assert sorted(sources({})) == ["janus"] * 2 + ["phasefield"] * 2
+    # With nothing known five of six are phase fields: P(Beta(5, 1) > Beta(1, 1)).
+    assert sorted(sources({})) == ["janus"] + ["phasefield"] * 3
+    assert sorted(sources({("one", "janus"): (4, 4)})) == ["janus"] * 2 + ["phasefield"] * 2
     assert sources({("one", "janus"): (0, 30), ("one", "phasefield"): (20, 30)}) == ["phasefield"] * 4
     assert sources({("one", "janus"): (20, 30), ("one", "phasefield"): (0, 30)}) == ["janus"] * 4
 

@@ -1,9 +1,10 @@
 """Janus and fresh phase fields together: each target's candidates come from both, the more from who serves it better.
 
 Which of two proposes better depends on what is wanted: inversions where several things are wanted at once, fresh
-structures beyond the data (docs/results/arena.md). Each takes as large a part of a target's candidates as it is likely
-to be the better one there, by the designs and simulations so far: Thompson sampling (Biometrika 25, 1933). Phase fields
-that are less like the class of the samples than 95 of 100 of its own are left out: of another class, all are.
+structures beyond the data (docs/results/arena.md). Each takes as large a part of a target's candidates as it is
+likely to be the better one there, by the designs and simulations so far: Thompson sampling (Biometrika 25, 1933),
+which begins with more of the fresh ones. Phase fields that are less like the class of the samples than 95 of 100 of
+its own are left out: of another class, all are.
 """
 
 from collections.abc import Sequence
@@ -18,9 +19,13 @@ from loop.design.generators import Generator, Tools
 from loop.design.generators.janus import JanusGenerator
 from loop.design.generators.phasefield import PhaseFieldGenerator
 from loop.design.pool import Image, Known, Pool, Shot, Wanted, joined
+from loop.design.targets import Target
 from simulators import Result
 
 SOURCES = ("janus", "phasefield")
+BEFORE = {"janus": (0, 0), "phasefield": (4, 4)}
+"""designs and simulations that each is taken to have brought before: where nothing is known yet, fresh phase fields
+cost less, aimed as they are (docs/results/arena.md)"""
 DRAWS = 4096
 LEAST = 0.05
 """part that is left to the one that serves worse"""
@@ -54,7 +59,7 @@ class MixedGenerator:
         pool = joined(pools)
         miss = np.empty(len(pool))
         for index, (target, _) in enumerate(wanted):
-            shares = likely_best([known.brought.get((target.name, source), (0, 0)) for source in sources], seed)
+            shares = likely_best([_brought(known, target, source) for source in sources], seed)
             for source, share in zip(sources, shares, strict=True):
                 own = np.flatnonzero((pool.target == index) & (pool.source == source))
                 miss[own[np.argsort(pool.miss[own], kind="stable")]] = (np.arange(len(own)) + 0.5) / share
@@ -77,6 +82,12 @@ class MixedGenerator:
     @property
     def _latent(self) -> int:
         return int(self.tools.model()[0].latent_mean.shape[-1])
+
+
+def _brought(known: Known, target: Target, source: str) -> tuple[int, int]:
+    """Designs and simulations of a source, with those it is taken to have brought before."""
+    (designs, simulations), (more, paid) = known.brought.get((target.name, source), (0, 0)), BEFORE[source]
+    return designs + more, simulations + paid
 
 
 def likely_best(brought: Sequence[tuple[int, int]], seed: Sequence[int]) -> NDArray[np.float64]:
