@@ -8,7 +8,7 @@ from loop.campaign.config import CampaignConfig
 from loop.campaign.extremes import Search, aimed, best_of, ended
 from loop.campaign.journal import Journal, given_up
 from loop.campaign.ledger import Ledger
-from loop.campaign.worth import promised
+from loop.campaign.worth import promised, tried
 from loop.design.bias import Bias, bias_of
 from loop.design.candidates import Candidate, table_row
 from loop.design.confidence import Past, Shot, past_of
@@ -101,9 +101,9 @@ class Standing:
 
     def _takes(self, target: Target) -> float:
         """Images that a candidate for a target takes, by those so far and one more of the usual."""
-        tables = [event["candidates_table"] for event in self.journal.of("round")]
-        took = [row["simulations"] for table in tables for row in table if row["target"] == target.name]
-        return (sum(took) + min(USUAL, 1 + self.config.loop.refine_steps)) / (len(took) + 1)
+        past = tried(self.journal.of("round"), target)
+        begun = past.hits + past.missed
+        return (begun + past.steps + min(USUAL, 1 + self.config.loop.refine_steps)) / (begun + 1)
 
     def reserved(self, number: int) -> int:
         """Images that the first shots of the round after one want, of targets that ask for no extreme."""
