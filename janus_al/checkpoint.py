@@ -24,8 +24,8 @@ from janus_al.networks.janus import CONDUCTIVITIES, LARGEST, Janus, JanusConfig
 from janus_al.properties import PropertyError
 from janus_al.shipped import models, shipped
 
-FORMAT, VERSION = "janus-al model", 3
-"""version 1 has no checksums; those before 3 know conduction in planes alone"""
+FORMAT, VERSION = "janus-al model", 4
+"""version 1 has no checksums; those before 3 know conduction in planes alone, those before 4 no tilt of the head"""
 DESCRIPTION, WEIGHTS, SUMS = MODEL
 MAX_JSON = 2**26
 """bytes of model.json, at most: a history of a hundred thousand checks"""
@@ -33,6 +33,8 @@ MAX_WEIGHTS = 4 * LARGEST + MAX_JSON
 """bytes of weights.safetensors, at most"""
 MAX_SUMS = 2**16
 """bytes of SHA256SUMS that are read"""
+TILT = "tilt"
+"""the array that files of before version 4 do not have"""
 MEND = "restore it from a copy, or train it again"
 
 
@@ -176,7 +178,7 @@ def load(folder: Path | str, device: str = "cpu", sha256: str | None = None) -> 
             raise DatasetError(f"{path}: not a '{FORMAT}' of version 1 to {VERSION}")
         if sha256 is not None or about.version > 1:
             _check_sums(folder, sha256)
-        text = text if about.version == VERSION else _with_material(text)
+        text = text if about.version > 2 else _with_material(text)
         description = TypeAdapter(_Description).validate_json(text, strict=True)
         description.card.material.check_constants()
     except PropertyError as error:
@@ -231,10 +233,11 @@ def read_weights(path: Path, network: JanusConfig) -> Janus:
             with torch.device("meta"):
                 model = Janus(network)
             wanted = {name: ("F32", tuple(value.shape)) for name, value in model.state_dict().items()}
+            level = {} if TILT in found else {TILT: torch.zeros(wanted.pop(TILT)[1])}
             for name in sorted(wanted.keys() | found.keys()):
                 if wanted.get(name) != found.get(name):
                     raise ValueError(f"{name} is {found.get(name)} where {wanted.get(name)} belongs")
-            weights = {name: file.get_tensor(name) for name in found}
+            weights = {name: file.get_tensor(name) for name in found} | level
         strange = [name for name, value in weights.items() if not value.isfinite().all()]
         strange += [name for name in ("log_std", "latent_std") if (weights[name] <= 0).any()]
         if strange:

@@ -75,8 +75,8 @@ class TrainingConfig:
     checks: Count = 20
     """how often the validation loss is computed"""
     calibrate: bool = True
-    """at the end, fit the scaling of properties to the simulated samples: sensitivities that are finer than the latent
-    space can follow shrink a head's range by some percent"""
+    """at the end, fit a slope, an offset and a linear function of the latent vector to what the head still gets wrong
+    of the simulated samples"""
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot train."""

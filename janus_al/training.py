@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from janus_al import losses
-from janus_al.batches import Data, Symmetry, learned
+from janus_al.batches import Data, Symmetry
+from janus_al.calibration import calibrate
 from janus_al.checkpoint import Card
 from janus_al.defaults import defaults
 from janus_al.fitting import ALONE, Run, TrainingConfig, TrainingError, fit, network_for, sides
@@ -20,12 +21,7 @@ from janus_al.identity import HASH_DIGITS, canonical_hashes
 from janus_al.likeness import Likeness
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.networks.media import Conducting
-from janus_al.properties import orbits
 from janus_al.samples import Samples
-
-Array = NDArray[np.float64]
-FEWEST = 16
-"""values to which a scaling is fitted; fewer are not worth it"""
 
 
 def train(
@@ -68,7 +64,7 @@ def train(
         run,
     )
     if config.calibrate:
-        calibrate(model, samples)
+        calibrate(model, samples, config.validation)
     update_latent_moments(model, samples)
     card = Card(
         material=samples.material,
@@ -101,25 +97,6 @@ def build(network: JanusConfig, seed: int) -> Janus:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Janus(network)
-
-
-@torch.no_grad()
-def calibrate(model: Janus, samples: Samples) -> None:
-    """Fit what is learned of each property linearly to what the head says of the simulated samples.
-
-    Matching sensitivities that are finer than its latent space can follow shrinks a head's range by some percent.
-    """
-    said = (model.predict(encode(model, samples.image)) * model.log_std + model.log_mean).double().cpu().numpy()
-    truth = learned(samples, model.config.properties)
-    for group, signed in orbits(model.config.properties, model.config.dim):
-        x, y = (values[:, group].ravel() for values in (said, truth))
-        x, y = x[np.isfinite(y)], y[np.isfinite(y)]
-        if len(x) < FEWEST:
-            continue
-        slope, offset = ((x @ y) / (x @ x), 0.0) if signed else np.polyfit(x, y, 1)
-        if slope > 0:
-            model.log_std[group] *= float(slope)
-            model.log_mean[group] = model.log_mean[group] * float(slope) + float(offset)
 
 
 @torch.no_grad()

@@ -147,22 +147,6 @@ def learned(samples):
     return few, *models
 
 
-def test_calibration_fits_the_scaling_alone(samples):
-    """The weights are those without it, and what is left of the error has neither slope nor offset."""
-    plain, fitted = (train(samples, SMALL, dataclasses.replace(QUICK, calibrate=c), seed=1)[0] for c in (False, True))
-    assert torch.equal(weights(plain), weights(fitted))
-    few = samples.take(samples.simulated)
-    true = np.log(few.properties[:, :2]).ravel()
-    errors = []
-    for model in (plain, fitted):
-        with torch.no_grad():
-            said = model.predict(encode(model, few.image)) * model.log_std + model.log_mean
-        errors.append(true - said.double().numpy().ravel())
-    assert np.abs(np.polyfit(true - errors[0], true, 1) - (1, 0)).max() > 0.1
-    np.testing.assert_allclose(np.polyfit(true - errors[1], true, 1), (1, 0), atol=1e-4)
-    assert np.square(errors[1]).mean() < np.square(errors[0]).mean()
-
-
 def test_learns_a_few_samples(learned):
     few, model, _ = learned
     report = evaluate(model, few)
@@ -375,7 +359,7 @@ HOSTILE = {
     "history": (described(card__history=[{"step": "one"}]), r"card\.history\[0\]\.step"),
     "no range": (described(card__property_range={}), "property_range of"),
     "range of three": (described(card__property_range={"kxx": [1, 2, 3], "kyy": [1, 2]}), "card.property_range.kxx"),
-    "another version": (described(version=4), "not a 'janus-al model' of version 1 to 3"),
+    "another version": (described(version=5), "not a 'janus-al model' of version 1 to 4"),
     "another format": (described(format="x"), "not a 'janus-al model'"),
     "no format": (described(format=...), "format: Field required"),
     "no object": (text(b"[]"), "damaged model"),
@@ -418,7 +402,21 @@ def test_hostile_checkpoint_is_refused(trained, tmp_path, edit, words):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("edit", [described(), version_2(), version_2(version=1)], ids=["3", "2", "1"])
+def level(edit):
+    """An edit of a model whose head has no tilt, as before version 4, and of its description."""
+
+    def both(folder):
+        edit(folder)
+        weighted(lambda arrays: arrays.pop("tilt"))(folder)
+
+    return both
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [described(), level(described(version=3)), level(version_2()), level(version_2(version=1))],
+    ids=["4", "3", "2", "1"],
+)
 def test_every_version_is_read_alike(trained, tmp_path, edit):
     """Versions 1 and 2 say two conductivities and a boundary where 3 has a material; the checksums are new."""
     shutil.copytree(trained, tmp_path / "m")
@@ -431,6 +429,8 @@ def test_every_version_is_read_alike(trained, tmp_path, edit):
     assert card.material == conduction((0.1, 1.0))
     assert again.config == model.config
     assert torch.equal(weights(again), weights(model))
+    assert not model.tilt.any()
+    assert torch.equal(again.tilt, model.tilt)
 
 
 @pytest.mark.parametrize(

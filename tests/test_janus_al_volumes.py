@@ -52,7 +52,7 @@ def test_training_lowers_the_losses_and_learns(samples, trained):
         assert last < part * first, name
     report = evaluate(model, samples)
     assert list(report["properties"]) == ["kxx", "kyy", "kzz"]
-    assert all(found["r2"] > 0.5 for found in report["properties"].values())
+    assert all(found["r2"] > 0.4 for found in report["properties"].values())
     assert report["pixels_wrong"] < 0.1
 
 

@@ -177,7 +177,8 @@ def count_weights(config: JanusConfig) -> int:
 class Janus(nn.Module):
     """Encoder, decoder and head; the scaling between properties and the head's output is part of its state.
 
-    `log_mean` and `log_std` are those of log p for properties on a log scale, and of p for all others.
+    `log_mean` and `log_std` are those of log p for properties on a log scale, and of p for all others. `tilt` is a
+    linear function of the latent vector that calibration adds to what the head says (`janus_al.calibration`).
     """
 
     def __init__(self, config: JanusConfig) -> None:
@@ -195,10 +196,12 @@ class Janus(nn.Module):
             self.decoder = transformer.decoder(layout, latent, config.depth)
         outputs = len(config.properties)
         self.head = Khronos(config.latent, outputs, config.rank, config.intervals, config.dim * config.conducting)
+        self.tilt: Tensor
         self.log_mean: Tensor
         self.log_std: Tensor
         self.latent_mean: Tensor
         self.latent_std: Tensor
+        self.register_buffer("tilt", torch.zeros(outputs, config.latent))
         self.register_buffer("log_mean", torch.zeros(outputs))
         self.register_buffer("log_std", torch.ones(outputs))
         self.register_buffer("latent_mean", torch.zeros(config.latents))
@@ -258,7 +261,8 @@ class Janus(nn.Module):
 
     def predict(self, z: Tensor) -> Tensor:
         """Latent vectors -> standardised properties, (n, properties), those above 0 as logarithms."""
-        return self.head(z[:, : self.config.latent])
+        read = z[:, : self.config.latent]
+        return self.head(read) + read @ self.tilt.T
 
     def values(self, z: Tensor) -> Tensor:
         """Latent vectors -> properties in their units, (n, properties)."""
