@@ -162,7 +162,7 @@ def calibration(arguments, name, seed):
     for number in sorted({0, arguments.rounds}):
         model, _ = model_after(arguments, name, seed, number)
         row = {"way": name, "seed": seed, "round": number, "trained": figures(model, test)["test_error"]}
-        calibrate(model, shards(arguments, WAYS[name], seed, number))
+        calibrate(model, shards(arguments, WAYS[name], seed, number), settings(arguments).validation)
         rows.append({**row, "calibrated": figures(model, test)["test_error"]})
         print(rows[-1], file=sys.stderr, flush=True)
     keep(arguments, "calibration", rows)
@@ -204,7 +204,7 @@ def model_after(arguments, name, seed, number):
         checkpoint.save(folder, *trained(arguments, name, seed, number))
     model, card = checkpoint.load(folder)
     if number == 0 and way.calibrate and not shipped:
-        calibrate(model, first_samples(arguments, way, seed))
+        calibrate(model, first_samples(arguments, way, seed), settings(arguments).validation)
     return model, card
 
 
