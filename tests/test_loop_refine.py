@@ -235,7 +235,7 @@ def test_a_corrected_head_agrees_with_physics_where_it_was_asked():
     model, card = checkpoint.load("data/janus-32")
     _, simulate = physics()
     target = Target("t", {"kxx": interval("kxx", 0.36, 0.01), "kyy": interval("kyy", 0.28, 0.01)})
-    janus = JanusGenerator(dataclasses.replace(tools_of(model, card), inversion=InversionConfig(steps=15, aim_steps=0)))
+    janus = JanusGenerator(dataclasses.replace(tools_of(model, card), inversion=InversionConfig(steps=8, aim_steps=0)))
     (first, *rest) = [
         dataclasses.replace(c, probe=False) for c in answer(janus, [target] * 4, Known(), "dirichlet", (0,))
     ]

@@ -28,7 +28,7 @@ from simulators import Conductivity, generate
 
 CONFIG = Path(__file__).with_name("small.toml")
 HARD = (
-    "target=[{name='t', designs=3, kxx={value=0.3, tolerance=0.0001}}]",
+    "target=[{name='t', designs=3, kxx={value=0.3, tolerance=0.00002}}]",
     "training.steps=40",
     "loop.retrain_steps=10",
     "loop.refine_steps=4",
