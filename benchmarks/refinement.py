@@ -362,7 +362,9 @@ one target, each property within 1 %; the ways start from the same first shots; 
 that meet their target after n simulations at most, the first shot among them. *Flips* is what the product does.
 *Corrected goals* is what it does where a simulator gives no sensitivities, *the cut* where there is no network either.
 *Aim* are the steps of flips along the network's own opinion that followed the inversion, before anything was simulated:
-3 by default (`[inversion] aim_steps`), none in rows of before.
+3 by default (`[inversion] aim_steps`), none in rows of before. `janus-64, scaled`, and so on, are the shipped models as
+they were before their heads were [tilted](../design.md#the-network): the same weights, calibrated by a slope and an
+offset alone.
 Networks other than the shipped ones were made by
 
     janus-al generate --count 4096 --simulated 512 --size SIDE --seed 40 --solver direct \\
