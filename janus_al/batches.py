@@ -6,7 +6,7 @@ every translation conducts alike, too.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import permutations
 
@@ -112,6 +112,11 @@ class Symmetry:
         order = np.ceil((1 - choice) * len(orders)).astype(int) - 1
         shift = rng.integers(np.reshape(grid, (-1, 1)), size=mirrored.shape) if periodic else None
         return cls(grid, names, mirrored, order, shift)
+
+    def part(self, rows: slice) -> "Symmetry":
+        """Those of some of the images."""
+        shift = None if self.shift is None else self.shift[:, rows]
+        return replace(self, mirrored=self.mirrored[:, rows], order=self.order[rows], shift=shift)
 
     def of_images(self, x: Tensor) -> Tensor:
         """Images or maps (n, ..., *grid), turned and shifted."""

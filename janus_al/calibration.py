@@ -50,9 +50,11 @@ def _copies(model: Janus, samples: Samples, truth: Array, rows: NDArray[np.intp]
     """Latent vectors of these samples, each turned at random, and what is true of them then."""
     names, grid = model.config.properties, samples.image.shape[1:]
     turned = Symmetry.drawn(len(rows), grid, names, samples.boundary == "periodic", np.random.default_rng(0))
-    images = turned.of_images(torch.tensor(samples.image[rows]))
-    parts = [model.encode(part.to(model.log_mean.device).float()) for part in images.split(model.config.together)]
-    return torch.cat(parts)[:, : model.config.latent], turned.of_properties(torch.tensor(truth[rows])).numpy()
+    starts, device = range(0, len(rows), model.config.together), model.log_mean.device
+    parts = [slice(start, start + model.config.together) for start in starts]
+    images = (turned.part(p).of_images(torch.tensor(samples.image[rows[p]], device=device)) for p in parts)
+    z = torch.cat([model.encode(x.float()) for x in images])
+    return z[:, : model.config.latent], turned.of_properties(torch.tensor(truth[rows])).numpy()
 
 
 def _said(model: Janus, z: torch.Tensor) -> Array:

@@ -73,6 +73,24 @@ def test_only_scale_offset_and_tilt_change(network, samples):
     assert len(set(after.log_mean.tolist())) == len(set(after.log_std.tolist())) == 1
 
 
+def test_the_scale_leaves_neither_slope_nor_offset(network, samples, monkeypatch):
+    """Of what is left in the copies that it was fitted to."""
+    monkeypatch.setattr(calibration, "_tilt", lambda *_: None)
+    plain, scaled = network(), network()
+    calibrate(scaled, samples)
+    truth, rows = np.log(samples.properties[:, :2]), np.tile(np.arange(len(samples)), calibration.COPIES)
+    left = []
+    for model in (plain, scaled):
+        with torch.no_grad():
+            z, true = calibration._copies(model, samples, truth, rows)
+            said = (model.predict(z) * model.log_std + model.log_mean).double().numpy()
+        left.append(true - said)
+        line = np.polyfit(said.ravel(), true.ravel(), 1)
+        assert (np.abs(line - (1, 0)).max() > 0.1) == (model is plain)
+    np.testing.assert_allclose(line, (1, 0), atol=1e-4)
+    assert np.square(left[1]).mean() < np.square(left[0]).mean()
+
+
 def test_noise_is_left_alone(network, samples):
     """What physics adds to the head's answers at random for each image: what some say hardly foretells the others."""
     kept = 0

@@ -29,9 +29,9 @@ QUICK = TrainingConfig(steps=8, batch=6, simulated=4, cycled=2, checks=4)
 def samples():
     from loop.simulation.rows import to_samples
 
-    images = generate(16, GRID, 5)
-    results = run(Conductivity("dirichlet", (0.1, 1.0), "direct"), list(images[:10]))
-    return concatenate([to_samples(list(images[:10]), results, MATERIAL), unlabelled(images[10:], MATERIAL)])
+    images = generate(20, GRID, 5)
+    results = run(Conductivity("dirichlet", (0.1, 1.0), "direct"), list(images[:16]))
+    return concatenate([to_samples(list(images[:16]), results, MATERIAL), unlabelled(images[16:], MATERIAL)])
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_training_lowers_the_losses_and_learns(samples, trained):
         assert last < part * first, name
     report = evaluate(model, samples)
     assert list(report["properties"]) == ["kxx", "kyy", "kzz"]
-    assert all(found["r2"] > 0.4 for found in report["properties"].values())
+    assert all(found["r2"] > 0.5 for found in report["properties"].values())
     assert report["pixels_wrong"] < 0.1
 
 
@@ -75,7 +75,7 @@ def test_interrupted_training_resumes_bit_exactly_and_is_kept(samples, tmp_path)
     again, card_again = checkpoint.load(tmp_path / "m")
     assert (again.config, card_again) == (SMALL, card)
     z = encode(whole, samples.image)
-    assert z.shape == (16, 52)
+    assert z.shape == (len(samples), 52)
     assert torch.equal(encode(again, samples.image), z)
     with torch.no_grad():
         assert torch.equal(again.decode(z), whole.decode(z))
