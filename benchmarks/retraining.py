@@ -64,6 +64,8 @@ class Way:
     """fit the head's scale at the end of every training, the first one's, too"""
     shown: bool = True
     """what rounds bring; otherwise it goes on with its first samples"""
+    guarded: bool = False
+    """a campaign's guard is asked, without a test set, and the old model stays where it refuses the new one"""
     only: tuple[int, ...] = ()
     """rounds after which it is trained; all"""
     memories: int | None = None
@@ -79,6 +81,7 @@ WAYS = {
     "kept, rate 3e-4": Way(rate=3e-4),
     "kept, replay": Way(replay=0.5),
     "kept, nothing new": Way(shown=False),
+    "kept, replay, guarded": Way(replay=0.5, guarded=True),
     "kept, rate 3e-3, replay": Way(rate=3e-3, replay=0.5),
     "averaged, replay": Way(rate=3e-3, replay=0.5, average=0.98),
     "level, replay": Way(replay=0.5, level=True),
@@ -123,7 +126,8 @@ def main():
         if arguments.smoke:
             vars(arguments).update(cache=Path(folder), out=Path(folder) / "out.json", seeds=1, rounds=2, new=3)
             shipped = ";shipped, remembering" if arguments.contrast == 10 else ""
-            vars(arguments).update(pairs=3, steps=4, ways=f"shrunk;averaged, replay;level, replay{shipped}")
+            ways = f"shrunk;averaged, replay;level, replay;kept, replay, guarded{shipped}"
+            vars(arguments).update(pairs=3, steps=4, ways=ways)
             for name in WAYS:
                 WAYS[name] = dataclasses.replace(WAYS[name], steps=1.0)
         if not arguments.table:
@@ -170,15 +174,13 @@ def calibration(arguments, name, seed):
 
 def judge(arguments, name, seed):
     """What the guard says of each round's model, with 512 test images and as without any."""
-    from loop.campaign.guard import compare, grounds, verdict
-
     rows, test, way = [], simulated(arguments, "test", 512, 101), WAYS[name]
     for number in range(1, arguments.rounds + 1):
         samples = shards(arguments, way, seed, number)
         old, new = (model_after(arguments, name, seed, n)[0] for n in (number - 1, number))
         row = {"way": name, "seed": seed, "round": number}
         for words, given in (("with test", test), ("without test", None)):
-            row[words] = verdict(compare(old, new, grounds(samples, given, settings(arguments).validation)))
+            row[words] = asked(arguments, old, new, samples, given)
         rows.append(row)
     keep(arguments, "guard", rows)
 
@@ -219,7 +221,18 @@ def trained(arguments, name, seed, number):
     own = patch("janus_al.training.fit", lambda *a: another_fit(way, state, *a))
     with own if way.average or way.level else nullcontext():
         samples, config = shards(arguments, way, seed, number if way.shown else 0), again(arguments, way)
-        return train(samples, network, config, 100 * seed + number, start=start)
+        new = train(samples, network, config, 100 * seed + number, start=start)
+    if way.guarded:
+        old = model_after(arguments, name, seed, number - 1)
+        return new if asked(arguments, old[0], new[0], samples)["accepted"] else old
+    return new
+
+
+def asked(arguments, old, new, samples, test=None):
+    """What the guard says of a new model."""
+    from loop.campaign.guard import compare, grounds, verdict
+
+    return verdict(compare(old, new, grounds(samples, test, settings(arguments).validation)))
 
 
 def shrunk(model, way, seed):

@@ -1,27 +1,27 @@
 """The training loop: AdamW on a one-cycle schedule, the best weights by validation kept, resumable bit for bit.
 
+Weights may be averaged over the last steps (Polyak & Juditsky 1992), which lets the rate stay high.
+
 Every random choice derives from (seed, step), so a resumed run ends with the very weights of an
 uninterrupted one on the same machine and number of threads.
 """
 
-import hashlib
-import io
 import math
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from janus_al.files import atomic_path
 from janus_al.material import Material
 from janus_al.networks.janus import Janus, JanusConfig
 from janus_al.settings import Count, Part, Rate, Weight, settings
+from janus_al.state import read_state, write_state
 
 
 class TrainingError(ValueError):
@@ -46,6 +46,9 @@ class TrainingConfig:
     """how many of them the two cycle terms are computed on, at most"""
     rate: Rate = 3e-3
     """highest learning rate of the one-cycle schedule"""
+    average: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] = 0
+    """steps, an eighth of all at most, that the running mean of the weights goes back, which is what is kept; the rate
+    then ends at a fifth of its highest value, as averaging settles what small steps would; 0: the last weights"""
     weight_decay: Annotated[float, Field(strict=True, ge=0, le=100)] = 1e-3
     """of AdamW"""
     clip: Annotated[float, Field(strict=True, gt=0, le=1e6)] = 5.0
@@ -148,7 +151,7 @@ ALONE = Run()
 def fit(
     model: Janus,
     terms: Callable[[int], Mapping[str, Tensor]],
-    validate: Callable[[], float],
+    validate: Callable[[Janus], float],
     config: TrainingConfig,
     identity: str,
     run: Run,
@@ -158,7 +161,8 @@ def fit(
     Args:
         model: moved to the run's device.
         terms: step -> the losses by name, weighted by the configuration's `l_` fields.
-        validate: what chooses the best weights, lower is better; of equal ones the later.
+        validate: what chooses the best weights, asked of the model that has them; lower is better, of equal ones the
+            later.
         config: steps, rates, weights.
         identity: what tells this run from others; a state of another run is refused.
         run: its device, state and progress.
@@ -173,16 +177,18 @@ def fit(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
-    step, spent = 0, 0.0
+    step, spent, mean = 0, 0.0, running_mean(model, config)
     best = {k: v.clone() for k, v in model.state_dict().items()}
     best_score, history = math.inf, list[dict[str, float]]()
-    saved = None if run.state is None else _read_state(run.state, device)
+    saved = None if run.state is None else read_state(run.state, device)
     if saved is not None:
         if saved["run"] != identity:
             raise StateError(f"{run.state}: the state of another training run; remove it, or write elsewhere")
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         step, spent, best, best_score, history = (saved[k] for k in ("step", "spent", "best", "score", "history"))
+        if mean is not None:
+            mean.load_state_dict(saved["mean"])
     every = max(1, config.steps // config.checks)
     while step < config.steps:
         for group in optimizer.param_groups:
@@ -194,13 +200,16 @@ def fit(
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimizer.step()
+        if mean is not None:
+            mean.update_parameters(model)
         step += 1
         run.progress(step, config.steps)
         if step % every and step < config.steps:
             continue
-        score = validate()
+        judged = model if mean is None else cast(Janus, mean.module)
+        score = validate(judged)
         if score <= best_score:
-            best_score, best = score, {k: v.clone() for k, v in model.state_dict().items()}
+            best_score, best = score, {k: v.clone() for k, v in judged.state_dict().items()}
         row = {name: float(value.detach()) for name, value in losses.items()}
         history.append({"step": step, "loss": float(loss.detach()), **row, "validation": score})
         if not math.isfinite(history[-1]["loss"]):
@@ -210,13 +219,14 @@ def fit(
                 "run": identity,
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
+                "mean": None if mean is None else mean.state_dict(),
                 "step": step,
                 "spent": spent + time.perf_counter() - began,
                 "best": best,
                 "score": best_score,
                 "history": history,
             }
-            _write_state(run.state, kept)
+            write_state(run.state, kept)
     model.load_state_dict(best)
     model.eval()
     if run.state is not None:
@@ -224,29 +234,20 @@ def fit(
     return Fit(history, spent + time.perf_counter() - began)
 
 
-def _write_state(state: Path, kept: dict[str, Any]) -> None:
-    """A checksum, then what torch makes of it; torch's own file writer hides that a disk is full."""
-    buffer = io.BytesIO()
-    torch.save(kept, buffer)
-    with atomic_path(state) as temporary:
-        temporary.write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+def running_mean(model: Janus, config: TrainingConfig) -> AveragedModel | None:
+    """What averages a model's weights, or None where the last ones are kept."""
+    back = averaged_steps(config)
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(1 - 1 / back)) if back else None
 
 
-def _read_state(state: Path, device: torch.device) -> dict[str, Any] | None:
-    """What was kept, or None where there is nothing or it is damaged."""
-    if not state.exists():
-        return None
-    data = state.read_bytes()
-    if data[:32] == hashlib.sha256(data[32:]).digest():
-        kept: dict[str, Any] = torch.load(io.BytesIO(data[32:]), map_location=device, weights_only=True)
-        return kept
-    warnings.warn(f"{state}: damaged, dropped; training begins again", stacklevel=2)
-    state.unlink()
-    return None
+def averaged_steps(config: TrainingConfig) -> int:
+    """Steps that the running mean goes back; 0 where there are too few."""
+    back = min(config.average, config.steps // 8)
+    return back if back > 1 else 0
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
-    """One cycle: up from a 25th along a cosine over 15 % of the steps, then down to nearly nothing."""
-    up = max(1.0, 0.15 * config.steps)
-    low, part = (1 / 25, step / up) if step < up else (1e-4, 1 - (step - up) / max(1.0, config.steps - up))
+    """One cycle: up from a 25th along a cosine over 15 % of the steps, then down, to nearly nothing or a fifth."""
+    up, last = max(1.0, 0.15 * config.steps), 0.2 if averaged_steps(config) else 1e-4
+    low, part = (1 / 25, step / up) if step < up else (last, 1 - (step - up) / max(1.0, config.steps - up))
     return config.rate * (low + (1 - low) * (1 - math.cos(math.pi * part)) / 2)

@@ -58,7 +58,7 @@ def train(
     fitted = fit(
         model,
         lambda step: _losses(model, data, config, np.random.default_rng([seed, step])),
-        lambda: _validation(model, data, config),
+        lambda judged: _validation(judged, data, config),
         config,
         repr((config, model.config, seed, samples.digest())),
         run,

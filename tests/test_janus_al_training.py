@@ -101,11 +101,28 @@ def test_learning_rate_cycle():
     assert rates[1] == pytest.approx(1.0)
     assert 0.4 < rates[2] < 0.6
     assert rates[3] == pytest.approx(1e-4)
+    assert learning_rate(100, dataclasses.replace(config, average=50)) == pytest.approx(0.2)
+    assert learning_rate(12, dataclasses.replace(config, steps=12, average=50)) == pytest.approx(1e-4), "too few steps"
+
+
+def test_averaged_weights_are_the_running_mean_of_all_steps(samples):
+    """Back over an eighth of the steps at most."""
+    config = dataclasses.replace(QUICK, steps=32, average=100, validation=0.0, calibrate=False)
+    model, steps = build(SMALL, 0), []
+    train(samples, None, config, seed=0, run=Run(progress=lambda *_: steps.append(weights(model))), start=model)
+    mean = steps[0]
+    for after in steps[1:]:
+        mean = mean + (after - mean) / 4
+    assert len(steps) == 32
+    torch.testing.assert_close(weights(model), mean, rtol=1e-5, atol=1e-7)
+    assert (mean - steps[-1]).abs().max() > 1e-4, "the last weights are others"
 
 
 @every
-def test_interrupted_training_resumes_bit_exactly(samples, tmp_path, network):
-    whole, card = train(samples, network, QUICK, seed=3)
+@pytest.mark.parametrize("average", [0, 3])
+def test_interrupted_training_resumes_bit_exactly(samples, tmp_path, network, average):
+    settings = dataclasses.replace(QUICK, average=average, steps=24 if average else QUICK.steps)
+    whole, card = train(samples, network, settings, seed=3)
     state = tmp_path / "state.pt"
 
     class Killed(Exception):
@@ -116,19 +133,19 @@ def test_interrupted_training_resumes_bit_exactly(samples, tmp_path, network):
             raise Killed
 
     with pytest.raises(Killed):
-        train(samples, network, QUICK, seed=3, run=Run(state=state, progress=kill))
+        train(samples, network, settings, seed=3, run=Run(state=state, progress=kill))
     assert state.exists()
     with pytest.raises(TrainingError, match="another training run"):
-        train(samples, network, QUICK, seed=4, run=Run(state=state))
+        train(samples, network, settings, seed=4, run=Run(state=state))
     damaged = bytearray(state.read_bytes())
     damaged[len(damaged) // 2] ^= 1
     (tmp_path / "damaged.pt").write_bytes(damaged)
-    resumed, resumed_card = train(samples, network, QUICK, seed=3, run=Run(state=state))
+    resumed, resumed_card = train(samples, network, settings, seed=3, run=Run(state=state))
     assert torch.equal(weights(whole), weights(resumed))
     assert [r["loss"] for r in card.history] == [r["loss"] for r in resumed_card.history]
     assert not state.exists()
     with pytest.warns(UserWarning, match=r"damaged\.pt: damaged, dropped; training begins again"):
-        again, _ = train(samples, network, QUICK, seed=3, run=Run(state=tmp_path / "damaged.pt"))
+        again, _ = train(samples, network, settings, seed=3, run=Run(state=tmp_path / "damaged.pt"))
     assert torch.equal(weights(whole), weights(again))
 
 

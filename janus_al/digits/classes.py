@@ -60,7 +60,7 @@ def train_classes(model: Janus, data: Labelled, config: TrainingConfig, seed: in
             "deep": losses.deep_cycle(grey, model.decode(again)),
         }
 
-    return fit(model, terms, lambda: 0.0, config, repr((config, seed, len(data))), run)
+    return fit(model, terms, lambda _: 0.0, config, repr((config, seed, len(data))), run)
 
 
 @torch.no_grad()
