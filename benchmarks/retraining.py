@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from common.header import ROOT, header
 from common.rounds import MIDDLE, extremes, figures, first_shots, pairs, phases, shots, simulated
 
-REFERENCE = "kept, replay"
+REFERENCE = "averaged, replay"
 SHOTS = ("shot_median", "shot_mean", "hits")
 
 
@@ -56,8 +56,8 @@ class Way:
     steps: float = 400 / 1500
     """of those of the first training"""
     replay: float = 0.0
-    average: float = 0.0
-    """decay of averaged weights, which are what is used; 0: none"""
+    average: int = 0
+    """of `TrainingConfig`"""
     level: bool = False
     """a level rate that decays over the last fifth of a round, with the optimiser's state kept"""
     calibrate: bool = True
@@ -81,9 +81,10 @@ WAYS = {
     "kept, rate 3e-4": Way(rate=3e-4),
     "kept, replay": Way(replay=0.5),
     "kept, nothing new": Way(shown=False),
-    "kept, replay, guarded": Way(replay=0.5, guarded=True),
+    "averaged, replay, guarded": Way(rate=3e-3, replay=0.5, average=50, guarded=True),
     "kept, rate 3e-3, replay": Way(rate=3e-3, replay=0.5),
-    "averaged, replay": Way(rate=3e-3, replay=0.5, average=0.98),
+    "averaged, replay": Way(rate=3e-3, replay=0.5, average=50),
+    "averaged, nothing new": Way(rate=3e-3, average=50, shown=False),
     "level, replay": Way(replay=0.5, level=True),
     "scratch, replay": Way(shrink=None, rate=3e-3, steps=1.0, replay=0.5, only=(8,)),
     "scratch, all steps": Way(shrink=None, rate=3e-3, steps=1 + 8 * 400 / 1500, replay=0.5, only=(8,)),
@@ -126,7 +127,7 @@ def main():
         if arguments.smoke:
             vars(arguments).update(cache=Path(folder), out=Path(folder) / "out.json", seeds=1, rounds=2, new=3)
             shipped = ";shipped, remembering" if arguments.contrast == 10 else ""
-            ways = f"shrunk;averaged, replay;level, replay;kept, replay, guarded{shipped}"
+            ways = f"shrunk;averaged, replay;level, replay;averaged, replay, guarded{shipped}"
             vars(arguments).update(pairs=3, steps=4, ways=ways)
             for name in WAYS:
                 WAYS[name] = dataclasses.replace(WAYS[name], steps=1.0)
@@ -218,8 +219,8 @@ def trained(arguments, name, seed, number):
         return train(first_samples(arguments, way, seed), network, settings(arguments), seed)
     start = None if way.shrink is None else shrunk(model_after(arguments, name, seed, number - 1)[0], way, number)
     state = arguments.cache / f"{name}-{seed}.pt"
-    own = patch("janus_al.training.fit", lambda *a: another_fit(way, state, *a))
-    with own if way.average or way.level else nullcontext():
+    own = patch("janus_al.training.fit", lambda *a: level_fit(state, *a))
+    with own if way.level else nullcontext():
         samples, config = shards(arguments, way, seed, number if way.shown else 0), again(arguments, way)
         new = train(samples, network, config, 100 * seed + number, start=start)
     if way.guarded:
@@ -244,30 +245,21 @@ def shrunk(model, way, seed):
     return model
 
 
-def another_fit(way, state, model, terms, validate, config, identity, run):
-    """In place of `janus_al.fitting.fit`: averaged weights, or a level rate with the optimiser's state kept."""
-    from janus_al.fitting import learning_rate
-
+def level_fit(state, model, terms, validate, config, identity, run):
+    """In place of `janus_al.fitting.fit`: a level rate, with the optimiser's state kept."""
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), config.rate, (0.9, 0.98), weight_decay=config.weight_decay)
-    if way.level and state.exists():
+    if state.exists():
         optimizer.load_state_dict(torch.load(state))
-    average = {k: v.clone() for k, v in model.state_dict().items()}
     for step in range(config.steps):
-        left = (config.steps - step) / (0.2 * config.steps)
-        rate = config.rate * min(1.0, left) if way.level else max(learning_rate(step, config), 0.2 * config.rate)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = config.rate * min(1.0, (config.steps - step) / (0.2 * config.steps))
         loss = sum(getattr(config, f"l_{name}") * value for name, value in terms(step).items())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimizer.step()
-        for key, value in model.state_dict().items():
-            average[key].lerp_(value, 1 - way.average)
     torch.save(optimizer.state_dict(), state)
-    if way.average:
-        model.load_state_dict(average)
     model.eval()
     return Fit([], 0.0)
 
@@ -281,7 +273,7 @@ def settings(arguments):
 
 def again(arguments, way):
     """Settings of a training after a round."""
-    changed = {"rate": way.rate, "replay": way.replay, "calibrate": way.calibrate}
+    changed = {"rate": way.rate, "average": way.average, "replay": way.replay, "calibrate": way.calibrate}
     return dataclasses.replace(settings(arguments), steps=round(way.steps * arguments.steps), **changed)
 
 

@@ -1,7 +1,8 @@
 """What networks and trainings are unless somebody says otherwise, where it is not the default of their own classes.
 
 Media know how currents flow before they have learned anything; a high contrast makes sensitivities spiky, so that they
-weigh less, beside labels that weigh more (docs/results/media.md). A voxel of 32^3 costs as much as a pixel and there
+weigh less, beside labels that weigh more (docs/results/media.md). Averaged weights let rates stay high, in the first
+training and after rounds (docs/results/retraining.md). A voxel of 32^3 costs as much as a pixel and there
 are 32 times as many: volumes are trained in fewer and smaller steps, and with amplitudes of waves beside the latent
 numbers that the head reads: a decoder that has to learn its own few hundred needs many times as many steps.
 """
@@ -17,7 +18,7 @@ from janus_al.networks.janus import JanusConfig
 Tables = dict[str, dict[str, Any]]
 """settings by table of a configuration, and key"""
 
-PLANES: Tables = {"network": {"media": 2}}
+PLANES: Tables = {"network": {"media": 2}, "training": {"average": 50}, "loop": {"retrain_rate": 3e-3}}
 WIDE, WIDE_PLANES = 48, Tables({"network": {"stem": 4}})
 """pixels a side up to which media on every second pixel take no more than the rest, and what planes of more have"""
 HIGH, STEEP = 30.0, Tables({"training": {"l_task": 10.0, "l_sens": 1.0}})
@@ -53,7 +54,8 @@ def usual(grid: Sequence[int], material: Material) -> Tables:
         return {}
     contrast = max((abs(material.contrast(name)) for name in material.simulated), default=0.0)
     steep, wide = contrast >= math.log(HIGH), max(grid) > WIDE
-    return {"network": PLANES["network"] | (WIDE_PLANES["network"] if wide else {}), **(STEEP if steep else {})}
+    parts = [PLANES, WIDE_PLANES if wide else {}, STEEP if steep else {}]
+    return {name: {key: part[name][key] for part in parts for key in part.get(name, {})} for name in PLANES}
 
 
 def defaults(grid: Sequence[int], material: Material) -> tuple[JanusConfig, TrainingConfig]:

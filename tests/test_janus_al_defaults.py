@@ -41,12 +41,13 @@ def test_planes_have_media_and_high_contrasts_light_sensitivities(tmp_path, side
     material = conduction(phases)
     own, fitting = defaults((side, side), material)
     assert own == JanusConfig(**network)
-    assert fitting == TrainingConfig(**training)
+    assert fitting == TrainingConfig(average=50, **training)
     path = tmp_path / "c.toml"
     path.write_text(CAMPAIGN.format(size=side, phases=list(phases)))
     config = load_config(path)
     assert config.network.built == own.suited_to((side, side), "dirichlet", material.simulated)
     assert config.training == fitting
+    assert config.warm_training().rate == 3e-3
 
 
 def test_cells_that_repeat_have_none(tmp_path):
@@ -55,7 +56,7 @@ def test_cells_that_repeat_have_none(tmp_path):
         CAMPAIGN.format(size=32, phases=[0.1, 10.0]).replace("[dataset", 'boundary = "periodic"\n[dataset', 1)
     )
     config = load_config(path)
-    assert (config.network.media, config.training) == (0, TrainingConfig())
+    assert (config.network.media, config.training, config.loop.retrain_rate) == (0, TrainingConfig(), 1e-3)
     assert defaults((32, 32), config.material) == (JanusConfig(), TrainingConfig())
 
 

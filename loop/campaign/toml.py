@@ -62,7 +62,7 @@ def _usual(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
         asked = Subject.model_validate(overlaid(tables))
         proposer = {"loop": {"generator": "mixed"}} if asked.learned else {}
-        return usual(asked.microstructure.grid, asked.material) | proposer
+        return _overlay(usual(asked.microstructure.grid, asked.material), proposer)
     return {}
 
 
