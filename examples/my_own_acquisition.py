@@ -34,7 +34,7 @@ def thrifty(pool, count, known, rng):
 CAMPAIGN = """
 name = "thrifty"
 microstructure = { size = 16, phase_conductivity = [0.1, 1.0] }
-dataset.generate = { count = 60, simulated = 60 }
+dataset.generate = { count = 240, simulated = 240 }
 target = [{ name = "conductive", designs = 4, kxx = { value = 0.40, tolerance = 0.02 } }]
 loop = { generator = "lookup", acquisition = "nearest", candidates = 4 }
 execution = { workers = 2, umap = false, solver = "direct" }
