@@ -13,7 +13,7 @@ import loop.campaign.campaign
 from janus_al.checkpoint import load
 from janus_al.dataset import write
 from janus_al.errors import DatasetError
-from janus_al.fitting import _write_state
+from janus_al.state import write_state
 from janus_al.identity import LeakageError
 from janus_al.material import conduction
 from loop.campaign.campaign import Campaign
@@ -101,7 +101,7 @@ def test_a_killed_start_keeps_its_images(hard, tmp_path, monkeypatch):
 def test_a_training_state_of_another_run_is_dropped(hard, tmp_path, capsys):
     """One left by another version of the program, for instance."""
     copy = killed_after(hard, tmp_path / "c", "trained", 0)
-    _write_state(copy / "models" / "r0001.state", {"run": "another"})
+    write_state(copy / "models" / "r0001.state", {"run": "another"})
     ends_as(copy, hard)
     assert "another training run" in capsys.readouterr().err
 
