@@ -13,9 +13,9 @@ import loop.campaign.campaign
 from janus_al.checkpoint import load
 from janus_al.dataset import write
 from janus_al.errors import DatasetError
-from janus_al.state import write_state
 from janus_al.identity import LeakageError
 from janus_al.material import conduction
+from janus_al.state import write_state
 from loop.campaign.campaign import Campaign
 from loop.campaign.config import ConfigError
 from loop.campaign.journal import read_events
