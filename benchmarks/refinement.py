@@ -364,7 +364,8 @@ that meet their target after n simulations at most, the first shot among them. *
 *Aim* are the steps of flips along the network's own opinion that followed the inversion, before anything was simulated:
 3 by default (`[inversion] aim_steps`), none in rows of before. `janus-64, scaled`, and so on, are the shipped models as
 they were before their heads were [tilted](../design.md#the-network): the same weights, calibrated by a slope and an
-offset alone.
+offset alone; `janus-64-contrast100, before` is that model before it was trained anew, with averaged weights and heavier
+labels ([its card](../../data/README.md)).
 Networks other than the shipped ones were made by
 
     janus-al generate --count 4096 --simulated 512 --size SIDE --seed 40 --solver direct \\
