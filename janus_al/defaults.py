@@ -23,6 +23,8 @@ WIDE, WIDE_PLANES = 48, Tables({"network": {"stem": 4}})
 """pixels a side up to which media on every second pixel take no more than the rest, and what planes of more have"""
 HIGH, STEEP = 30.0, Tables({"training": {"l_task": 10.0, "l_sens": 1.0}})
 """contrast that is high, and what planes have from it on"""
+STARTED: Tables = {"training": {"average": 0}, "loop": {"retrain_rate": 1e-3}}
+"""what goes on from a trained model: the faster it learns, the more it forgets of what samples taught that are gone"""
 VOLUMES: Tables = {
     "network": {"waves": 192, "media": 1},
     "training": {
@@ -42,8 +44,9 @@ USUAL = {
     f"those of more than {WIDE} pixels a side": WIDE_PLANES,
     f"those of a contrast of {HIGH:g} or more": STEEP,
     "volumes": VOLUMES,
+    "campaigns that start from a model": STARTED,
 }
-"""by what images they are for"""
+"""by what they are for"""
 
 
 def usual(grid: Sequence[int], material: Material) -> Tables:

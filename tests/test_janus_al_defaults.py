@@ -83,6 +83,7 @@ def test_what_a_file_or_a_model_to_start_from_says_holds(tmp_path):
     path.write_text(CAMPAIGN.format(size=32, phases=[0.1, 1.0]) + '[network]\nstart = "janus-32"\n')
     config = load_config(path)
     assert (config.network.media, config.network.channels) == (0, 20)
+    assert (config.warm_training().average, config.warm_training().rate) == (0, 1e-3), "it forgets in larger steps"
 
 
 def test_volumes_are_judged_by_their_own_settings(tmp_path):

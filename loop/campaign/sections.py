@@ -160,6 +160,12 @@ class Subject(BaseModel):
     microstructure: Microstructure
     physics: tuple[PhysicsSection, ...] = ()
     dataset: dict[str, Any] = {}
+    network: dict[str, Any] = {}
+
+    @property
+    def started(self) -> bool:
+        """Whether it goes on from a trained model."""
+        return self.network.get("start") is not None
 
     @property
     def learned(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from janus_al import checkpoint, dataset
-from janus_al.defaults import usual
+from janus_al.defaults import STARTED, usual
 from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
@@ -62,7 +62,7 @@ def _usual(tables: Sequence[dict[str, Any]]) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
         asked = Subject.model_validate(overlaid(tables))
         proposer = {"loop": {"generator": "mixed"}} if asked.learned else {}
-        return _overlay(usual(asked.microstructure.grid, asked.material), proposer)
+        return overlaid([usual(asked.microstructure.grid, asked.material), STARTED if asked.started else {}, proposer])
     return {}
 
 
