@@ -43,13 +43,19 @@ def main():
         if arguments.smoke:
             small = {"trials": 1, "jobs": 1, "seeds": 1, "contrasts": "10", "steps": 4}
             vars(arguments).update(small, cache=Path(folder), out=Path(folder) / "tuning")
-        rows = [study(float(contrast), arguments) for contrast in arguments.contrasts.split(",")]
-        found = {"made": header("torch", "optuna"), "rows": rows}
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
-        page = PAGE.format(**found, table=table(rows), trials=trials(rows))
-        arguments.out.with_suffix(".md").write_text(page)
-        print(page)
+        rows = []
+        for contrast in arguments.contrasts.split(","):
+            rows.append(study(float(contrast), arguments))
+            publish({"made": header("torch", "optuna"), "rows": rows}, arguments.out)
+
+
+def publish(found, out):
+    """Write what there is so far, beside OUT.json the page of it."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
+    page = PAGE.format(**found, table=table(found["rows"]), trials=trials(found["rows"]))
+    out.with_suffix(".md").write_text(page)
+    print(page, flush=True)
 
 
 def study(contrast, arguments):
