@@ -29,7 +29,7 @@ from loop.studies.single import first_shot_errors
 from simulators import HomogenizationError
 
 RANGES = {
-    "l_task": (0.1, 10.0),
+    "l_task": (0.1, 100.0),
     "l_rec": (2.0, 200.0),
     "l_cyc": (0.01, 1.0),
     "l_deep": (0.01, 1.0),
