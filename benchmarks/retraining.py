@@ -1,7 +1,8 @@
 """How a model learns from a campaign's rounds: the same first model and the same shards, several ways of retraining.
 
     OMP_NUM_THREADS=1 python benchmarks/retraining.py [--seeds 5] [--ways "kept;..."] [--rounds 8] [--contrast 10]
-        [--plain] [--out docs/results/retraining.json] [--cache campaigns/retraining] [--table] [--smoke]
+        [--plain] [--set training.KEY=VALUE] [--out docs/results/retraining.json] [--cache campaigns/retraining]
+        [--table] [--smoke]
 
 Network and training are those that planes have by default; `--plain`: half of them, without media, for which --out is
 docs/results/retraining-plain.json; at contrast 100 it is docs/results/retraining-contrast100.json. 2,000 images of
@@ -108,6 +109,7 @@ def main():
     parser.add_argument("--new", type=int, default=24, help="simulations a round")
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--steps", type=int, help="of the first training; those after rounds follow")
+    parser.add_argument("--set", action="append", default=[], help="training.KEY=VALUE; in an --out of its own")
     parser.add_argument("--reach", action="store_true", help="measure how far first shots reach instead")
     parser.add_argument("--guard", action="store_true", help="ask of models that are there which the guard refuses")
     parser.add_argument("--calibration", action="store_true", help="fit the scale of models that were not calibrated")
@@ -266,8 +268,10 @@ def level_fit(state, model, terms, validate, config, identity, run):
 
 def settings(arguments):
     """Of the first training."""
-    config = defaults((32, 32), material(arguments))[1]
-    config = TrainingConfig(batch=32, cycled=8) if arguments.plain else config
+    from loop.campaign.toml import load_training
+
+    usual = defaults((32, 32), material(arguments))
+    config = TrainingConfig(batch=32, cycled=8) if arguments.plain else load_training(None, arguments.set, *usual)[1]
     return dataclasses.replace(config, steps=arguments.steps, checks=5, replay=0.0, calibrate=False)
 
 
@@ -361,7 +365,7 @@ def show(arguments):
         courses = [[r for r in rows if (r["way"], r["seed"]) == (name, s)] for s in sorted({r["seed"] for r in rows})]
         courses = [c for c in courses if c]
         ends = {k: [(c[0][k], c[-1][k]) for c in courses] for k in ("test_error", "shot_median", "shot_mean", "hits")}
-        worst = max(b["test_error"] / a["test_error"] - 1 for c in courses for a, b in pairwise(c))
+        worst = max((b["test_error"] / a["test_error"] - 1 for c in courses for a, b in pairwise(c)), default=0.0)
         cells = [course(ends["test_error"]), change(ends["test_error"]), f"{worst:+.0%}"]
         cells += [cell for k in ("shot_median", "shot_mean") for cell in (course(ends[k]), change(ends[k]))]
         print(f"| {name} | {len(courses)} | {' | '.join(cells)} | {course(ends['hits'])} |")

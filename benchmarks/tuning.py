@@ -85,7 +85,8 @@ def study(contrast, arguments):
         name: [judge(subject, config, 100 + seed, test) for seed in range(arguments.seeds)]
         for name, config in ways.items()
     }
-    return {"contrast": contrast, "seconds": seconds, "tune": {**result, "study": ""}, "judged": judged}
+    told = {name: value for name, value in result.items() if name not in ("study", "weights")}
+    return {"contrast": contrast, "seconds": seconds, "tune": told, "judged": judged}
 
 
 def judge(subject, config, seed, test):
