@@ -270,8 +270,9 @@ def settings(arguments):
     """Of the first training."""
     from loop.campaign.toml import load_training
 
-    usual = defaults((32, 32), material(arguments))
-    config = TrainingConfig(batch=32, cycled=8) if arguments.plain else load_training(None, arguments.set, *usual)[1]
+    network, usual = defaults((32, 32), material(arguments))
+    usual = TrainingConfig(batch=32, cycled=8) if arguments.plain else usual
+    _, config = load_training(None, arguments.set, network, usual)
     return dataclasses.replace(config, steps=arguments.steps, checks=5, replay=0.0, calibrate=False)
 
 
