@@ -21,6 +21,7 @@ from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
 from loop.studies import tuning
 from loop.studies.means import Means
+from loop.studies.study import NAME, second_trainings
 from loop.studies.trials import read_subject
 
 NETWORK = JanusConfig(size=16, latent=16, channels=4, rank=4)
@@ -74,16 +75,25 @@ def attempt(data, out, trials, operation=None, moment=None):
     return told, status
 
 
+def study_of(out):
+    """The study in the file, as Optuna reads it."""
+    backend = optuna.storages.journal.JournalFileBackend(str(out / "study.jsonl"))
+    return optuna.load_study(study_name=NAME, storage=optuna.storages.JournalStorage(backend))
+
+
 def trials_of(out):
     """Number, state, figures and losses of every trial in the file."""
     if not (out / "study.jsonl").exists() or b"\n" not in (out / "study.jsonl").read_bytes():
         return []
-    backend = optuna.storages.journal.JournalFileBackend(str(out / "study.jsonl"))
-    study = optuna.load_study(study_name="loss weights", storage=optuna.storages.JournalStorage(backend))
     return [
         (t.number, t.state.name, t.params, t.value, t.intermediate_values, t.user_attrs.get("history"))
-        for t in study.trials
+        for t in study_of(out).trials
     ]
+
+
+def again_of(out):
+    """Errors of second trainings."""
+    return second_trainings(study_of(out))
 
 
 def main(data, out, trials, kills, seed):
@@ -112,6 +122,7 @@ def main(data, out, trials, kills, seed):
     assert attempt(data, killed, trials)[1] == 0
     assert trials_of(killed) == trials_of(whole)
     assert len(trials_of(whole)) == trials
+    assert again_of(killed) == again_of(whole) != {}
     assert (killed / "weights.toml").read_bytes() == (whole / "weights.toml").read_bytes()
     assert {p.name for p in killed.iterdir()} == {p.name for p in whole.iterdir()}
     assert {p.name for p in whole.iterdir()} <= {"study.jsonl", "weights.toml", ".lock", ".mlflow.lock"}

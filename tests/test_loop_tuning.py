@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import datetime
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from janus_al.fitting import TrainingConfig
 from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
 from janus_al.samples import concatenate, unlabelled
+from janus_al.training import train
 from loop.campaign.config import ConfigError
 from loop.campaign.toml import load_training
 from loop.files.lock import locked
@@ -29,7 +31,9 @@ from loop.simulation.rows import simulate_samples
 from loop.simulation.simulate import Execution
 from loop.studies import tuning
 from loop.studies.means import Means
-from loop.studies.trials import RANGES, draw, read_subject
+from loop.studies.single import first_shot_errors
+from loop.studies.study import NAME, best_of, open_study, summary
+from loop.studies.trials import RANGES, Court, draw, read_subject, train_again
 from simulators import generate
 
 NETWORK = JanusConfig(size=16, latent=16, channels=4, rank=4)
@@ -75,7 +79,14 @@ def test_a_study_finds_weights_and_shows_its_trials(data, monkeypatch, janus):
     result = run(data, out, 3)
     trials = trials_of(out)
     assert trials[0][2] == {name: getattr(TRAINING, name) for name in RANGES}
-    assert result["best"]["value"] == min(t[3] for t in trials if t[1] == "COMPLETE")
+    once = {str(t[0]): t[3] for t in trials if t[1] == "COMPLETE"}
+    both = {number: (once[number] + again) / 2 for number, again in result["again"].items()}
+    assert set(both) == set(once)
+    assert len(both) > 1
+    best = str(result["best"]["number"])
+    assert both[best] == min(both.values())
+    assert (result["best"]["value"], result["best"]["again"]) == (once[best], result["again"][best])
+    assert result["again"]["0"] not in (None, once["0"])
     weights = out / "weights.toml"
     assert tomllib.loads(weights.read_text())["training"] == result["best"]["params"]
     assert dataclasses.asdict(load_training(weights, [])[1]).items() >= result["best"]["params"].items()
@@ -90,6 +101,7 @@ def test_a_study_finds_weights_and_shows_its_trials(data, monkeypatch, janus):
     assert top["best.value"] == result["best"]["value"]
     assert top["best.l_rec"] == result["best"]["params"]["l_rec"]
     assert (top["trials"], top["default.value"]) == (3, trials[0][3])
+    assert (top["best.again"], top["default.again"]) == (result["best"]["again"], result["again"]["0"])
     assert first.data.metrics["value"] == trials[0][3]
     points = client.get_metric_history(first.info.run_id, "train/loss")
     assert [(p.step, p.value) for p in points] == [(row["step"], row["loss"]) for row in trials[0][5]]
@@ -118,48 +130,88 @@ def test_trials_side_by_side_are_drawn_from_those_before_all_of_them(data, monke
     assert drawn[1] == trial.params
 
 
+def test_weights_that_fail_from_another_seed_do_not_win(data, monkeypatch, nowhere):
+    """The best three and the default are trained once more, no other; a study that goes on keeps what it knows."""
+    monkeypatch.setattr(tuning, "PROBES", 2)
+    out, trained = data.parent / "second", []
+    out.mkdir()
+    study = open_study(out / "study.jsonl", read_subject(data, NETWORK, TRAINING, 7))
+    space = {"l_rec": optuna.distributions.FloatDistribution(1, 9, log=True)}
+    for number, value in enumerate((0.5, 0.2, 0.3, 0.4, 0.25)):
+        now = datetime.datetime.now()
+        trial = optuna.trial.create_trial(params={"l_rec": 2.0 + number}, distributions=space, value=value)
+        trial.datetime_start = trial.datetime_complete = now
+        study.add_trial(trial)
+    errors = {0: 0.5, 1: None, 2: 0.2, 4: 0.3}
+
+    def again(trial, *_):
+        trained.append(trial.number)
+        return errors[trial.number]
+
+    monkeypatch.setattr(tuning, "train_again", again)
+    result = run(data, out, 5)
+    assert trained == [0, 1, 2, 4]
+    assert result["best"] == {"number": 2, "value": 0.3, "again": 0.2, "params": result["best"]["params"]}
+    assert result["best"]["params"]["l_rec"] == 4.0
+    assert best_of(open_study(out / "study.jsonl", read_subject(data, NETWORK, TRAINING, 7))).number == 2
+    assert run(data, out, 5) == result
+    assert trained == [0, 1, 2, 4]
+
+
+def test_a_second_training_is_from_the_next_seed(data, nowhere):
+    subject = read_subject(data, NETWORK, TRAINING, 7)
+    with open_executor("process", 1) as executor:
+        court = Court(subject, data.parent, 2, "cpu")
+        trial = optuna.trial.create_trial(value=1.0)
+        found = train_again(trial, court, executor, Quiet())
+        model, card = train(subject.samples, NETWORK, subject.training, 8)
+        assert found == np.mean(first_shot_errors(model, card, 2, 8, executor))
+        wild = dataclasses.replace(subject, training=dataclasses.replace(TRAINING, rate=100.0, clip=1e6))
+        assert train_again(trial, dataclasses.replace(court, subject=wild), executor, Quiet()) is None
+
+
 def test_a_study_says_which_weight_matters():
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     study.optimize(lambda t: t.suggest_float("l_rec", 0, 1) ** 2 + 1e-3 * t.suggest_float("l_task", 0, 1), n_trials=40)
     study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL))
-    found = tuning.summary(study)
+    found = summary(study)
     assert found["importance.l_rec"] > 0.8
     assert found["importance.l_rec"] + found["importance.l_task"] == pytest.approx(1)
     assert found["best.value"] == study.best_value
     assert found["best.l_rec"] == study.best_params["l_rec"]
     assert (found["trials"], found["failed"], found["pruned"]) == (41, 1, 0)
-    assert "importance.l_rec" not in tuning.summary(optuna.create_study())
+    assert "importance.l_rec" not in summary(optuna.create_study())
 
 
 def test_optuna_and_its_dashboard_open_the_study(data, tmp_path):
     """study.jsonl is Optuna's own file; what the dashboard writes into it, a note, does not stop the study."""
     dashboard = pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
     subject, path = read_subject(data, NETWORK, TRAINING, 7), tmp_path / "study.jsonl"
-    study, space = tuning._open_study(path, subject), {"l_rec": optuna.distributions.FloatDistribution(1, 9, log=True)}
+    study, space = open_study(path, subject), {"l_rec": optuna.distributions.FloatDistribution(1, 9, log=True)}
     for value in (0.5, 0.25, None):
         state = optuna.trial.TrialState.FAIL if value is None else optuna.trial.TrialState.COMPLETE
         params = {"l_rec": 2.0 + (value or 0)}
         study.add_trial(optuna.trial.create_trial(state=state, params=params, distributions=space, value=value))
-    read = optuna.load_study(study_name=tuning.NAME, storage=storage(tmp_path))
+    read = optuna.load_study(study_name=NAME, storage=storage(tmp_path))
     assert [(t.value, t.params) for t in read.trials] == [(t.value, t.params) for t in study.trials]
     assert [t.value for t in read.trials] == [0.5, 0.25, None]
     client = Client(dashboard.wsgi(str(path)))
     (shown,) = client.get("/api/studies").get_json()["study_summaries"]
-    assert shown["study_name"] == tuning.NAME
+    assert shown["study_name"] == NAME
     number = shown["study_id"]
     trials = client.get(f"/api/studies/{number}").get_json()["trials"]
     assert [t.get("values") for t in trials] == [[0.5], [0.25], None]
     assert [float(t["params"][0]["param_external_value"]) for t in trials] == [2.5, 2.25, 2.0]
     assert client.put(f"/api/studies/{number}/note", json={"body": "a note", "version": 1}).status_code == 204
     assert b"a note" in path.read_bytes()
-    assert len(tuning._open_study(path, subject).trials) == 3
+    assert len(open_study(path, subject).trials) == 3
 
 
 @pytest.mark.parametrize("seed", range(9))
 def test_a_damaged_study_is_refused(data, tmp_path, seed):
     """Whatever a byte or a value is turned into: exit 4 or 2 with a sentence, or what was there is still understood."""
     subject, path = read_subject(data, NETWORK, TRAINING, 7), tmp_path / "study.jsonl"
-    study = tuning._open_study(path, subject)
+    study = open_study(path, subject)
     space = {"l_rec": optuna.distributions.FloatDistribution(1, 9, log=True)}
     complete = optuna.trial.TrialState.COMPLETE
     for value in (0.5, 0.25):
@@ -168,7 +220,7 @@ def test_a_damaged_study_is_refused(data, tmp_path, seed):
         )
     whole = path.read_bytes()
     assert len(whole.splitlines()) == 5
-    tuning._open_study(path, subject)
+    open_study(path, subject)
     assert path.read_bytes() == whole
     rng = np.random.default_rng(seed)
     for _ in range(40):
@@ -187,7 +239,7 @@ def test_a_damaged_study_is_refused(data, tmp_path, seed):
             lines[number] = json.dumps(entry).encode()
         path.write_bytes(b"\n".join(lines) + b"\n")
         with contextlib.suppress(dataset.DatasetError, ConfigError, OutputError):
-            tuning.summary(tuning._open_study(path, subject))
+            summary(open_study(path, subject))
 
 
 def test_a_weight_that_is_off_stays_off(data, monkeypatch, nowhere):

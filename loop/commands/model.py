@@ -299,6 +299,8 @@ def tune(
 ) -> None:
     """Loss weights that make inverted designs right by simulation, found by Optuna; resumable.
 
+    The best three trials and the weights that were given are trained once more, from another seed, before one is named.
+
     janus-al tune quickstart.h5 --trials 20 --out tuning
     """
     from janus_al import dataset
@@ -316,7 +318,9 @@ def tune(
     if json_:
         print_json(result)
         return
-    print(f"best of {result['trials']} trials: first-shot error {result['best']['value']:.2%} by simulation")
+    again = result["best"]["again"]
+    second = "" if again is None else f", {again:.2%} trained from another seed"
+    print(f"best of {result['trials']} trials: first-shot error {result['best']['value']:.2%} by simulation{second}")
     print(f"study: optuna-dashboard {shlex.quote(result['study'])} (pip install 'janus-al[dashboard]')")
     print(f"weights: {result['weights']} (give it to `janus-al train` or `campaign run` as --weights)")
 

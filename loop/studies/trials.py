@@ -2,12 +2,13 @@
 
 A trial trains for a quarter of the steps first; if the error it reaches is worse than the median of the earlier trials
 at that point, it is pruned. It is drawn from (seed, its number, the trials before it), so that one that was killed is
-drawn again as it was; several that run side by side are drawn from the trials before all of them.
+drawn again as it was; several that run side by side are drawn from the trials before all of them. The best are trained
+once more from another seed: one training says little of weights with which another one may fail.
 """
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -38,6 +39,7 @@ RANGES = {
 PROBES = 24
 SHORT = 4
 """a trial is first judged after this part of the steps"""
+FAILURES = (TrainingError, HomogenizationError, DoorError)
 
 
 @dataclass(frozen=True)
@@ -103,45 +105,61 @@ def draw(subject: Subject, number: int, before: Sequence[Any]) -> tuple[Any, Any
     return study, study.ask({**floats})
 
 
-def run_trial(number: int, before: Sequence[Any], court: Court, executor: Executor, progress: Say) -> Any:
+def run_trial(number: int, court: Court, executor: Executor, progress: Say, before: Sequence[Any]) -> Any:
     """One trial, run to its end: trained for a part of the steps, judged, and if promising for all of them."""
     import optuna
 
-    subject = court.subject
-    study, trial = draw(subject, number, before)
-    config = dataclasses.replace(subject.training, **trial.params)
+    study, trial = draw(court.subject, number, before)
+    config = dataclasses.replace(court.subject.training, **trial.params)
     short = dataclasses.replace(config, steps=max(1, config.steps // SHORT))
     try:
         for stage, settings in enumerate((short, config)):
-            state = court.out / f"trial-{number:03d}-{stage}.state"
-            run = Run(court.device, state, partial(progress, f"trial {number}"))
-            model, card = train(subject.samples, subject.network, settings, subject.seed, run)
-            error = float(np.mean(first_shot_errors(model, card, court.probes, subject.seed, executor)))
+            error, history = _judged(f"{number:03d}-{stage}", settings, court.subject.seed, court, executor, progress)
             trial.report(error, stage)
-            trial.set_user_attr("history", card.history)
+            trial.set_user_attr("history", history)
             trial.set_user_attr("steps", settings.steps)
             if stage == 0 and trial.should_prune():
                 study.tell(trial, state=optuna.trial.TrialState.PRUNED)
                 break
         else:
             study.tell(trial, error)
-    except (TrainingError, HomogenizationError, DoorError) as failure:
+    except FAILURES as failure:
         trial.set_user_attr("reason", str(failure))
         study.tell(trial, state=optuna.trial.TrialState.FAIL)
     return study.trials[len(before)]
 
 
-def run_beside(numbers: Sequence[int], before: Sequence[Any], court: Court) -> Iterator[Any]:
-    """Several trials, each in a process of its own with one thread and one simulation at a time; in order."""
-    with ProcessPoolExecutor(len(numbers), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(_in_process, before=list(before), court=court), numbers)
+def train_again(trial: Any, court: Court, executor: Executor, progress: Say) -> float | None:
+    """First-shot error of a trial's weights in a training from the next seed; None where that training failed."""
+    config = dataclasses.replace(court.subject.training, **trial.params)
+    try:
+        seed = court.subject.seed + 1
+        return _judged(f"{trial.number:03d}-again", config, seed, court, executor, progress)[0]
+    except FAILURES:
+        return None
 
 
-def _in_process(number: int, before: Sequence[Any], court: Court) -> Any:
+def _judged(
+    name: str, config: TrainingConfig, seed: int, court: Court, executor: Executor, progress: Say
+) -> tuple[float, list[dict[str, float]]]:
+    """Mean first-shot error of a network trained so, and the training's losses."""
+    subject = court.subject
+    run = Run(court.device, court.out / f"trial-{name}.state", partial(progress, f"trial {name}"))
+    model, card = train(subject.samples, subject.network, config, seed, run)
+    return float(np.mean(first_shot_errors(model, card, court.probes, seed, executor))), card.history
+
+
+def side_by_side(work: Callable[..., Any], items: Sequence[Any], court: Court, jobs: int) -> Iterator[Any]:
+    """`work(item, court, executor, progress)` of each, in a process of its own with one thread; in order."""
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(partial(_in_process, work, court), items)
+
+
+def _in_process(work: Callable[..., Any], court: Court, item: Any) -> Any:
     import optuna
     import torch
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     torch.set_num_threads(1)
     with open_executor("process", 1) as executor:
-        return run_trial(number, before, court, executor, lambda stage, done, total: None)
+        return work(item, court, executor, lambda stage, done, total: None)

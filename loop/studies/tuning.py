@@ -1,33 +1,34 @@
 """Loss weights by Optuna, judged by physics: the simulated first-shot error of inversions at fixed targets.
 
-The study is an append-only file of Optuna's that gets one line a trial (`loop.studies.trials`) when the trial has
-ended; until then it lives in memory. So a study that is killed at any moment loses the running trials at most, and
-draws the very same ones again.
+The study gets a line when a trial has ended (`loop.studies.study`); until then it lives in memory. So a study that is
+killed at any moment loses the running trials at most, and draws the very same ones again.
 """
 
 import contextlib
 import math
 import sys
 import time
-import uuid
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from janus_al.errors import DatasetError
 from janus_al.files import atomic_path, remove_stale
 from loop.campaign.config import ConfigError
 from loop.campaign.steps import training_words
 from loop.files.lock import locked
-from loop.files.outputs import OutputError, check_free
+from loop.files.outputs import check_free
 from loop.simulation.executors import open_executor
 from loop.studies.means import Means
-from loop.studies.trials import PROBES, RANGES, Court, Subject, run_beside, run_trial
+from loop.studies.study import best_of, finished_trials, open_study, second_trainings, summary
+from loop.studies.trials import PROBES, RANGES, Court, Subject, run_trial, side_by_side, train_again
 
-NAME = "loss weights"
 REST = 30.0
 """seconds between two deliveries to MLflow, at least"""
+RIVALS = 3
+"""best trials that are trained once more, beside the weights that were given"""
+Work = Callable[[Callable[..., Any], Sequence[Any]], Iterable[Any]]
+"""a part of the study, done for each item in order"""
 
 
 def tune(
@@ -36,7 +37,9 @@ def tune(
     """Run a study until it has so many finished trials and write its best weights to `out/weights.toml`.
 
     A loss weight of 0 is off and stays off; every other one is tuned, in a range that holds what was given. Of trials
-    that run side by side, `jobs` at a time, none knows of the others. With `foretell` it is said first what they take.
+    that run side by side, `jobs` at a time, none knows of the others. In the end the best trials and the weights that
+    were given are trained once more, and the best in the mean of both trainings wins: with some weights one training
+    in two fails. With `foretell` it is said first what the trials take.
 
     Raises:
         ConfigError: `out` holds a study of other data or settings; no trial reached its end.
@@ -52,33 +55,31 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with locked(out, "tuning here"):
         remove_stale(out)
-        study = _open_study(out / "study.jsonl", subject)
-        left = trials - len(_finished(study))
+        study = open_study(out / "study.jsonl", subject)
+        left = trials - len(finished_trials(study))
         about = subject.samples.material, subject.network, subject.training, means.device
         if foretell and left > 0 and (words := training_words(*about, left)):
-            print(words, file=sys.stderr)
-        due, court = 0.0, Court(subject, out, PROBES, means.device)
+            print(f"{words}; then up to {RIVALS + 1} of them once more, from another seed", file=sys.stderr)
+        court = Court(subject, out, PROBES, means.device)
         with contextlib.ExitStack() as stack:
-            executor = None
-            while len(finished := _finished(study)) < trials:
-                means.progress("trials", len(finished), trials)
-                first = len(finished) - len(finished) % jobs
-                numbers = range(len(finished), min(first + jobs, trials))
-                _tidy(out, numbers)
-                if jobs > 1:
-                    for trial in run_beside(numbers, finished[:first], court):
-                        study.add_trial(trial)
-                else:
-                    executor = executor or stack.enter_context(open_executor("process", means.workers))
-                    study.add_trial(run_trial(len(finished), finished, court, executor, means.progress))
-                if numbers.stop < trials and time.monotonic() >= due:
-                    due = time.monotonic() + REST if _deliver(study, out, means.progress) else math.inf
-        means.progress("trials", trials, trials)
+            executor = stack.enter_context(open_executor("process", means.workers)) if jobs == 1 else None
+
+            def work(part: Callable[..., Any], items: Sequence[Any]) -> Iterable[Any]:
+                if executor is None:
+                    return side_by_side(part, items, court, jobs)
+                return (part(item, court, executor, means.progress) for item in items)
+
+            _search(study, trials, jobs, work, out, means.progress)
+            finished = finished_trials(study)
+            if not any(t.state.name == "COMPLETE" for t in finished):
+                reason = finished[-1].user_attrs.get("reason", "pruned")
+                raise ConfigError(f"{out}: none of {len(finished)} trials reached its end; the last one: {reason}")
+            _confirm(study, work, out, means.progress)
         _tidy(out, ())
-        if not any(t.state.name == "COMPLETE" for t in finished):
-            reason = finished[-1].user_attrs.get("reason", "pruned")
-            raise ConfigError(f"{out}: none of {len(finished)} trials reached its end; the last one: {reason}")
-        best, weights = study.best_trial, out / "weights.toml"
+        best, again = best_of(study), second_trainings(study)
+        if again and set(again.values()) == {None}:
+            raise ConfigError(f"{out}: from another seed no training of the best trials, {', '.join(again)}, succeeded")
+        weights = out / "weights.toml"
         params = {name: best.params.get(name, getattr(subject.training, name)) for name in RANGES}
         with atomic_path(weights) as temporary:
             temporary.write_text(tomli_w.dumps({"training": params}))
@@ -88,60 +89,39 @@ def tune(
         "trials": len(states),
         "pruned": states.count("PRUNED"),
         "failed": states.count("FAIL"),
-        "best": {"number": best.number, "value": best.value, "params": params},
+        "best": {"number": best.number, "value": best.value, "again": again.get(str(best.number)), "params": params},
         "default": finished[0].value if states[0] == "COMPLETE" else None,
+        "again": again,
         "weights": str(weights),
         "study": str(out / "study.jsonl"),
     }
 
 
-def _open_study(path: Path, subject: Subject) -> Any:
-    import optuna
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
-    class Held(JournalFileOpenLock):
-        """The folder's lock is enough; optuna's own outlives a kill, and is waited for half a minute."""
-
-        def acquire(self) -> bool:
-            return True
-
-        def release(self) -> None:
-            pass
-
-    if path.exists():
-        data = path.read_bytes()
-        if data and not data.startswith(b'{"op_code"'):
-            raise OutputError(f"{path}: is no study of Optuna's; give another --out")
-        with path.open("rb+") as file:
-            file.truncate(data.rfind(b"\n") + 1)
-    try:
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path.resolve()), lock_obj=Held(str(path))))
-        try:
-            study = optuna.load_study(study_name=NAME, storage=storage)
-        except KeyError:
-            study = optuna.create_study(study_name=NAME, storage=storage)
-        optuna.create_study(directions=study.directions).add_trials(_finished(study))  # checks them
-        summary(study)
-        if study.direction != optuna.study.StudyDirection.MINIMIZE:
-            raise ValueError("it does not minimise")
-        stored, known = dict(study.user_attrs.get("settings", {})), "id" in study.user_attrs
-    except OSError:
-        raise
-    except Exception as error:  # whatever optuna makes of damaged lines
-        words = " ".join(str(error).split())[:100]
-        raise DatasetError(f"{path}: damaged ({words}); restore it from a copy, or give another --out") from None
-    settings = subject.settings
-    if differing := [key for key in settings if stored and stored.get(key) != settings[key]]:
-        raise ConfigError(f"{path}: a study of another {' and '.join(differing)}; give another --out")
-    if not stored:
-        study.set_user_attr("settings", settings)
-    if not known:
-        study.set_user_attr("id", uuid.uuid4().hex)
-    return study
+def _search(study: Any, trials: int, jobs: int, work: Work, out: Path, progress: Any) -> None:
+    """Trials until there are so many."""
+    due = 0.0
+    while len(finished := finished_trials(study)) < trials:
+        progress("trials", len(finished), trials)
+        first = len(finished) - len(finished) % jobs
+        numbers = range(len(finished), min(first + jobs, trials))
+        _tidy(out, numbers)
+        for trial in work(partial(run_trial, before=finished[:first]), numbers):
+            study.add_trial(trial)
+        if numbers.stop < trials and time.monotonic() >= due:
+            due = time.monotonic() + REST if _deliver(study, out, progress) else math.inf
+    progress("trials", trials, trials)
 
 
-def _finished(study: Any) -> list[Any]:
-    return [t for t in study.get_trials(deepcopy=False) if t.state.is_finished()]
+def _confirm(study: Any, work: Work, out: Path, progress: Any) -> None:
+    """Train the best trials, and the weights that were given, once more, where there are two to choose from."""
+    complete = [t for t in finished_trials(study) if t.state.name == "COMPLETE"]
+    best = sorted(complete, key=lambda t: t.value)[:RIVALS]
+    rivals = sorted([t for t in complete if t.number == 0 and t not in best] + best, key=lambda t: t.number)
+    left = [t for t in rivals if len(rivals) > 1 and str(t.number) not in second_trainings(study)]
+    _tidy(out, [t.number for t in left])
+    for done, (trial, error) in enumerate(zip(left, work(train_again, left), strict=True)):
+        progress("second trainings", done, len(left))
+        study.set_user_attr("again", {**second_trainings(study), str(trial.number): error})
 
 
 def _tidy(out: Path, running: Sequence[int]) -> None:
@@ -168,34 +148,9 @@ def _deliver(study: Any, out: Path, progress: Any) -> bool:
             history=t.user_attrs.get("history", []),
             steps=t.user_attrs.get("steps", 0),
         )
-        for t in _finished(study)
+        for t in finished_trials(study)
     ]
     result = log_study(out, study.user_attrs["id"], study.user_attrs["settings"], trials, summary(study))
     if result.error:
         progress.say(f"MLflow not updated ({result.error}); later: run the same command again")
     return result.error is None
-
-
-def summary(study: Any) -> dict[str, float]:
-    """What a study has reached: counts, best values, and how much of the variation each weight explains."""
-    import optuna
-
-    trials = _finished(study)
-    complete = [t for t in trials if t.state.name == "COMPLETE"]
-    found: dict[str, float] = {
-        "trials": len(trials),
-        "pruned": sum(t.state.name == "PRUNED" for t in trials),
-        "failed": sum(t.state.name == "FAIL" for t in trials),
-    }
-    if complete:
-        best = min(complete, key=lambda t: t.value)
-        found |= {"best.value": best.value, "best.number": best.number}
-        found |= {f"best.{name}": value for name, value in best.params.items()}
-    if complete and complete[0].number == 0:
-        found["default.value"] = complete[0].value
-    if len({t.value for t in complete}) > 1:
-        with warnings.catch_warnings(action="ignore"):
-            importances = optuna.importance.get_param_importances(study)
-        if sum(importances.values()) > 0:  # of few trials nothing can be said
-            found |= {f"importance.{name}": value for name, value in importances.items()}
-    return found
