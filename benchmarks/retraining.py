@@ -1,15 +1,16 @@
 """How a model learns from a campaign's rounds: the same first model and the same shards, several ways of retraining.
 
     OMP_NUM_THREADS=1 python benchmarks/retraining.py [--seeds 5] [--ways "kept;..."] [--rounds 8] [--contrast 10]
-        [--plain] [--set training.KEY=VALUE] [--out docs/results/retraining.json] [--cache campaigns/retraining]
-        [--table] [--smoke]
+        [--size 32] [--simulated 128] [--plain] [--set training.KEY=VALUE] [--out docs/results/retraining.json]
+        [--cache campaigns/retraining] [--table] [--smoke]
 
 Network and training are those that planes have by default; `--plain`: half of them, without media, for which --out is
-docs/results/retraining-plain.json; at contrast 100 it is docs/results/retraining-contrast100.json. 2,000 images of
-32 x 32 pixels, of which 128 were simulated, and a model trained on them. Each round brings 24 simulated first shots at
-kxx and kyy wanted together, of ratio 1 to 3 within the joint bounds of the plane; who proposes them is the model of the
-way `REFERENCE`, so that every way gets the same shards. Judged on 512 other images, and by the first shots at 60 pairs
-that no round asked for, four latent vectors each. What is done is kept and not repeated; `--table` prints what is done.
+docs/results/retraining-plain.json; at contrast 100 it is docs/results/retraining-contrast100.json. 2,000 images of 32
+x 32 pixels, of which 128 were simulated (or as --size and --simulated say), and a model trained on them. Each round
+brings 24 simulated first shots at kxx and kyy wanted together, of ratio 1 to 3 within the joint bounds of the plane;
+who proposes them is the model of the way `REFERENCE`, so that every way gets the same shards. Judged on 512 other
+images, and by the first shots at 60 pairs that no round asked for, four latent vectors each. What is done is kept and
+not repeated; `--table` prints what is done.
 """
 
 import os
@@ -35,7 +36,7 @@ from janus_al.defaults import defaults
 from janus_al.fitting import Fit, TrainingConfig
 from janus_al.material import conduction
 from janus_al.networks.janus import JanusConfig
-from janus_al.training import build, calibrate, train
+from janus_al.training import build, calibrate, suited, train
 
 sys.path.insert(0, str(Path(__file__).parent))
 from common.header import ROOT, header
@@ -106,6 +107,8 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ways", default=";".join(WAYS), help="separated by ; those of janus-32 are of contrast 10")
     parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--size", type=int, default=32, help="side of the images")
+    parser.add_argument("--simulated", type=int, default=128, help="of the first 2,000 images")
     parser.add_argument("--new", type=int, default=24, help="simulations a round")
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--steps", type=int, help="of the first training; those after rounds follow")
@@ -121,7 +124,7 @@ def main():
         parser.error("the ways of the shipped model are of contrast 10; name others in --ways")
     torch.set_num_threads(1)
     name = "retraining" + ("" if arguments.contrast == 10 else f"-contrast{arguments.contrast:g}")
-    name += "-plain" if arguments.plain else ""
+    name += ("-plain" if arguments.plain else "") + (f"-{arguments.size}" if arguments.size != 32 else "")
     arguments.out = arguments.out or ROOT / "docs" / "results" / f"{name}.json"
     arguments.cache = arguments.cache or ROOT / "campaigns" / name
     arguments.steps = arguments.steps or (750 if arguments.plain else TrainingConfig().steps)
@@ -216,9 +219,10 @@ def model_after(arguments, name, seed, number):
 def trained(arguments, name, seed, number):
     """Train the model of a way after a round; the first one is not calibrated."""
     way, plain = WAYS[name], JanusConfig(stem=4, channels=8)
-    network = plain if arguments.plain else defaults((32, 32), material(arguments))[0]
+    network = plain if arguments.plain else defaults((arguments.size,) * 2, material(arguments))[0]
     if number == 0:
-        return train(first_samples(arguments, way, seed), network, settings(arguments), seed)
+        samples = first_samples(arguments, way, seed)
+        return train(samples, suited(samples, network, settings(arguments)), settings(arguments), seed)
     start = None if way.shrink is None else shrunk(model_after(arguments, name, seed, number - 1)[0], way, number)
     state = arguments.cache / f"{name}-{seed}.pt"
     own = patch("janus_al.training.fit", lambda *a: level_fit(state, *a))
@@ -270,7 +274,7 @@ def settings(arguments):
     """Of the first training."""
     from loop.campaign.toml import load_training
 
-    network, usual = defaults((32, 32), material(arguments))
+    network, usual = defaults((arguments.size,) * 2, material(arguments))
     usual = TrainingConfig(batch=32, cycled=8) if arguments.plain else usual
     _, config = load_training(None, arguments.set, network, usual)
     return dataclasses.replace(config, steps=arguments.steps, checks=5, replay=0.0, calibrate=False)
@@ -287,15 +291,15 @@ def material(arguments):
 
 
 def first_samples(arguments, way, seed):
-    """2,000 images, other ones for each seed, of which 128 were simulated; or what the shipped model remembers."""
+    """2,000 images, other ones for each seed, some of them simulated; or what the shipped model remembers."""
     from janus_al.memory import remembered
     from janus_al.samples import concatenate, unlabelled
     from simulators import generate
 
     if way.memories is not None:
         return remembered(*checkpoint.load(ROOT / "data" / "janus-32"), way.memories, seed) if way.memories else None
-    known = simulated(arguments, f"first-{seed}", 128, 200 + seed)
-    others = generate(40 if arguments.smoke else 1872, 32, 300 + seed)
+    known = simulated(arguments, f"first-{seed}", arguments.simulated, 200 + seed)
+    others = generate(40 if arguments.smoke else 2000 - arguments.simulated, arguments.size, 300 + seed)
     return concatenate([known, unlabelled(others, material(arguments))])
 
 

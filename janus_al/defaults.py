@@ -1,10 +1,11 @@
 """What networks and trainings are unless somebody says otherwise, where it is not the default of their own classes.
 
-Media know how currents flow before they have learned anything; a high contrast makes sensitivities spiky, so that they
-weigh less, beside labels that weigh more (docs/results/media.md). Averaged weights let rates stay high, in the first
-training and after rounds (docs/results/retraining.md). A voxel of 32^3 costs as much as a pixel and there
-are 32 times as many: volumes are trained in fewer and smaller steps, and with amplitudes of waves beside the latent
-numbers that the head reads: a decoder that has to learn its own few hundred needs many times as many steps.
+Media know how currents flow before they have learned anything (docs/results/media.md); a high contrast makes
+sensitivities spiky, so that they weigh less, beside labels that weigh more (docs/results/tuning.md). Averaged weights
+let rates stay high, in the first training and after rounds (docs/results/retraining.md). A voxel of 32^3 costs as
+much as a pixel and there are 32 times as many: volumes are trained in fewer and smaller steps, and with amplitudes of
+waves beside the latent numbers that the head reads: a decoder that has to learn its own few hundred needs many times
+as many steps.
 """
 
 import math
@@ -21,7 +22,7 @@ Tables = dict[str, dict[str, Any]]
 PLANES: Tables = {"network": {"media": 2}, "training": {"average": 50}, "loop": {"retrain_rate": 3e-3}}
 WIDE, WIDE_PLANES = 48, Tables({"network": {"stem": 4}})
 """pixels a side up to which media on every second pixel take no more than the rest, and what planes of more have"""
-HIGH, STEEP = 30.0, Tables({"training": {"l_task": 10.0, "l_sens": 1.0}})
+HIGH, STEEP = 30.0, Tables({"training": {"l_task": 15.0, "l_rec": 12.0, "l_deep": 0.7, "l_sens": 5.0}})
 """contrast that is high, and what planes have from it on"""
 STARTED: Tables = {"training": {"average": 0}, "loop": {"retrain_rate": 1e-3}}
 """what goes on from a trained model: the faster it learns, the more it forgets of what samples taught that are gone"""

@@ -23,7 +23,7 @@ simulated = 8
 [[target]]
 kxx = {{ min = 0.0 }}
 """
-STEEP = {"l_task": 10.0, "l_sens": 1.0}
+STEEP = {"l_task": 15.0, "l_rec": 12.0, "l_deep": 0.7, "l_sens": 5.0}
 
 
 @pytest.mark.parametrize(
@@ -101,5 +101,5 @@ def test_train_has_them_too(tmp_path, janus):
     assert janus("generate", *words, "--out", data)[0] == 0
     few = ["training.steps=2", "training.batch=4", "training.simulated=4", "training.cycled=2"]
     code, told, _ = janus("train", data, "--out", out, *(word for key in few for word in ("--set", key)), "--json")
-    assert (code, json.loads(told)["training"]["l_sens"]) == (0, 1.0)
+    assert (code, json.loads(told)["training"]["l_sens"]) == (0, 5.0)
     assert json.loads((out / "model.json").read_text())["network"]["media"] == 2

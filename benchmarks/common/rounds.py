@@ -22,7 +22,7 @@ def simulated(arguments, name, count, seed):
 
     count = min(count, 8) if arguments.smoke else count
     material = conduction(phases(arguments.contrast))
-    return kept(arguments.cache / f"{name}-{count}.h5", lambda: generate(count, 32, seed), material, seed)
+    return kept(arguments.cache / f"{name}-{count}.h5", lambda: generate(count, arguments.size, seed), material, seed)
 
 
 def pairs(count, seed, contrast):
@@ -67,7 +67,7 @@ def shots(model, targets, seed, contrast, steps=0):
         results.extend(found := run(simulator, asked))
         return found
 
-    janus = JanusGenerator(Tools(grid=(32, 32), material=material, swarm=4, model=lambda: (model, None)))
+    janus = JanusGenerator(Tools(grid=model.config.grid, material=material, swarm=4, model=lambda: (model, None)))
     candidates = answer(janus, targets, Known(), material.boundary, seed)
     candidates = [dataclasses.replace(c, probe=False) for c in candidates]
     refine(candidates, simulate, Refinement(material, steps, generator=lambda: janus))
