@@ -41,7 +41,7 @@ def main():
     os.environ["MLFLOW_TRACKING_URI"] = "file:///nowhere"
     with tempfile.TemporaryDirectory() as folder:
         if arguments.smoke:
-            small = {"trials": 1, "jobs": 1, "seeds": 1, "contrasts": "10", "steps": 4}
+            small = {"trials": 2, "jobs": 1, "seeds": 1, "contrasts": "10", "steps": 4}
             vars(arguments).update(small, cache=Path(folder), out=Path(folder) / "tuning")
         rows = []
         for contrast in arguments.contrasts.split(","):
@@ -158,10 +158,12 @@ def trials(rows):
         tuned, params = row["tune"], row["tune"]["best"]["params"]
         weights = ", ".join(f"{name} = {value:.3g}" for name, value in params.items())
         default = "none" if tuned["default"] is None else f"{tuned['default']:.2%}"
+        told = [f"{n} to {'no end' if error is None else f'{error:.2%}'}" for n, error in tuned["again"].items()]
+        again = f" Trained once more, trials came: {', '.join(told)}." if told else ""
         lines.append(
             f"- Contrast {row['contrast']:g}: {tuned['trials']} trials, {tuned['pruned']} of them pruned; mean "
             f"first-shot error of the study's own probes {default} with the defaults, {tuned['best']['value']:.2%} "
-            f"with trial {tuned['best']['number']}: {weights}."
+            f"with trial {tuned['best']['number']}: {weights}.{again}"
         )
     return "\n".join(lines)
 
