@@ -38,8 +38,8 @@ def tune(
 
     A loss weight of 0 is off and stays off; every other one is tuned, in a range that holds what was given. Of trials
     that run side by side, `jobs` at a time, none knows of the others. In the end the best trials and the weights that
-    were given are trained once more, and the best in the mean of both trainings wins: with some weights one training
-    in two fails. With `foretell` it is said first what the trials take.
+    were given are trained once more, and the best in the mean of both trainings wins: with some weights a part of all
+    trainings fails. With `foretell` it is said first what the trials take.
 
     Raises:
         ConfigError: `out` holds a study of other data or settings; no trial reached its end.
