@@ -386,7 +386,8 @@ labels ten times as heavy); `m64-1000, before`, 1,500 steps with `l_task = 10` a
     janus-al evaluate m64-1000 t.h5
 
 `m32-1000, as by default` is what little data gives at a contrast of 1000, with nothing set; its head errs by 8.1 %
-on 256 other images. `m32-1000, lighter` is the same with the weights of before ([tuning.md](tuning.md)), and errs by 9.4 %:
+on 256 other images. `m32-1000, lighter` is the same with the weights of before ([tuning.md](tuning.md)), and errs
+by 9.4 %:
 
     janus-al generate --count 2000 --simulated 128 --size 32 --seed 40 --solver direct \\
         --conductivity 0.1,100 --out d.h5
