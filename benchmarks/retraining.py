@@ -60,6 +60,8 @@ class Way:
     replay: float = 0.0
     average: int = 0
     """of `TrainingConfig`"""
+    weights: tuple[float, ...] = ()
+    """l_task, l_rec, l_deep and l_sens of the trainings after rounds; as the first one's"""
     level: bool = False
     """a level rate that decays over the last fifth of a round, with the optimiser's state kept"""
     calibrate: bool = True
@@ -87,6 +89,7 @@ WAYS = {
     "kept, rate 3e-3, replay": Way(rate=3e-3, replay=0.5),
     "averaged, replay": Way(rate=3e-3, replay=0.5, average=50),
     "averaged, nothing new": Way(rate=3e-3, average=50, shown=False),
+    "averaged, replay, lighter": Way(rate=3e-3, replay=0.5, average=50, weights=(10.0, 20.0, 0.1, 1.0)),
     "level, replay": Way(replay=0.5, level=True),
     "scratch, replay": Way(shrink=None, rate=3e-3, steps=1.0, replay=0.5, only=(8,)),
     "scratch, all steps": Way(shrink=None, rate=3e-3, steps=1 + 8 * 400 / 1500, replay=0.5, only=(8,)),
@@ -283,6 +286,7 @@ def settings(arguments):
 def again(arguments, way):
     """Settings of a training after a round."""
     changed = {"rate": way.rate, "average": way.average, "replay": way.replay, "calibrate": way.calibrate}
+    changed |= dict(zip(("l_task", "l_rec", "l_deep", "l_sens"), way.weights, strict=False))
     return dataclasses.replace(settings(arguments), steps=round(way.steps * arguments.steps), **changed)
 
 
