@@ -18,6 +18,7 @@ from simulators import DirectHomogenizer
 PLANES = {
     "conv": {"architecture": "conv"},
     "media": {"architecture": "conv", "media": 2},
+    "wide": {"media": 1, "width": 7},
     "vit": {"architecture": "vit"},
     "waves": {"waves": 16},
 }
@@ -66,6 +67,24 @@ def test_any_sides(network, padding, size, stem):
 def test_networks_that_cannot_be_built(change, words):
     with pytest.raises(ValueError, match=words):
         JanusConfig(**change)
+
+
+@pytest.mark.parametrize(("stem", "dim", "own"), [(2, 2, 4), (4, 2, 8), (2, 3, 8), (4, 3, 8)])
+@pytest.mark.parametrize("media", [0, 1])
+def test_what_comes_before_media_is_as_wide_as_asked(stem, dim, own, media):
+    """And nothing else: not the decoder, nor what follows the media."""
+    usual, same, wide = (build(stem=stem, dim=dim, media=media, width=width) for width in (0, own, 3))
+    assert all(torch.equal(a, b) for a, b in zip(usual.parameters(), same.parameters(), strict=True))
+    changed = {
+        name: (tuple(weight.shape), tuple(other.shape))
+        for (name, weight), other in zip(usual.named_parameters(), wide.parameters(), strict=True)
+        if weight.shape != other.shape
+    }
+    assert all(name.startswith("encoder") for name in changed)
+    weights = [shapes for shapes in changed.values() if len(shapes[0]) > 1]
+    blocks = 2**dim
+    assert [narrow[:2] for _, narrow in weights][:2] == [(3, weights[0][0][1]), (3, 3)]
+    assert {narrow[1] for _, narrow in weights[2:]} == ({3, blocks * 3} if media else {blocks * 3})
 
 
 @pytest.mark.parametrize("circular", [False, True])

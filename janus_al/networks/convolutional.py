@@ -85,31 +85,33 @@ class Layout:
         return made, nn.SiLU()
 
 
-def encoder(layout: Layout, latent: int, media: int = 0) -> nn.Sequential | Conducting:
+def encoder(layout: Layout, latent: int, media: int = 0, width: int = 0) -> nn.Sequential | Conducting:
     """Images (n, 1, *padded) of -1..1 -> latent vectors (n, latent).
 
-    They begin with the conductances of media, which lie on the grid of the stem, in volumes on a quarter's.
+    They begin with the conductances of media, which lie on the grid of the stem, in volumes on a quarter's. The layers
+    on that grid before them have `width` channels, or as many as the layout says.
     """
     c, stem, conv, blocks = layout.channels, layout.stem, layout.conv, 2**layout.dim
-    finest = [*conv(blocks, c, blocks), *conv(c, c), Fold(2, layout.dim)] if stem == 2 else []
-    quarter = conv(blocks * c, 2 * c, blocks) if stem == 2 else conv(blocks**2, 2 * c, blocks**2)
+    on_half = stem == 2 and layout.dim == 2
+    half, quarter = (width or c, 2 * c) if on_half else (c, width or 2 * c)
+    finest = [*conv(blocks, half, blocks), *conv(half, half), Fold(2, layout.dim)] if stem == 2 else []
+    taken = blocks if stem == 2 else blocks**2
     features = 4 * c * prod(layout.coarse)
     layers: list[nn.Module] = [
         Fold(stem, layout.dim),
         *finest,
-        *quarter,
-        *conv(2 * c, 2 * c),
+        *conv(blocks * half if stem == 2 else taken, quarter, taken),
+        *conv(quarter, quarter),
         Fold(2, layout.dim),
-        *conv(blocks * 2 * c, 4 * c, blocks),
+        *conv(blocks * quarter, 4 * c, blocks),
         nn.Flatten(),
         nn.Linear(features, latent - layout.dim * media),
     ]
     if not media:
         return nn.Sequential(*layers)
-    on_half = stem == 2 and layout.dim == 2
     split = 5 if stem == 4 or on_half else 10
     fine, rest = layers[:split], layers[split:]
-    return Conducting(nn.Sequential(*fine), nn.Sequential(*rest), c if on_half else 2 * c, media, layout)
+    return Conducting(nn.Sequential(*fine), nn.Sequential(*rest), half if on_half else quarter, media, layout)
 
 
 def decoder(layout: Layout, latent: int, waves: Waves | None = None) -> "nn.Sequential | Refining":

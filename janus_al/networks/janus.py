@@ -81,6 +81,9 @@ class JanusConfig:
     """side of the blocks of pixels that the first layer of Janus-C takes in and the last puts out: 2 or 4"""
     media: Annotated[int, Field(strict=True, ge=0, le=64)] = 0
     """conductors that Janus-C learns on the grid of its stem and solves for what they carry"""
+    width: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
+    """channels of the layers of Janus-C that come before its media, and say how each of their cells conducts; 0: as
+    many as `channels` gives that grid"""
     depth: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
     """transformer blocks on either side of Janus-ViT"""
     padding: Literal["zeros", "circular"] = "zeros"
@@ -189,7 +192,7 @@ class Janus(nn.Module):
         self.layout = layout = convolutional.Layout(config.seen, config.channels, config.stem, circular)
         self.waves = Waves(config.seen, config.waves) if config.latents > latent else None
         if config.architecture == "conv":
-            self.encoder = convolutional.encoder(layout, latent, config.media)
+            self.encoder = convolutional.encoder(layout, latent, config.media, config.width)
             self.decoder = convolutional.decoder(layout, latent, self.waves)
         else:
             self.encoder = transformer.encoder(layout, latent, config.depth)
