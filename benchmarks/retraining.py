@@ -1,7 +1,7 @@
 """How a model learns from a campaign's rounds: the same first model and the same shards, several ways of retraining.
 
     OMP_NUM_THREADS=1 python benchmarks/retraining.py [--seeds 5] [--ways "kept;..."] [--rounds 8] [--contrast 10]
-        [--size 32] [--simulated 128] [--plain] [--set training.KEY=VALUE] [--out docs/results/retraining.json]
+        [--size 32] [--simulated 128] [--plain] [--set SECTION.KEY=VALUE] [--out docs/results/retraining.json]
         [--cache campaigns/retraining] [--table] [--smoke]
 
 Network and training are those that planes have by default; `--plain`: half of them, without media, for which --out is
@@ -115,7 +115,7 @@ def main():
     parser.add_argument("--new", type=int, default=24, help="simulations a round")
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--steps", type=int, help="of the first training; those after rounds follow")
-    parser.add_argument("--set", action="append", default=[], help="training.KEY=VALUE; in an --out of its own")
+    parser.add_argument("--set", action="append", default=[], help="of [training] or [network]; in an --out of its own")
     parser.add_argument("--reach", action="store_true", help="measure how far first shots reach instead")
     parser.add_argument("--guard", action="store_true", help="ask of models that are there which the guard refuses")
     parser.add_argument("--calibration", action="store_true", help="fit the scale of models that were not calibrated")
@@ -221,17 +221,16 @@ def model_after(arguments, name, seed, number):
 
 def trained(arguments, name, seed, number):
     """Train the model of a way after a round; the first one is not calibrated."""
-    way, plain = WAYS[name], JanusConfig(stem=4, channels=8)
-    network = plain if arguments.plain else defaults((arguments.size,) * 2, material(arguments))[0]
+    way, (network, config) = WAYS[name], told(arguments)
     if number == 0:
         samples = first_samples(arguments, way, seed)
-        return train(samples, suited(samples, network, settings(arguments)), settings(arguments), seed)
+        return train(samples, suited(samples, network, config), config, seed)
     start = None if way.shrink is None else shrunk(model_after(arguments, name, seed, number - 1)[0], way, number)
     state = arguments.cache / f"{name}-{seed}.pt"
     own = patch("janus_al.training.fit", lambda *a: level_fit(state, *a))
     with own if way.level else nullcontext():
-        samples, config = shards(arguments, way, seed, number if way.shown else 0), again(arguments, way)
-        new = train(samples, network, config, 100 * seed + number, start=start)
+        samples = shards(arguments, way, seed, number if way.shown else 0)
+        new = train(samples, network, again(arguments, way), 100 * seed + number, start=start)
     if way.guarded:
         old = model_after(arguments, name, seed, number - 1)
         return new if asked(arguments, old[0], new[0], samples)["accepted"] else old
@@ -273,14 +272,19 @@ def level_fit(state, model, terms, validate, config, identity, run):
     return Fit([], 0.0)
 
 
-def settings(arguments):
-    """Of the first training."""
+def told(arguments):
+    """Network and settings of the first training."""
     from loop.campaign.toml import load_training
 
     network, usual = defaults((arguments.size,) * 2, material(arguments))
-    usual = TrainingConfig(batch=32, cycled=8) if arguments.plain else usual
-    _, config = load_training(None, arguments.set, network, usual)
-    return dataclasses.replace(config, steps=arguments.steps, checks=5, replay=0.0, calibrate=False)
+    if arguments.plain:
+        network, usual = JanusConfig(stem=4, channels=8), TrainingConfig(batch=32, cycled=8)
+    network, config = load_training(None, arguments.set, network, usual)
+    return network, dataclasses.replace(config, steps=arguments.steps, checks=5, replay=0.0, calibrate=False)
+
+
+def settings(arguments):
+    return told(arguments)[1]
 
 
 def again(arguments, way):

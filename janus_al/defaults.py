@@ -1,11 +1,11 @@
 """What networks and trainings are unless somebody says otherwise, where it is not the default of their own classes.
 
-Media know how currents flow before they have learned anything (docs/results/media.md); a high contrast makes
-sensitivities spiky, so that they weigh less, beside labels that weigh more (docs/results/tuning.md). Averaged weights
-let rates stay high, in the first training and after rounds (docs/results/retraining.md). A voxel of 32^3 costs as
-much as a pixel and there are 32 times as many: volumes are trained in fewer and smaller steps, and with amplitudes of
-waves beside the latent numbers that the head reads: a decoder that has to learn its own few hundred needs many times
-as many steps.
+Media know how currents flow before they have learned anything, and the layers that say how well each of their cells
+conducts are wide (docs/results/media.md); a high contrast makes sensitivities spiky, so that they weigh less, beside
+labels that weigh more (docs/results/tuning.md). Averaged weights let rates stay high, in the first training and after
+rounds (docs/results/retraining.md). A voxel of 32^3 costs as much as a pixel and there are 32 times as many: volumes
+are trained in fewer and smaller steps, and with amplitudes of waves beside the latent numbers that the head reads: a
+decoder that has to learn its own few hundred needs many times as many steps.
 """
 
 import math
@@ -19,7 +19,11 @@ from janus_al.networks.janus import JanusConfig
 Tables = dict[str, dict[str, Any]]
 """settings by table of a configuration, and key"""
 
-PLANES: Tables = {"network": {"media": 2}, "training": {"average": 50}, "loop": {"retrain_rate": 3e-3}}
+PLANES: Tables = {
+    "network": {"media": 2, "width": 64},
+    "training": {"average": 50},
+    "loop": {"retrain_rate": 3e-3},
+}
 WIDE, WIDE_PLANES = 48, Tables({"network": {"stem": 4}})
 """pixels a side up to which media on every second pixel take no more than the rest, and what planes of more have"""
 HIGH, STEEP = 30.0, Tables({"training": {"l_task": 15.0, "l_rec": 12.0, "l_deep": 0.7, "l_sens": 5.0}})

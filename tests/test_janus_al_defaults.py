@@ -29,12 +29,12 @@ STEEP = {"l_task": 15.0, "l_rec": 12.0, "l_deep": 0.7, "l_sens": 5.0}
 @pytest.mark.parametrize(
     ("side", "phases", "network", "training"),
     [
-        (32, (0.1, 1.0), {"media": 2, "stem": 2}, {}),
-        (48, (1.0, 0.1), {"media": 2, "stem": 2}, {}),
-        (56, (0.1, 1.0), {"media": 2, "stem": 4}, {}),
-        (32, (0.1, 10.0), {"media": 2, "stem": 2}, STEEP),
-        (64, (10.0, 0.1), {"media": 2, "stem": 4}, STEEP),
-        (16, (0.1, 100.0), {"media": 2, "stem": 2}, STEEP),
+        (32, (0.1, 1.0), {"media": 2, "width": 64, "stem": 2}, {}),
+        (48, (1.0, 0.1), {"media": 2, "width": 64, "stem": 2}, {}),
+        (56, (0.1, 1.0), {"media": 2, "width": 64, "stem": 4}, {}),
+        (32, (0.1, 10.0), {"media": 2, "width": 64, "stem": 2}, STEEP),
+        (64, (10.0, 0.1), {"media": 2, "width": 64, "stem": 4}, STEEP),
+        (16, (0.1, 100.0), {"media": 2, "width": 64, "stem": 2}, STEEP),
     ],
 )
 def test_planes_have_media_and_high_contrasts_light_sensitivities(tmp_path, side, phases, network, training):
@@ -56,7 +56,8 @@ def test_cells_that_repeat_have_none(tmp_path):
         CAMPAIGN.format(size=32, phases=[0.1, 10.0]).replace("[dataset", 'boundary = "periodic"\n[dataset', 1)
     )
     config = load_config(path)
-    assert (config.network.media, config.training, config.loop.retrain_rate) == (0, TrainingConfig(), 1e-3)
+    assert (config.network.media, config.network.width) == (0, 0)
+    assert (config.training, config.loop.retrain_rate) == (TrainingConfig(), 1e-3)
     assert defaults((32, 32), config.material) == (JanusConfig(), TrainingConfig())
 
 
@@ -102,4 +103,5 @@ def test_train_has_them_too(tmp_path, janus):
     few = ["training.steps=2", "training.batch=4", "training.simulated=4", "training.cycled=2"]
     code, told, _ = janus("train", data, "--out", out, *(word for key in few for word in ("--set", key)), "--json")
     assert (code, json.loads(told)["training"]["l_sens"]) == (0, 5.0)
-    assert json.loads((out / "model.json").read_text())["network"]["media"] == 2
+    network = json.loads((out / "model.json").read_text())["network"]
+    assert (network["media"], network["width"]) == (2, 64)
