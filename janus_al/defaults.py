@@ -24,7 +24,7 @@ PLANES: Tables = {
     "training": {"average": 50},
     "loop": {"retrain_rate": 3e-3},
 }
-WIDE, WIDE_PLANES = 48, Tables({"network": {"stem": 4}})
+WIDE, WIDE_PLANES = 48, Tables({"network": {"stem": 4, "width": 0}})
 """pixels a side up to which media on every second pixel take no more than the rest, and what planes of more have"""
 HIGH, STEEP = 30.0, Tables({"training": {"l_task": 15.0, "l_rec": 12.0, "l_deep": 0.7, "l_sens": 5.0}})
 """contrast that is high, and what planes have from it on"""
