@@ -230,7 +230,8 @@ def trained(arguments, name, seed, number):
     own = patch("janus_al.training.fit", lambda *a: level_fit(state, *a))
     with own if way.level else nullcontext():
         samples = shards(arguments, way, seed, number if way.shown else 0)
-        new = train(samples, network, again(arguments, way), 100 * seed + number, start=start)
+        config = again(arguments, way)
+        new = train(samples, suited(samples, network, config), config, 100 * seed + number, start=start)
     if way.guarded:
         old = model_after(arguments, name, seed, number - 1)
         return new if asked(arguments, old[0], new[0], samples)["accepted"] else old

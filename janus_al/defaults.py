@@ -28,6 +28,9 @@ WIDE, WIDE_PLANES = 48, Tables({"network": {"stem": 4, "width": 0}})
 """pixels a side up to which media on every second pixel take no more than the rest, and what planes of more have"""
 HIGH, STEEP = 30.0, Tables({"training": {"l_task": 15.0, "l_rec": 12.0, "l_deep": 0.7, "l_sens": 5.0}})
 """contrast that is high, and what planes have from it on"""
+FINEST, FINE_PLANES = 64, Tables({"network": {"stem": 2, "width": 32}})
+"""pixels a side up to which wide planes of a high contrast have their media on every second pixel after all, and how:
+coarser cells do not see which necks of a few pixels are open"""
 STARTED: Tables = {"training": {"average": 0}, "loop": {"retrain_rate": 1e-3}}
 """what goes on from a trained model: the faster it learns, the more it forgets of what samples taught that are gone"""
 VOLUMES: Tables = {
@@ -48,6 +51,7 @@ USUAL = {
     "planes between faces": PLANES,
     f"those of more than {WIDE} pixels a side": WIDE_PLANES,
     f"those of a contrast of {HIGH:g} or more": STEEP,
+    f"those of a contrast of {HIGH:g} or more and of {WIDE + 1} to {FINEST} pixels a side": FINE_PLANES,
     "volumes": VOLUMES,
     "campaigns that start from a model": STARTED,
 }
@@ -63,6 +67,7 @@ def usual(grid: Sequence[int], material: Material) -> Tables:
     contrast = max((abs(material.contrast(name)) for name in material.simulated), default=0.0)
     steep, wide = contrast >= math.log(HIGH), max(grid) > WIDE
     parts = [PLANES, WIDE_PLANES if wide else {}, STEEP if steep else {}]
+    parts += [FINE_PLANES] if steep and wide and max(grid) <= FINEST else []
     return {name: {key: part[name][key] for part in parts for key in part.get(name, {})} for name in PLANES}
 
 

@@ -33,7 +33,9 @@ STEEP = {"l_task": 15.0, "l_rec": 12.0, "l_deep": 0.7, "l_sens": 5.0}
         (48, (1.0, 0.1), {"media": 2, "width": 64, "stem": 2}, {}),
         (56, (0.1, 1.0), {"media": 2, "width": 0, "stem": 4}, {}),
         (32, (0.1, 10.0), {"media": 2, "width": 64, "stem": 2}, STEEP),
-        (64, (10.0, 0.1), {"media": 2, "width": 0, "stem": 4}, STEEP),
+        (64, (10.0, 0.1), {"media": 2, "width": 32, "stem": 2}, STEEP),
+        (64, (0.1, 2.9), {"media": 2, "width": 0, "stem": 4}, {}),
+        (72, (0.1, 10.0), {"media": 2, "width": 0, "stem": 4}, STEEP),
         (16, (0.1, 100.0), {"media": 2, "width": 64, "stem": 2}, STEEP),
     ],
 )

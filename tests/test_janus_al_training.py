@@ -298,7 +298,7 @@ HOSTILE = {
     "channels NaN": (described(network__channels=float("nan")), "network.channels"),
     "size of text": (described(network__size="16"), "network.size"),
     "size of half": (described(network__size=16.5), "network.size"),
-    "unknown network key": (described(network__width=3), "network.width"),
+    "unknown network key": (described(network__breadth=3), "network.breadth"),
     "other properties": (
         described(network__properties=["E11", "E22"]),
         r"property_range of \['kxx', 'kyy'\] where the network predicts \['E11', 'E22'\]; restore it",
