@@ -380,18 +380,19 @@ labels ten times as heavy); `m64-1000, before`, 1,500 steps with `l_task = 10` a
 
     janus-al generate --count 2048 --simulated 512 --size 64 --seed 40 --solver direct \\
         --conductivity 0.1,100 --out d.h5
-    janus-al train d.h5 --set training.steps=3000 --set network.channels=24 --set training.l_task=100 \\
+    janus-al train d.h5 --set training.steps=3000 --set network.channels=24 --set network.stem=4 \\
+        --set network.width=0 --set training.l_task=100 \\
         --set training.batch=24 --set training.simulated=12 --set training.cycled=8 --out m64-1000
     janus-al generate --count 256 --size 64 --seed 9 --test --solver direct --conductivity 0.1,100 --out t.h5
     janus-al evaluate m64-1000 t.h5
 
-`m32-1000, as by default` is what little data gives at a contrast of 1000, with nothing set; its head errs by 8.1 %
-on 256 other images. `m32-1000, lighter` is the same with the weights of before ([tuning.md](tuning.md)), and errs
-by 9.4 %:
+`m32-1000, as by default` is what little data gave at a contrast of 1000, with nothing set when layers before media
+were narrow; its head errs by 8.1 % on 256 other images. `m32-1000, lighter` is the same with the weights of before
+([tuning.md](tuning.md)), and errs by 9.4 %:
 
     janus-al generate --count 2000 --simulated 128 --size 32 --seed 40 --solver direct \\
         --conductivity 0.1,100 --out d.h5
-    janus-al train d.h5 --out m32-1000
+    janus-al train d.h5 --set network.width=0 --out m32-1000
 
 {table}
 

@@ -93,14 +93,15 @@ def encoder(layout: Layout, latent: int, media: int = 0, width: int = 0) -> nn.S
     """
     c, stem, conv, blocks = layout.channels, layout.stem, layout.conv, 2**layout.dim
     on_half = stem == 2 and layout.dim == 2
-    half, quarter = (width or c, 2 * c) if on_half else (c, width or 2 * c)
+    width = width or (c if on_half else 2 * c)
+    half, quarter = (width, 2 * c) if on_half else (c, width)
     finest = [*conv(blocks, half, blocks), *conv(half, half), Fold(2, layout.dim)] if stem == 2 else []
-    taken = blocks if stem == 2 else blocks**2
+    folded = blocks if stem == 2 else blocks**2
     features = 4 * c * prod(layout.coarse)
     layers: list[nn.Module] = [
         Fold(stem, layout.dim),
         *finest,
-        *conv(blocks * half if stem == 2 else taken, quarter, taken),
+        *conv(blocks * half if stem == 2 else folded, quarter, folded),
         *conv(quarter, quarter),
         Fold(2, layout.dim),
         *conv(blocks * quarter, 4 * c, blocks),
@@ -111,7 +112,7 @@ def encoder(layout: Layout, latent: int, media: int = 0, width: int = 0) -> nn.S
         return nn.Sequential(*layers)
     split = 5 if stem == 4 or on_half else 10
     fine, rest = layers[:split], layers[split:]
-    return Conducting(nn.Sequential(*fine), nn.Sequential(*rest), half if on_half else quarter, media, layout)
+    return Conducting(nn.Sequential(*fine), nn.Sequential(*rest), width, media, layout)
 
 
 def decoder(layout: Layout, latent: int, waves: Waves | None = None) -> "nn.Sequential | Refining":
