@@ -115,3 +115,20 @@ def test_shipped_data_is_found_by_every_reader(monkeypatch, tmp_path, janus):
     code, _, err = janus("campaign", "run", "nothing.toml", "--dir", "c")
     assert (code, err) == (2, "janus-al: nothing.toml: no such file; `janus-al examples` lists some to start from\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_campaign_begins_with_shipped_data_from_any_folder(monkeypatch, tmp_path, janus):
+    """`from-scratch.toml` names two datasets that lie in neither; both are in the campaign then."""
+    monkeypatch.chdir(tmp_path)
+    small = "training.steps=1 network.channels=4 network.media=0 network.width=0 inversion.steps=1 loop.retrain=never"
+    small += " loop.generator=janus loop.candidates=6 budget.rounds=1 budget.simulations=18 budget.probes=0"
+    small += " execution.solver=direct execution.workers=1 execution.umap=false"
+    settings = [word for key in small.split() for word in ("--set", key)]
+    code, _, err = janus("campaign", "run", "from-scratch.toml", "--dir", "c", *settings)
+    assert code == 3, err
+    assert (tmp_path / "c" / "test.h5").read_bytes() == (DATA / "quickstart-test.h5").read_bytes()
+    assert (
+        dataset.read(tmp_path / "c" / "dataset.h5")
+        .image.tobytes()
+        .startswith(dataset.read("quickstart.h5").image.tobytes())
+    )

@@ -12,6 +12,7 @@ from janus_al import checkpoint
 from janus_al.files import atomic_path
 from janus_al.identity import canonical_hash
 from janus_al.samples import unlabelled
+from janus_al.shipped import shipped
 from janus_al.training import property_range
 from loop import CREATED_BY
 from loop.campaign.config import CampaignConfig, ConfigError, Generate
@@ -37,7 +38,7 @@ def begin(config: CampaignConfig, ledger: Ledger, proposals: Proposals, simulate
         ledger.append(0, source, [])
     if settings.test is not None:
         with atomic_path(folder / "test.h5") as temporary:
-            shutil.copyfile(settings.test, temporary)
+            shutil.copyfile(shipped(settings.test), temporary)
     start = read_start(config)
     digest = None if start is None else checkpoint.save(folder / "start", *start)
     ranges = {} if start is None else start[1].property_range
