@@ -364,8 +364,8 @@ that meet their target after n simulations at most, the first shot among them. *
 *Aim* are the steps of flips along the network's own opinion that followed the inversion, before anything was simulated:
 3 by default (`[inversion] aim_steps`), none in rows of before. `janus-64, scaled`, and so on, are the shipped models as
 they were before their heads were [tilted](../design.md#the-network): the same weights, calibrated by a slope and an
-offset alone; `janus-64-contrast100, before` is that model before it was trained anew, with averaged weights and heavier
-labels ([its card](../../data/README.md)).
+offset alone; `janus-64-contrast100, 4 x 4` is that model while its media lay on cells of 4 x 4 pixels, and `, before`
+before its weights were averaged and its labels heavier ([its card](../../data/README.md)).
 Networks other than the shipped ones were made by
 
     janus-al generate --count 4096 --simulated 512 --size SIDE --seed 40 --solver direct \\
@@ -374,25 +374,27 @@ Networks other than the shipped ones were made by
         --set network.channels=24 --out mSIDE-CONTRAST
 
 and are poor on purpose: their heads are 11 to 35 % off. Rows of these, of `m64-1000, before` and of seed 777 are of
-commits before 4f102ce, with [the steps of then](#how-far-a-step-is-to-be-believed). `m64-1000` is not poor: its head
-errs by 3.3 % on 256 other images (kxx and kyy, mean; 512 simulated, 3,000 steps, averaged weights as by default now,
-labels ten times as heavy); `m64-1000, before`, 1,500 steps with `l_task = 10` and no average, erred by 6.3 %:
+commits before 4f102ce, with [the steps of then](#how-far-a-step-is-to-be-believed). `m64-1000, 2 x 2` is not poor: its
+head errs by 2.1 % on 256 other images (kxx and kyy, mean; 512 simulated, 3,000 steps, the rest as by default):
 
     janus-al generate --count 2048 --simulated 512 --size 64 --seed 40 --solver direct \\
         --conductivity 0.1,100 --out d.h5
-    janus-al train d.h5 --set training.steps=3000 --set network.channels=24 --set network.stem=4 \\
-        --set network.width=0 --set training.l_task=100 \\
-        --set training.batch=24 --set training.simulated=12 --set training.cycled=8 --out m64-1000
+    janus-al train d.h5 --set training.steps=3000 --set training.batch=24 --set training.simulated=12 \\
+        --set training.cycled=8 --out m64-1000
     janus-al generate --count 256 --size 64 --seed 9 --test --solver direct --conductivity 0.1,100 --out t.h5
     janus-al evaluate m64-1000 t.h5
 
-`m32-1000, as by default` is what little data gave at a contrast of 1000, with nothing set when layers before media
-were narrow; its head errs by 8.1 % on 256 other images. `m32-1000, lighter` is the same with the weights of before
-([tuning.md](tuning.md)), and errs by 9.4 %:
+`m64-1000, 4 x 4` is of the same data, with `--set network.channels=24 --set network.stem=4 --set network.width=0 --set
+training.l_task=100` and the other weights of then (`l_rec = 20`, `l_deep = 0.1`, `l_sens = 1`), and errs by 3.3 %;
+`m64-1000, before`, 1,500 steps with `l_task = 10` and no average, erred by 6.3 %.
+
+`m32-1000, as by default` is what little data gives at a contrast of 1000 where nobody says otherwise; its head errs by
+3.5 % on 256 other images. `m32-1000, narrow` has `--set network.width=0` and errs by 8.1 %,
+`m32-1000, narrow and lighter` the weights of before as well ([tuning.md](tuning.md)), and errs by 9.4 %:
 
     janus-al generate --count 2000 --simulated 128 --size 32 --seed 40 --solver direct \\
         --conductivity 0.1,100 --out d.h5
-    janus-al train d.h5 --set network.width=0 --out m32-1000
+    janus-al train d.h5 --out m32-1000
 
 {table}
 
