@@ -27,7 +27,7 @@ INTRO = """# Every key of a campaign's configuration
 
 Made by `python docs/keys.py` from the docstrings of the code; a test keeps it so. A file of examples is
 `examples/quickstart.toml`; one with two physics is `examples/conduct-and-flex.toml`. Unknown keys are refused.
-`--set section.key=value` overrides a key of the file for one run.
+`--set section.key=value` overrides a key of the file for one run; a list, as of targets, it replaces whole.
 """
 
 

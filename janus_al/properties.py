@@ -5,8 +5,9 @@ turned: under a signed permutation of the axes, T'_ij... = s_i s_j ... T_p(i)p(j
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import permutations, product
 from typing import TypeVar
@@ -109,6 +110,13 @@ def register(row: Property) -> None:
         raise PropertyError(f"property {row.name}: {row} is not what it means here, {TABLE[row.name]}; rename it")
 
 
+def meant(name: str, known: Iterable[str]) -> str:
+    """A question for the known name most like another one, of equals the first, to stand before a list; or ""."""
+    alike = {one: SequenceMatcher(None, name, one).ratio() for one in known}
+    like = max(alike, key=lambda one: alike[one], default="")
+    return f"did you mean {like}? " if alike.get(like, 0) > 0.75 else ""
+
+
 def row_of(name: str) -> Property:
     """The row of a name.
 
@@ -117,7 +125,7 @@ def row_of(name: str) -> Property:
     """
     if name not in TABLE:
         raise PropertyError(
-            f"property {name!r:.60}: known here are {', '.join(TABLE)}; one of your own is a table "
+            f"property {name!r:.60}: {meant(name, TABLE)}known here are {', '.join(TABLE)}; one of your own is a table "
             "{ name = ... } in the file, or a janus_al.Property in a class"
         )
     return TABLE[name]

@@ -87,12 +87,29 @@ def given(error: Mapping[str, Any]) -> str:
 
 def instead(kind: Any, where: Sequence[int | str]) -> str:
     """What may have been meant by an unknown key of `kind` at a path: the one most like it, or all of its section."""
-    for part in where[:-1]:
-        hint = typing.get_type_hints(kind)[part] if isinstance(part, str) else kind
-        kind = next(h for h in (hint, *typing.get_args(hint)) if _keys(h))
-    keys = _keys(kind)
+    keys = _keys([kind, *_sections(kind, where[:-1])][-1])
     like = get_close_matches(str(where[-1]), keys, 1)
     return f"; did you mean {like[0]}?" if like else f"; known here are {', '.join(keys)}"
+
+
+def misspelt(kind: Any, where: Sequence[int | str]) -> str:
+    """The key that a name may have been meant for, where its section takes whatever else it holds for a property."""
+    for section, part in zip((kind, *_sections(kind, where)), where, strict=False):
+        keys = _keys(section)
+        if isinstance(part, str) and part not in keys and (like := get_close_matches(part, keys, 1, 0.8)):
+            return f"; did you mean {like[0]} instead of {part}?"
+    return ""
+
+
+def _sections(kind: Any, where: Sequence[int | str]) -> list[Any]:
+    """The section behind each part of a path; places in a list, and what names no section, leave it as it was."""
+    found = []
+    for part in where:
+        hints = typing.get_type_hints(kind)
+        hint = hints.get(str(part), hints.get("__pydantic_extra__") if isinstance(part, str) else None)
+        kind = next((h for h in (hint, *typing.get_args(hint)) if _keys(h)), kind)
+        found.append(kind)
+    return found
 
 
 def _keys(kind: Any) -> list[str]:

@@ -1,7 +1,6 @@
 """What comes with an installation, found by its bare name from any folder: models, datasets, examples.
 
-In a checkout these are the top folders data/ and examples/; a wheel holds the same inside the package, but for the
-datasets, which `janus-al generate` makes again.
+In a checkout these are the top folders data/ and examples/; a wheel holds the same inside the package.
 """
 
 from pathlib import Path

@@ -47,6 +47,7 @@ def test_words_become_intervals():
     ("word", "rule"),
     [
         ("kuu=1", "target property 'kuu': known here are volume_fraction, kxx, kyy"),
+        ("kx=1", r"target property 'kx': did you mean kxx\? known here are volume_fraction, kxx, kyy"),
         ("kxx=-1", "must be 0 or more"),
         ("kxx=0.9..0.5", "min 0.9 is above max 0.5"),
         ("kxx=1e999", "finite"),

@@ -13,7 +13,7 @@ from janus_al.fitting import TrainingConfig, check_settings
 from janus_al.inversion import InversionConfig
 from janus_al.material import Material
 from janus_al.networks.janus import JanusConfig, large
-from janus_al.properties import FRACTION, TABLE
+from janus_al.properties import FRACTION, TABLE, meant
 from janus_al.settings import Count, Rate, settings
 from loop import SEED_MAX, THREADS_MAX, WORKERS_MAX
 from loop.campaign.sections import Few, Microstructure, Name, PhysicsSection, Section, Subject, TargetSection
@@ -323,9 +323,10 @@ class CampaignConfig(Section):
                 raise TargetError(f"target {number}: give at least one of {', '.join(self.material.names)}")
             asked = [part for name in section.wanted for part in name.split("/")]
             if strange := [name for name in asked if name not in self.material.names]:
+                keys, given = [*TargetSection.model_fields], self.material.names
                 raise TargetError(
-                    f"target {number}: unknown key {strange[0]}; a target has name, designs, min_feature, connected, "
-                    f"like, periodic, and the properties that the physics here gives, {', '.join(self.material.names)}"
+                    f"target {number}: unknown key {strange[0]}; {meant(strange[0], [*keys, *given])}a target has "
+                    f"{', '.join(keys)}, and the properties that the physics here gives, {', '.join(given)}"
                     f"{_given_by(strange[0])}"
                 )
             best = {p: WAYS[r.best] for p, r in section.wanted.items() if r.best}

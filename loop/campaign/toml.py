@@ -15,7 +15,7 @@ from janus_al.defaults import STARTED, usual
 from janus_al.errors import one_line
 from janus_al.fitting import TrainingConfig
 from janus_al.networks.janus import JanusConfig
-from janus_al.settings import given, instead, rule
+from janus_al.settings import given, instead, misspelt, rule
 from janus_al.shipped import shipped
 from loop.campaign.config import CampaignConfig, ConfigError, Section
 from loop.campaign.sections import Microstructure, Subject
@@ -184,7 +184,7 @@ def _validate(kind: type[Kind], path: Path, tables: Sequence[dict[str, Any]]) ->
         if what == "unknown key":
             what += instead(kind, first["loc"])
         else:
-            what += given(first)
+            what += given(first) + misspelt(kind, first["loc"])
         raise ConfigError(": ".join(word for word in (str(path), where, what) if word)) from None
 
 

@@ -94,7 +94,7 @@ def _reason(image: NDArray[np.integer], widths: Sequence[float], halted: str) ->
     slow = f"phases touch at {contacts} corners, where refinement helps slowly" if contacts else ""
     why = halted or slow or "no finer image fits"
     side = "x".join(str(n * 2 ** (len(widths) - 1)) for n in image.shape)
-    return f"half-width {widths[-1]:.2g} at {side}{rate}: {why}"
+    return f"half-width {widths[-1]:.2g} of the value at {side}{rate}: {why}"
 
 
 def _pooled(maps: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
