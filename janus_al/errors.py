@@ -1,5 +1,7 @@
-"""Errors that several modules raise, and foreign errors told in one line."""
+"""Errors that several modules raise, foreign errors told in one line, and what a misspelt name was meant for."""
 
+from collections.abc import Iterable
+from difflib import SequenceMatcher
 from typing import Any
 
 
@@ -24,3 +26,10 @@ def first_error(error: Any) -> str:
     given = repr(first["input"])
     shown = f" (given: {given})" if first["type"] != "missing" and len(given) <= 60 else ""
     return " ".join(f"{where or 'it'}: {first['msg'].removeprefix('Value error, ')}{shown}".split())
+
+
+def nearest(name: str, known: Iterable[str], least: float = 0.6) -> str:
+    """The known name most like another one, of equals the first; "" if all are less alike than `least`, of 0 to 1."""
+    alike = {one: SequenceMatcher(None, one, name).ratio() for one in known}
+    like = max(alike, key=lambda one: alike[one], default="")
+    return like if alike.get(like, 0) >= least else ""

@@ -20,11 +20,11 @@ def attach(
     def find(name: str) -> Any:
         if name in home:
             return getattr(importlib.import_module(home[name]), name)
-        from difflib import get_close_matches
+        from janus_al.errors import nearest
 
         offered = sorted([*home, *own])
-        like = get_close_matches(name, offered, 1)
-        mend = f"did you mean {like[0]}?" if like else f"it offers {', '.join(offered)}"
+        like = nearest(name, offered)
+        mend = f"did you mean {like}?" if like else f"it offers {', '.join(offered)}"
         raise AttributeError(f"{package} has no '{name}'; {mend}")
 
     return find, lambda: sorted([*home, *own])

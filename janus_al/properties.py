@@ -7,13 +7,14 @@ turned: under a signed permutation of the axes, T'_ij... = s_i s_j ... T_p(i)p(j
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import permutations, product
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from janus_al.errors import nearest
 
 VOIGT = ("xx", "yy", "zz", "yz", "xz", "xy")
 LONGEST = 64
@@ -111,10 +112,8 @@ def register(row: Property) -> None:
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """A question for the known name most like another one, of equals the first, to stand before a list; or ""."""
-    alike = {one: SequenceMatcher(None, name, one).ratio() for one in known}
-    like = max(alike, key=lambda one: alike[one], default="")
-    return f"did you mean {like}? " if alike.get(like, 0) > 0.75 else ""
+    """A question for the known name most like another one, to stand before a list of them; "" if none is."""
+    return f"did you mean {like}? " if (like := nearest(name, known, 0.76)) else ""
 
 
 def row_of(name: str) -> Property:

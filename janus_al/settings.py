@@ -7,11 +7,12 @@ import dataclasses
 import functools
 import typing
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
+
+from janus_al.errors import nearest
 
 Kind = TypeVar("Kind")
 
@@ -88,16 +89,16 @@ def given(error: Mapping[str, Any]) -> str:
 def instead(kind: Any, where: Sequence[int | str]) -> str:
     """What may have been meant by an unknown key of `kind` at a path: the one most like it, or all of its section."""
     keys = _keys([kind, *_sections(kind, where[:-1])][-1])
-    like = get_close_matches(str(where[-1]), keys, 1)
-    return f"; did you mean {like[0]}?" if like else f"; known here are {', '.join(keys)}"
+    like = nearest(str(where[-1]), keys)
+    return f"; did you mean {like}?" if like else f"; known here are {', '.join(keys)}"
 
 
 def misspelt(kind: Any, where: Sequence[int | str]) -> str:
     """The key that a name may have been meant for, where its section takes whatever else it holds for a property."""
     for section, part in zip((kind, *_sections(kind, where)), where, strict=False):
         keys = _keys(section)
-        if isinstance(part, str) and part not in keys and (like := get_close_matches(part, keys, 1, 0.8)):
-            return f"; did you mean {like[0]} instead of {part}?"
+        if isinstance(part, str) and part not in keys and (like := nearest(part, keys, 0.8)):
+            return f"; did you mean {like} instead of {part}?"
     return ""
 
 
